@@ -1,0 +1,69 @@
+"""The record as Arrow columns, and addresses as 16 bytes or text (RFC 4291, RFC 5952)."""
+
+import socket
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+
+from .elements import ADDRESS, ELEMENTS
+
+Unit = Literal["s", "ms", "us", "ns"]
+UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
+NANOSECONDS: dict[Unit, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+TCP, UDP, DCCP, SCTP, UDP_LITE = 6, 17, 33, 132, 136
+PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDP_LITE})
+
+# An Arrow array or chunked array. Its stubs refuse calls that are right, so columns go untyped.
+Column: TypeAlias = Any
+
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def record_schema(unit: Unit) -> pa.Schema:
+    """The columns of a batch, in order, with times in `unit` since 1970 UTC."""
+    time = pa.timestamp(unit, tz="UTC")
+    return pa.schema(
+        pa.field(element.name, element.arrow or time, nullable=not element.required)
+        for element in ELEMENTS
+    )
+
+
+def address_bytes(text: str) -> bytes:
+    """16 bytes of an IPv4 or IPv6 address (RFC 4291 section 2.2); ValueError for anything else."""
+    try:
+        if ":" in text:
+            return socket.inet_pton(socket.AF_INET6, text)
+        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        # The text itself stays out of the message: it may be somebody's address.
+        raise ValueError("not an IPv4 or IPv6 address") from None
+
+
+def address_text(address: bytes) -> str:
+    """The address as people write it: dotted quad for IPv4, RFC 5952 for IPv6."""
+    if address[:12] == _V4_MAPPED:
+        return str(IPv4Address(address[12:]))
+    return str(IPv6Address(address))
+
+
+def addresses_from_text(column: Column) -> Column:
+    """`address_bytes` of each text of a string column; null for null and for what is no address."""
+    unique = column.dictionary_encode()
+    parsed = pa.array([_bytes_or_none(text) for text in unique.dictionary.to_pylist()], ADDRESS)
+    return parsed.take(unique.indices)
+
+
+def addresses_to_text(column: Column) -> Column:
+    """`address_text` of each address of a 16-byte column; null for null."""
+    unique = column.dictionary_encode()
+    texts = pa.array([address_text(raw) for raw in unique.dictionary.to_pylist()], pa.string())
+    return texts.take(unique.indices)
+
+
+def _bytes_or_none(text: str) -> bytes | None:
+    try:
+        return address_bytes(text)
+    except ValueError:
+        return None

@@ -1,0 +1,180 @@
+"""Which records of a batch may be retained and why the others may not (DESIGN 6 and 9)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .elements import ELEMENTS
+from .errors import BatchRefused
+from .schema import NANOSECONDS, PORT_PROTOCOLS, UNITS, Column, Unit, record_schema
+
+HOUR = timedelta(hours=1)
+OLDEST = timedelta(hours=48)
+NEWEST = timedelta(minutes=5)
+ACCOUNT_BYTES = 64
+
+Batch = TypeVar("Batch", pa.RecordBatch, pa.Table)
+Mask = npt.NDArray[np.bool_]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PORTS = ("source_port", "destination_port", "post_nat_source_port")
+_PORTLESS = np.array([number not in PORT_PROTOCOLS for number in range(256)])
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The UTC hours, first and last inclusive, that a batch says its records lie in."""
+
+    first_hour: datetime
+    last_hour: datetime
+
+    def __post_init__(self) -> None:
+        if not (_is_whole_hour(self.first_hour) and _is_whole_hour(self.last_hour)):
+            raise ValueError("a scope is made of whole UTC hours")
+        if self.last_hour < self.first_hour:
+            raise ValueError("a scope ends before it begins")
+
+
+@dataclass(frozen=True)
+class Verdict(Generic[Batch]):
+    """The good rows in their order, `kept[i]` for each row given, and why the others fell out."""
+
+    good: Batch
+    kept: Mask
+    rejected: Counter[str]
+
+
+def validate(
+    batch: Batch,
+    *,
+    now: datetime,
+    oldest: timedelta = OLDEST,
+    scope: Scope | None = None,
+    account_required: bool = True,
+) -> Verdict[Batch]:
+    """Sort the records of a batch into good ones and counted reasons.
+
+    `now` is the time of acceptance: a record observed more than `oldest` before it, or more than
+    `NEWEST` after it, falls out. Each record counts once, under the first reason it fails in this
+    order. The good rows have the columns of `record_schema`, in its order.
+
+    1. A value is missing that a record cannot be without.
+    2. The time is too old, in the future, or outside the batch's scope.
+    3. There is a port where the protocol has none, or a translated port without its address.
+    4. The account is missing, not 1 to 64 bytes, has control characters or is not NFC.
+
+    Raises BatchRefused, naming the column and the mend, if the columns are not those of a record.
+    """
+    unit = check_columns(batch)
+    rows = batch.select(record_schema(unit).names)
+    kept = np.ones(rows.num_rows, np.bool_)
+    rejected: Counter[str] = Counter()
+    for reason, failing in _failures(
+        rows, unit, now - oldest, now + NEWEST, scope, account_required
+    ):
+        fallen = kept & failing
+        if count := int(fallen.sum()):
+            rejected[reason] = count
+            kept &= ~failing
+    good = rows if not rejected else rows.filter(pa.array(kept))
+    return Verdict(good, kept, rejected)
+
+
+def check_columns(batch: pa.RecordBatch | pa.Table) -> Unit:
+    """The unit of the batch's times; BatchRefused unless its columns are exactly a record's."""
+    names = batch.schema.names
+    for element in ELEMENTS:
+        if names.count(element.name) != 1:
+            raise BatchRefused(
+                f"a record has one column {element.name!r}, this batch has "
+                f"{names.count(element.name)}: give it once, null where not known",
+                element.name,
+            )
+    if unknown := sorted(set(names) - {element.name for element in ELEMENTS}):
+        shown = unknown[0][:64]
+        raise BatchRefused(f"a record has no column {shown!r}: rename it or leave it out", shown)
+    unit = _unit(batch.schema.field("observed_at").type)
+    for field in record_schema(unit):
+        if not batch.schema.field(field.name).type.equals(field.type):
+            raise BatchRefused(f"column {field.name!r} must be cast to {field.type}", field.name)
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        raise BatchRefused("the batch is not valid Arrow data: write it again") from None
+    return unit
+
+
+def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
+    """(reason, mask of the failing rows) for each rule that an account must keep."""
+    empty = _mask(pc.equal(account, pa.scalar("")))
+    yield "account-missing", empty | _mask(pc.is_null(account)) if required else empty
+    longest = pa.scalar(ACCOUNT_BYTES)
+    yield "account-too-long", _mask(pc.greater(pc.binary_length(account), longest))
+    yield "account-control-character", _mask(pc.match_substring_regex(account, r"\p{Cc}"))
+    composed = pc.call_function("utf8_normalize", [account], pc.Utf8NormalizeOptions("NFC"))
+    yield "account-not-nfc", _mask(pc.not_equal(account, composed))
+
+
+def _failures(
+    rows: pa.RecordBatch | pa.Table,
+    unit: Unit,
+    oldest: datetime,
+    newest: datetime,
+    scope: Scope | None,
+    account_required: bool,
+) -> Iterator[tuple[str, Mask]]:
+    for element in ELEMENTS:  # 1.
+        if element.required:
+            missing = _mask(pc.is_null(rows.column(element.name)))
+            yield element.name.replace("_", "-") + "-missing", missing
+    time, scale = _numbers(rows.column("observed_at").cast(pa.int64())), NANOSECONDS[unit]  # 2.
+    yield "time-too-old", time < _ceiling(_nanoseconds(oldest), scale)
+    yield "time-in-future", time > _nanoseconds(newest) // scale
+    if scope is not None:
+        first, end = _nanoseconds(scope.first_hour), _nanoseconds(scope.last_hour + HOUR)
+        yield "outside-scope", (time < first // scale) | (time >= end // scale)
+    ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]  # 3.
+    portless = _PORTLESS[_numbers(rows.column("protocol"))]
+    yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
+    untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
+    yield "post-nat-port-without-address", ported[2] & untranslated
+    yield from account_failures(rows.column("account"), required=account_required)  # 4.
+
+
+def _unit(time: pa.DataType) -> Unit:
+    for unit in UNITS:
+        if time.equals(pa.timestamp(unit, tz="UTC")):
+            return unit
+    raise BatchRefused(
+        "column 'observed_at' must be cast to a timestamp in s, ms, us or ns with time zone 'UTC'",
+        "observed_at",
+    )
+
+
+def _is_whole_hour(moment: datetime) -> bool:
+    return moment.utcoffset() == timedelta(0) and (moment - _EPOCH) % HOUR == timedelta(0)
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _ceiling(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
+
+
+def _numbers(column: Column) -> npt.NDArray[np.int64]:
+    """The values as integers; 0 where null, which another reason has already counted."""
+    return np.asarray(pc.fill_null(column, 0).to_numpy(zero_copy_only=False))
+
+
+def _mask(column: Column) -> Mask:
+    """True where the answer is true; null is false."""
+    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), np.bool_)
