@@ -1,0 +1,46 @@
+"""The definitions of RFC 6962 section 2.1 as they are written there: slow, and the test's oracle."""
+
+import hashlib
+from collections.abc import Sequence
+
+
+def mth(d: Sequence[bytes]) -> bytes:
+    """MTH(D[n]), the Merkle tree hash of the leaves' data."""
+    if len(d) == 0:
+        return hashlib.sha256().digest()
+    if len(d) == 1:
+        return hashlib.sha256(b"\x00" + d[0]).digest()
+    k = _split(len(d))
+    return hashlib.sha256(b"\x01" + mth(d[:k]) + mth(d[k:])).digest()
+
+
+def path(m: int, d: Sequence[bytes]) -> list[bytes]:
+    """PATH(m, D[n]), the audit path of leaf m."""
+    if len(d) == 1:
+        return []
+    k = _split(len(d))
+    if m < k:
+        return [*path(m, d[:k]), mth(d[k:])]
+    return [*path(m - k, d[k:]), mth(d[:k])]
+
+
+def proof(m: int, d: Sequence[bytes]) -> list[bytes]:
+    """PROOF(m, D[n]), the consistency proof from the first m leaves; 0 < m <= n."""
+    return _subproof(m, d, True)
+
+
+def _subproof(m: int, d: Sequence[bytes], b: bool) -> list[bytes]:
+    if m == len(d):
+        return [] if b else [mth(d)]
+    k = _split(len(d))
+    if m <= k:
+        return [*_subproof(m, d[:k], b), mth(d[k:])]
+    return [*_subproof(m - k, d[k:], False), mth(d[:k])]
+
+
+def _split(n: int) -> int:
+    """The largest power of two smaller than n."""
+    k = 1
+    while k * 2 < n:
+        k *= 2
+    return k
