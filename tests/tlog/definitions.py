@@ -1,4 +1,4 @@
-"""The definitions of RFC 6962 section 2.1 as they are written there: slow, and the test's oracle."""
+"""RFC 6962 section 2.1 as it is written there: slow, and what the tests compare with."""
 
 import hashlib
 from collections.abc import Sequence
