@@ -1,0 +1,247 @@
+"""The address map: who held which public address and port when, as bindings, not connections.
+
+A binding is a run of records of one account on one (address, protocol, port), from the first to
+the last of them. An address that only one account used in this epoch keeps a single binding with
+its ports merged away, so a dedicated address costs little.
+
+Columns: ``codec, flags (u8 each), accounts (u16)``, then one zstd frame: byte planes of the
+bindings, then the accounts, each as length (u8) and UTF-8.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
+from icrstore.seal.account_map import chunk_starts, inflate
+from icrstore.seal.group import (
+    HAS_PUBLIC_ADDRESS,
+    HAS_PUBLIC_PORT,
+    HAS_SOURCE_PORT,
+    Group,
+)
+from icrstore.seal.planes import interleave, split
+from icrstore.seal.pools import address_selector, is_private, masked
+from icrstore.seal.rows import RowError, Segment
+
+Numbers = npt.NDArray[Any]
+
+CODEC = 1
+HAS_PORT, MERGED = 1, 2
+_HEADER = struct.Struct("<BBH")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One chunk before it has its number: its selector, how many bindings, its columns."""
+
+    selector: bytes
+    records: int
+    columns: bytes
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """The bindings of one segment. ``low``: the address bits below the pool's prefix (n, 8);
+    ``first`` and ``last``: nanoseconds from the hour's start; ``flags``: HAS_PORT, MERGED."""
+
+    low: Numbers
+    protocol: Numbers
+    flags: Numbers
+    port: Numbers
+    last_port: Numbers
+    account: list[str]
+    first: Numbers
+    last: Numbers
+    count: Numbers
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Bindings of a whole group, sorted by (network, address, protocol, port, time)."""
+
+    network: Numbers
+    address: Numbers
+    protocol: Numbers
+    flags: Numbers
+    port: Numbers
+    account: Numbers
+    first: Numbers
+    last: Numbers
+    count: Numbers
+
+
+def pieces(group: Group) -> Iterator[Piece]:
+    """The bindings of every public address of a group, cut into chunks, by network."""
+    networks, network_of = _networks(group.addresses)
+    runs = _runs(group, network_of)
+    if not len(runs.account):
+        return
+    starts = chunk_starts(runs.network)
+    local, names = _local_accounts(runs.account, starts)
+    low = group.addresses[runs.address].copy()
+    low[network_bits(low)] = 0
+    columns = [low[:, 8:], runs.protocol, runs.flags, runs.port, _last_port(runs), local,
+               runs.first, runs.last - runs.first, runs.count]  # fmt: skip
+    planes = interleave(starts, [
+        np.ascontiguousarray(column).astype(name, copy=False)
+        for column, name in zip(columns, ["u1", *_types(group.unit)[1:]], strict=True)
+    ]).tobytes()  # fmt: skip
+
+    width = sum(np.dtype(name).itemsize for name in _types(group.unit))
+    compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
+    for number, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(),
+                                              strict=True)):  # fmt: skip
+        accounts = [group.accounts[code].encode("utf-8") for code in names[number]]
+        listed = b"".join(bytes([len(account)]) + account for account in accounts)
+        header = _HEADER.pack(CODEC, UNITS.index(group.unit), len(accounts))
+        frame = compress(planes[start * width : end * width] + listed)
+        yield Piece(networks[int(runs.network[start])], end - start, header + frame)
+
+
+def read(segment: Segment) -> Bindings:
+    """The bindings of a segment. Raises `RowError` if it is not what `pieces` writes."""
+    if len(segment.columns) < _HEADER.size:
+        raise RowError("corrupted or tampered with")
+    codec, flags, count = _HEADER.unpack_from(segment.columns)
+    if codec != CODEC or flags >= len(UNITS):
+        raise RowError("corrupted or tampered with")
+    types = _types(UNITS[flags])
+    size = segment.records * sum(np.dtype(name).itemsize for name in types)
+    planes = inflate(segment.columns[_HEADER.size :], size, size + 65 * count)
+
+    low, protocol, bits, port, last_port, local, first, length, records = split(
+        planes, segment.records, types
+    )
+    accounts = _accounts(planes[size:], count)
+    if local.max() >= len(accounts):
+        raise RowError("corrupted or tampered with")
+    scale = NANOSECONDS[UNITS[flags]]
+    start = first.astype(np.int64) * scale
+    return Bindings(
+        low=low,
+        protocol=protocol,
+        flags=bits,
+        port=port,
+        last_port=last_port,
+        account=[accounts[index] for index in local.tolist()],
+        first=start,
+        last=start + length.astype(np.int64) * scale,
+        count=records,
+    )
+
+
+def network_bits(addresses: Numbers) -> Numbers:
+    """Which bytes of (n, 16) addresses the pool's prefix covers: all of IPv4, half of IPv6."""
+    made = np.zeros(addresses.shape, np.bool_)
+    made[:, :8] = True
+    mapped = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
+    made[(addresses[:, :12] == mapped).all(axis=1)] = True
+    return made
+
+
+def _types(unit: Unit) -> list[str]:
+    time = "<u8" if unit == "ns" else "<u4"
+    return ["S8", "<u1", "<u1", "<u2", "<u2", "<u2", time, time, "<u4"]
+
+
+def _networks(addresses: Numbers) -> tuple[list[bytes], Numbers]:
+    """The selectors of all addresses, and for each address its selector's number (-1: private).
+
+    By distinct address, of which a group has few: the loop is not over records.
+    """
+    numbers: dict[bytes, int] = {}
+    made = np.full(len(addresses), -1, np.int64)
+    listed = [row.tobytes() for row in addresses]
+    for index, address in enumerate(listed):
+        made[index] = numbers.setdefault(masked(address)[0], len(numbers))
+    # The default pool has one block of ports, so any port names the selector.
+    return [address_selector(network, 0) for network in numbers], made
+
+
+def _runs(group: Group, network_of: Numbers) -> _Runs:
+    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
+    address = np.where(translated, group.public, group.source)
+    private = np.array([is_private(row.tobytes()) for row in group.addresses], np.bool_)
+    kept = np.flatnonzero(translated | ~private[address])
+    rows, address, translated = group.rows(kept), address[kept], translated[kept]
+
+    own_port = translated & ((rows.flags & HAS_PUBLIC_PORT) != 0)
+    port = np.where(own_port, rows.public_port, rows.source_port)
+    ported = own_port | ((rows.flags & HAS_SOURCE_PORT) != 0)
+    shared = _shared(address, rows.account, len(group.addresses))[address]
+    # Of an address that one account had to itself, protocol and port are merged away.
+    port = np.where(shared & ported, port, 0).astype(np.int64)
+    protocol = np.where(shared, rows.protocol, 0).astype(np.int64)
+    flags = np.where(shared, ported * HAS_PORT, MERGED).astype(np.int64)
+
+    key = (protocol << 18) | (port << 2) | flags
+    order = np.lexsort((rows.time, key, address, network_of[address]))
+    return _merge(
+        network_of[address][order], address[order], key[order], rows.account[order],
+        rows.time[order],
+    )  # fmt: skip
+
+
+def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
+           time: Numbers) -> _Runs:  # fmt: skip
+    """Runs of equal (address, key, account): a run ends where another account takes the port."""
+    if not len(time):
+        cuts = np.zeros(0, np.int64)
+    else:
+        change = (np.diff(address) != 0) | (np.diff(key) != 0) | (np.diff(account) != 0)
+        cuts = np.concatenate([[0], np.flatnonzero(change) + 1])
+    ends = np.append(cuts[1:], len(time))
+    head = key[cuts]
+    return _Runs(
+        network=network[cuts],
+        address=address[cuts],
+        protocol=head >> 18,
+        flags=head & 3,
+        port=(head >> 2) & 0xFFFF,
+        account=account[cuts],
+        first=time[cuts],
+        last=time[ends - 1] if len(cuts) else time,
+        count=ends - cuts,
+    )
+
+
+def _shared(address: Numbers, account: Numbers, addresses: int) -> Numbers:
+    """For each address, whether more than one account used it."""
+    lowest = np.full(addresses, np.iinfo(np.int64).max)
+    highest = np.full(addresses, -1)
+    np.minimum.at(lowest, address, account)
+    np.maximum.at(highest, address, account)
+    return lowest < highest
+
+
+def _last_port(runs: _Runs) -> Numbers:
+    return np.where(runs.flags & MERGED, 0xFFFF, runs.port)
+
+
+def _local_accounts(account: Numbers, starts: Numbers) -> tuple[Numbers, list[list[int]]]:
+    """For each binding its account's number within the chunk, and the accounts of each chunk."""
+    local = np.empty(len(account), np.int64)
+    names = []
+    for start, end in pairwise(starts):
+        codes, local[start:end] = np.unique(account[start:end], return_inverse=True)
+        names.append(codes.tolist())
+    return local, names
+
+
+def _accounts(listed: bytes, count: int) -> list[str]:
+    made = []
+    at = 0
+    for _ in range(count):
+        length = listed[at] if at < len(listed) else 0
+        made.append(listed[at + 1 : at + 1 + length].decode("utf-8", "replace"))
+        at += 1 + length
+    if at != len(listed):
+        raise RowError("corrupted or tampered with")
+    return made

@@ -1,0 +1,132 @@
+"""A group: the records of one hour and one unit of time as numpy columns, ready to be sealed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
+from icrstore.seal.intake import hour_number, hour_of
+
+Numbers = npt.NDArray[Any]
+
+HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_ADDRESS, HAS_PUBLIC_PORT = 1, 2, 4, 8
+_PORTS = ("source_port", "destination_port", "post_nat_source_port")
+_ADDRESSES = ("source_address", "destination_address", "post_nat_source_address")
+
+
+@dataclass(frozen=True)
+class Group:
+    """N records sorted by account, then time.
+
+    ``account`` indexes ``accounts``; ``source``, ``destination`` and ``public`` index
+    ``addresses`` (k, 16); ``flags`` says which optional values are there; ``time`` counts units
+    from the start of the hour.
+    """
+
+    unit: Unit
+    accounts: list[str]
+    addresses: npt.NDArray[np.uint8]
+    account: Numbers
+    time: Numbers
+    protocol: Numbers
+    flags: Numbers
+    source: Numbers
+    source_port: Numbers
+    destination: Numbers
+    destination_port: Numbers
+    public: Numbers
+    public_port: Numbers
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def rows(self, which: Any) -> "Group":
+        """The same group with some of its rows (a slice or an order)."""
+        names = ("account", "time", "protocol", "flags", "source", "source_port", "destination",
+                 "destination_port", "public", "public_port")  # fmt: skip
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
+
+
+def units_per_hour(unit: Unit) -> int:
+    return 3600 * 10**9 // NANOSECONDS[unit]
+
+
+def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
+    """The groups of valid records of one unit (`flow.validate` has passed them), hour by hour."""
+    unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
+    moment = np.asarray(records.column("observed_at").cast(pa.int64()).to_numpy())
+    hour = moment // units_per_hour(unit)
+    account = _dictionary(records.column("account"))
+
+    everything = _group(records, unit, account, moment - hour * units_per_hour(unit))
+    first = int(hour.min()) if len(hour) else 0
+    order = np.lexsort((moment, ((hour - first) << 32) | everything.account))
+    everything, hour = everything.rows(order), hour[order]
+
+    cuts = np.flatnonzero(np.diff(hour)) + 1
+    for start, end in zip([0, *cuts], [*cuts, len(hour)], strict=True):
+        if start < end:
+            yield hour_of(int(hour[start])), everything.rows(slice(start, end))
+
+
+def hours_of(records: pa.Table) -> set[datetime]:
+    """The hours that the records lie in."""
+    unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
+    moment = np.asarray(records.column("observed_at").cast(pa.int64()).to_numpy())
+    return {hour_of(int(n)) for n in np.unique(moment // units_per_hour(unit))}
+
+
+def _group(records: pa.Table, unit: Unit, account: Any, offset: Numbers) -> Group:
+    addresses = _dictionary(pa.chunked_array(
+        [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
+        records.schema.field("source_address").type,
+    ))  # fmt: skip
+    # Null, an address that was not translated, becomes 0: the flag tells it apart.
+    codes = np.asarray(pc.fill_null(addresses.indices, 0).to_numpy()).reshape(3, -1)
+    ports = [
+        np.asarray(pc.fill_null(records.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
+    ]
+    values = addresses.dictionary
+    return Group(
+        unit=unit,
+        accounts=account.dictionary.to_pylist(),
+        addresses=np.frombuffer(b"".join(values.to_pylist()), np.uint8).reshape(len(values), 16),
+        account=np.asarray(account.indices.to_numpy()),
+        time=offset.astype(np.uint64),
+        protocol=np.asarray(records.column("protocol").to_numpy()),
+        flags=_flags(records),
+        source=codes[0],
+        source_port=ports[0],
+        destination=codes[1],
+        destination_port=ports[1],
+        public=codes[2],
+        public_port=ports[2],
+    )
+
+
+def _flags(records: pa.Table) -> Numbers:
+    flags = np.zeros(records.num_rows, np.uint8)
+    for name, bit in (
+        ("source_port", HAS_SOURCE_PORT),
+        ("destination_port", HAS_DESTINATION_PORT),
+        ("post_nat_source_address", HAS_PUBLIC_ADDRESS),
+        ("post_nat_source_port", HAS_PUBLIC_PORT),
+    ):
+        flags |= np.asarray(pc.is_valid(records.column(name)).to_numpy()).astype(np.uint8) * bit
+    return flags
+
+
+def _dictionary(column: Any) -> Any:
+    """One dictionary over all chunks: hashing, which is three times as fast as sorting."""
+    encoded = column.combine_chunks()
+    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    return encoded.dictionary_encode()
+
+
+__all__ = ["Group", "by_hour", "hour_number", "hours_of", "units_per_hour"]

@@ -1,0 +1,54 @@
+"""Sealing an epoch: groups of records in, rows of both maps and their manifest out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from icrstore.seal import account_map, address_map
+from icrstore.seal.encode import text
+from icrstore.seal.epoch import Epoch, Kind, Role, share
+from icrstore.seal.group import Group
+from icrstore.seal.manifest import Manifest
+from icrstore.seal.rows import Row, Segment, SelectorKeys
+
+
+@dataclass(frozen=True)
+class SealedEpoch:
+    """Rows in label order, so that their order tells nothing, and the manifest over them."""
+
+    rows: list[Row]
+    manifest: Manifest
+
+
+def seal_epoch(epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group]) -> SealedEpoch:
+    """Seal the groups (one for each unit of time) of one hour and shard under fresh atoms."""
+    groups = list(groups)
+    accounts = [
+        (text(piece.account), piece) for group in groups for piece in account_map.pieces(group)
+    ]
+    addresses = [(piece.selector, piece) for group in groups for piece in address_map.pieces(group)]
+    rows = [
+        *_seal(epoch, atoms, "account", accounts),
+        *_seal(epoch, atoms, "address", addresses),
+    ]
+    rows.sort(key=attrgetter("label"))
+    return SealedEpoch(rows, Manifest.of(rows))
+
+
+def _seal(
+    epoch: Epoch,
+    atoms: Mapping[Role, bytes],
+    kind: Kind,
+    pieces: list[tuple[bytes, account_map.Piece | address_map.Piece]],
+) -> Iterator[Row]:
+    eid = epoch.eid
+    pieces.sort(key=lambda named: named[0])
+    for selector, named in groupby(pieces, key=lambda named: named[0]):
+        operator = share(atoms["operator"], kind, selector)
+        oversight = share(atoms["oversight"], kind, selector)
+        keys = SelectorKeys(operator, oversight, eid, kind, selector)
+        chunks = [piece for _, piece in named]
+        for number, piece in enumerate(chunks):
+            segment = Segment(number, len(chunks) - 1, piece.records, piece.columns)
+            yield keys.seal(segment)
