@@ -13,6 +13,7 @@ from functools import cached_property
 
 from icrstore.seal.rows import Row
 from icrstore.tlog import merkle
+from icrstore.tlog.errors import ProofError
 
 BUCKET = 64
 ENTRY_BYTES = 32
@@ -68,7 +69,7 @@ class Manifest:
     @property
     def root(self) -> bytes:
         """RFC 6962's root over the buckets; its empty root for an epoch without rows."""
-        return self._tree.root
+        return self._tree.root()
 
     def prove(self, label: bytes) -> BucketProof:
         """The bucket that answers for ``label``. Raises `ManifestError` if there are no rows."""
@@ -105,7 +106,7 @@ def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> 
     leaf = merkle.leaf_hash(proof.bucket + proof.next_label)
     try:
         merkle.verify_inclusion(leaf, proof.index, proof.buckets, list(proof.path), root)
-    except merkle.ProofError as error:
+    except ProofError as error:
         raise ManifestError("the bucket does not belong to the epoch") from error
 
     first = proof.bucket[:16]
