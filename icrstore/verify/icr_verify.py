@@ -1,0 +1,899 @@
+"""Checks an answer or a receipt by itself: no server, no database, no other file of icrstore.
+
+A second implementation, on purpose, of what the other rooms do: DSSE v1 (secure-systems-lab),
+RFC 6962 inclusion, C2SP signed-note, tlog-checkpoint and tlog-cosignature. It needs Python 3.11 and
+`cryptography`, trusts only the trust file that it is given, and opens no connection.
+"""
+
+import argparse
+import base64
+import hashlib
+import ipaddress
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+OK, FAILED, USAGE, NO_INPUT = 0, 1, 64, 66
+ROLES = ("operator", "oversight")
+STEPS = ("commit", "release", "disclosure")
+SKEW, REQUEST_LIFE, HOUR = timedelta(seconds=120), timedelta(hours=1), timedelta(hours=1)
+MOST_BYTES = 256 << 20
+
+Reader = Callable[[Any], Any]
+
+
+class Wrong(Exception):
+    """Something is not what it must be; the message holds nothing of what was read."""
+
+
+class CheckFailed(Exception):
+    """A check failed: its number, its stable name and what is wrong, with those that passed."""
+
+    def __init__(self, name: str, why: str, passed: Sequence["Check"]) -> None:
+        super().__init__(f"check {len(passed) + 1} ({name}) failed: {why}")
+        self.name, self.why, self.passed = name, why, tuple(passed)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check that passed and what it showed."""
+
+    name: str
+    shows: str
+
+
+@dataclass
+class Checks:
+    """The checks in order; the first that fails ends them."""
+
+    passed: list[Check] = field(default_factory=list)
+
+    @contextmanager
+    def check(self, name: str, shows: str) -> Iterator[None]:
+        try:
+            yield
+        except Wrong as error:
+            raise CheckFailed(name, str(error), self.passed) from error
+        self.passed.append(Check(name, shows))
+
+
+# Strict JSON: one spelling of a text, and every field known.
+
+
+def read_json(raw: bytes) -> Any:
+    """The JSON value; refuses duplicate keys, floats, large integers and bytes after the end."""
+    if len(raw) > MOST_BYTES:
+        raise Wrong("the text is too long")
+    try:
+        return json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_pairs,
+            parse_int=_integer,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+        )
+    except (ValueError, RecursionError) as error:
+        raise Wrong("it is not strict JSON") from error
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("duplicate key")
+    return dict(pairs)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 17 or abs(int(digits)) > 1 << 53:
+        raise ValueError("too large an integer")
+    return int(digits)
+
+
+def _refuse_number(_: str) -> NoReturn:
+    raise ValueError("not an integer")
+
+
+def shape(**readers: Reader) -> Reader:
+    """A reader of an object with exactly these fields."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Wrong("an object is missing")
+        if missing := [name for name in readers if name not in value]:
+            raise Wrong(f"the field {missing[0]} is missing")
+        if len(value) != len(readers):
+            raise Wrong("there is a field that nobody knows")
+        return {name: reader(value[name]) for name, reader in readers.items()}
+
+    return read
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or not value or re.search("[\ud800-\udfff]", value):
+        raise Wrong("a text is missing")
+    return value
+
+
+def integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Wrong("a count is missing")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong("a yes or no is missing")
+    return value
+
+
+def version(value: Any) -> int:
+    if integer(value) != 1:
+        raise Wrong("the version is not 1")
+    return 1
+
+
+def one_of(*allowed: str) -> Reader:
+    def read(value: Any) -> str:
+        if value not in allowed:
+            raise Wrong(f"a value is none of {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def hexadecimal(size: int) -> Reader:
+    def read(value: Any) -> bytes:
+        if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text(value), re.ASCII):
+            raise Wrong(f"{size} bytes in hexadecimal are missing")
+        return bytes.fromhex(value)
+
+    return read
+
+
+def base64_bytes(size: int | None = None) -> Reader:
+    def read(value: Any) -> bytes:
+        try:
+            raw = base64.b64decode(value if isinstance(value, str) else "=", validate=True)
+        except ValueError as error:
+            raise Wrong("base64 is missing") from error
+        if base64.b64encode(raw).decode() != value or size not in (None, len(raw)):
+            raise Wrong("base64 is missing, or of the wrong length")
+        return raw
+
+    return read
+
+
+def time(value: Any) -> datetime:
+    """An aware moment in UTC, from RFC 3339 with an offset."""
+    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"
+    if not re.fullmatch(form, text(value), re.ASCII):
+        raise Wrong("a time with its offset is missing")
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Wrong("a time is impossible") from error
+
+
+def hour(value: Any) -> datetime:
+    moment = time(value)
+    if moment.minute or moment.second or moment.microsecond:
+        raise Wrong("a time is not a whole hour")
+    return moment
+
+
+def list_of(reader: Reader) -> Reader:
+    def read(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise Wrong("a list is missing")
+        return [reader(item) for item in value]
+
+    return read
+
+
+def map_of(reader: Reader) -> Reader:
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Wrong("an object is missing")
+        return {name: reader(item) for name, item in value.items()}
+
+    return read
+
+
+def address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text(value))
+    except ValueError as error:
+        raise Wrong("an address is missing") from error
+
+
+# Statements, as DESIGN section 7 fixes their fields.
+
+_ACCOUNT = shape(account=text)
+_ADDRESS = shape(address=address, port=integer, protocol=integer, at=time,
+                 tolerance_seconds=integer)  # fmt: skip
+_HOURS = shape(**{"from": hour, "to": hour})
+_TARGET = shape(**{"cidr": text, "from": time, "to": time})
+
+
+def selector(value: Any) -> dict[str, Any]:
+    is_account = isinstance(value, dict) and "account" in value
+    made: dict[str, Any] = (_ACCOUNT if is_account else _ADDRESS)(value)
+    return made
+
+
+WARRANT = shape(
+    v=version, id=text, nonce=hexadecimal(16), tenant=text, instrument=text, authority=text,
+    purpose=one_of("resolve", "services", "reached"), basis=text, selectors=list_of(selector),
+    targets=list_of(_TARGET), valid_from=time, valid_to=time, max_requests=integer,
+    max_candidates=integer, recipient_keys=list_of(base64_bytes(1216)), notify=one_of("at-once"),
+    **{"from": hour, "to": hour},
+)  # fmt: skip
+REQUEST = shape(
+    v=version, request_id=hexadecimal(16), warrant_sha256=hexadecimal(32), created=time,
+    selectors=list_of(selector), targets=list_of(_TARGET), hours=list_of(_HOURS),
+    urgent=boolean, nonce=hexadecimal(16),
+)  # fmt: skip
+GRANT = shape(
+    v=version, issuer=text, role=text, key=base64_bytes(32), holder=text,
+    not_before=time, not_after=time,
+)  # fmt: skip
+DISCLOSURE = shape(
+    v=version, request_sha256=hexadecimal(32), accounts=list_of(text), opened_accounts=integer,
+    answer_sha256=hexadecimal(32),
+)  # fmt: skip
+RECEIPT = shape(
+    v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
+    batch_id=hexadecimal(16), at=time, body_sha256=hexadecimal(32), records=integer,
+    rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A DSSE envelope: the exact bytes that were signed, and by whom."""
+
+    kind: str
+    payload: bytes
+    signatures: dict[bytes, bytes]
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.payload).digest()
+
+    def is_signed_by(self, key: bytes) -> bool:
+        """Whether this key signed; a signature in its name that is not its own is refused."""
+        signature = self.signatures.get(hashlib.sha256(key).digest()[:8])
+        if signature is None:
+            return False
+        name = f"application/vnd.icr.{self.kind}.v1+json".encode()
+        pae = b"DSSEv1 %d %s %d %s" % (len(name), name, len(self.payload), self.payload)
+        if not _is_signature(key, signature, pae):
+            raise Wrong(f"a signature on the {self.kind} is not its key's")
+        return True
+
+
+def _is_signature(key: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def envelope(kind: str) -> Reader:
+    signature = shape(keyid=hexadecimal(8), sig=base64_bytes(64))
+    read_outside = shape(payloadType=text, payload=base64_bytes(), signatures=list_of(signature))
+
+    def read(value: Any) -> Envelope:
+        outside = read_outside(value)
+        if outside["payloadType"] != f"application/vnd.icr.{kind}.v1+json":
+            raise Wrong(f"an envelope is not of a {kind}")
+        signatures = {made["keyid"]: made["sig"] for made in outside["signatures"]}
+        if len(signatures) != len(outside["signatures"]):
+            raise Wrong("a key signed twice")
+        return Envelope(kind, outside["payload"], signatures)
+
+    return read
+
+
+# The trust file and the package.
+
+_KEEPER_TRUST = shape(
+    role=one_of(*ROLES), instance=integer, name=text, identity_key=base64_bytes(32),
+    log_key=base64_bytes(32), witness_key=base64_bytes(32),
+)  # fmt: skip
+_TRUST = shape(
+    keepers=list_of(_KEEPER_TRUST), engines=map_of(base64_bytes(32)),
+    authorities=map_of(base64_bytes(32)), sealers=map_of(base64_bytes(32)),
+    receipt_key=base64_bytes(32),
+)  # fmt: skip
+_LEAF = {"index": integer, "leaf": text, "private": text, "proof": list_of(hexadecimal(32))}
+_EVIDENCE = shape(checkpoint=text, leaves=list_of(shape(**_LEAF)))
+_SALTED = shape(checkpoint=text, leaves=list_of(shape(**_LEAF, salt=hexadecimal(16))))
+_KEEPER = shape(name=text, commit=_EVIDENCE, release=_EVIDENCE, disclosure=_SALTED)
+_PACKAGE = shape(
+    v=version, answer=base64_bytes(), warrant=envelope("warrant"), request=envelope("request"),
+    grants=list_of(envelope("grant")), disclosure=envelope("disclosure"),
+    keepers=shape(operator=_KEEPER, oversight=_KEEPER),
+)  # fmt: skip
+
+Trust = dict[str, Any]
+
+
+def read_trust(raw: bytes) -> Trust:
+    """The trust file: the keys that an outsider must know. Raises `Wrong`."""
+    made: Trust = _TRUST(read_json(raw))
+    return made
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a package proves, once every check has passed."""
+
+    checks: tuple[Check, ...]
+    answer: dict[str, Any]
+    answer_bytes: bytes
+    warrant: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One package, its statements parsed; no signature is checked by building it."""
+
+    package: dict[str, Any]
+    warrant: dict[str, Any]
+    request: dict[str, Any]
+    grants: list[dict[str, Any]]
+    disclosure: dict[str, Any]
+
+    @classmethod
+    def read(cls, raw: bytes) -> "Question":
+        package = _PACKAGE(read_json(raw))
+        return cls(
+            package,
+            WARRANT(read_json(package["warrant"].payload)),
+            REQUEST(read_json(package["request"].payload)),
+            [GRANT(read_json(each.payload)) for each in package["grants"]],
+            DISCLOSURE(read_json(package["disclosure"].payload)),
+        )
+
+    def speaks(self) -> dict[str, Any]:
+        """What every private text about this question says, whoever logged it."""
+        return {
+            "tenant": self.warrant["tenant"],
+            "request_sha256": self.package["request"].sha256,
+            "warrant_sha256": self.package["warrant"].sha256,
+            "hours": self.request["hours"],
+            "purpose": self.warrant["purpose"],
+            "authority": self.warrant["authority"],
+            "instrument": self.warrant["instrument"],
+        }
+
+    def signer(self, kind: str, role: str) -> bytes:
+        """The key, granted for this role when the request was made, that signed."""
+        created = self.request["created"]
+        for grant in self.grants:
+            in_force = grant["not_before"] - SKEW <= created < grant["not_after"]
+            if in_force and grant["role"] == role and self.package[kind].is_signed_by(grant["key"]):
+                return bytes(grant["key"])
+        raise Wrong(f"no granted {role} signed it")
+
+
+def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Proven:
+    """Check a package, and that its answer is ``answer`` if one is given.
+
+    1. package: strict JSON, every field known.
+    2. warrant: an applicant and an approver signed it, two keys that its authority's root granted.
+    3. request: an investigator so granted signed it, for this warrant, while it was in force.
+    4. scope: the request's selectors, targets and hours are within the warrant's.
+    5. disclosure: an engine that we trust signed it, for this request and these answer bytes.
+    6. answer: it is this request's, hour by hour, and names nobody whom the disclosure does not.
+    7 to 14, and again 15 to 22 for the other role: the keeper's log, see `_check_keeper`.
+    23. coverage: COMPLETE for every hour is said only where both keepers list the same epochs.
+
+    Raises `CheckFailed`.
+    """
+    checks = Checks()
+    question, parsed = _check_question(checks, raw, trust, answer)
+    committed = [_check_keeper(checks, question, trust, role) for role in ROLES]
+    with checks.check("coverage", "COMPLETE is said only where both keepers list the same epochs"):
+        _check_coverage(parsed, *committed)
+    return Proven(tuple(checks.passed), parsed, question.package["answer"], question.warrant)
+
+
+def _check_question(
+    checks: Checks, raw: bytes, trust: Trust, answer: bytes | None
+) -> tuple[Question, dict[str, Any]]:
+    with checks.check("package", "strict JSON, every field known"):
+        question = Question.read(raw)
+    with checks.check("warrant", "an applicant and an approver signed it, granted by the root"):
+        _check_warrant(question, trust)
+    with checks.check("request", "an investigator signed it, under this warrant, in time"):
+        _check_request(question)
+    with checks.check("scope", "selectors, targets and hours are within the warrant's"):
+        _check_scope(question.request, question.warrant)
+    with checks.check("disclosure", "a trusted engine signed it, for this request and answer"):
+        _check_disclosure(question, trust)
+    with checks.check("answer", "it answers this request, each hour, and names nobody else"):
+        parsed = _check_answer(question, answer)
+    return question, parsed
+
+
+def _check_warrant(question: Question, trust: Trust) -> None:
+    root = trust["authorities"].get(question.warrant["authority"])
+    if root is None:
+        raise Wrong("its authority is not in the trust file")
+    for signed, grant in zip(question.package["grants"], question.grants, strict=True):
+        if grant["issuer"] != question.warrant["authority"] or not signed.is_signed_by(root):
+            raise Wrong("a grant is not the authority's")
+    if question.signer("warrant", "applicant") == question.signer("warrant", "approver"):
+        raise Wrong("the applicant approved it")
+
+
+def _check_request(question: Question) -> None:
+    question.signer("request", "investigator")
+    if question.request["warrant_sha256"] != question.package["warrant"].sha256:
+        raise Wrong("it is of another warrant")
+    valid_from, valid_to = question.warrant["valid_from"], question.warrant["valid_to"]
+    if not valid_from - SKEW <= question.request["created"] < valid_to:
+        raise Wrong("the warrant was not in force when it was made")
+
+
+def _check_scope(request: dict[str, Any], warrant: dict[str, Any]) -> None:
+    for name in ("selectors", "targets"):
+        if any(asked not in warrant[name] for asked in request[name]):
+            raise Wrong(f"{name} reach outside the warrant")
+    if not request["selectors"] or not request["hours"]:
+        raise Wrong("it asks nothing")
+    end = warrant["from"]
+    for hours in request["hours"]:
+        if not end <= hours["from"] < hours["to"] <= warrant["to"]:
+            raise Wrong("hours reach outside the warrant, or are out of order")
+        end = hours["to"]
+
+
+def _check_disclosure(question: Question, trust: Trust) -> None:
+    signed, disclosure = question.package["disclosure"], question.disclosure
+    if not any(signed.is_signed_by(key) for key in trust["engines"].values()):
+        raise Wrong("no engine of the trust file signed it")
+    if disclosure["request_sha256"] != question.package["request"].sha256:
+        raise Wrong("it is of another request")
+    if disclosure["answer_sha256"] != hashlib.sha256(question.package["answer"]).digest():
+        raise Wrong("it is of another answer")
+    if len(set(disclosure["accounts"])) != len(disclosure["accounts"]):
+        raise Wrong("it names an account twice")
+
+
+def _check_answer(question: Question, given: bytes | None) -> dict[str, Any]:
+    raw = question.package["answer"]
+    if given is not None and given != raw:
+        raise Wrong("the answer file is not the answer in the package")
+    answer = read_json(raw)
+    if not isinstance(answer, dict):
+        raise Wrong("it is not an object")
+    if answer.get("request_sha256") != question.package["request"].sha256.hex():
+        raise Wrong("it is of another request")
+    if any(answer.get(name) != question.warrant[name] for name in ("tenant", "purpose")):
+        raise Wrong("it is of another tenant or purpose")
+    _check_names(question, answer)
+    asked = [moment for hours in question.request["hours"] for moment in _hours_of(hours)]
+    if [moment for moment, _ in _coverage(answer)] != asked:
+        raise Wrong("it does not account for each hour that was asked for")
+    return answer
+
+
+def _check_names(question: Question, answer: dict[str, Any]) -> None:
+    named, disclosed = list_of(text)(answer.get("accounts")), question.disclosure["accounts"]
+    if not set(named) <= set(disclosed) or not set(_accounts_in(answer)) <= set(named):
+        raise Wrong("it names an account that the disclosure does not")
+    asked = {each["account"] for each in question.request["selectors"] if "account" in each}
+    if question.warrant["purpose"] != "resolve" and not set(disclosed) <= asked:
+        raise Wrong("it names an account that was not asked for")
+
+
+def _accounts_in(value: Any) -> Iterator[str]:
+    """Every account that the answer names anywhere, however deep."""
+    if isinstance(value, dict):
+        if "account" in value:
+            yield text(value["account"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _accounts_in(each)
+
+
+def _check_coverage(answer: dict[str, Any], commit: dict[str, Any], other: dict[str, Any]) -> None:
+    is_complete = all(state == "COMPLETE" for _, state in _coverage(answer))
+    if is_complete and commit["epochs_sha256"] != other["epochs_sha256"]:
+        raise Wrong("every hour is called COMPLETE, but the keepers list different epochs")
+
+
+def _coverage(answer: dict[str, Any]) -> list[tuple[datetime, str]]:
+    """Each hour of the answer with its state, in the answer's order."""
+    state = one_of("COMPLETE", "INCOMPLETE", "UNSEALED")
+    hours = list_of(map_of(lambda each: each))(answer.get("hours"))
+    return [(hour(each.get("hour")), state(each.get("coverage"))) for each in hours]
+
+
+def _hours_of(hours: dict[str, Any]) -> list[datetime]:
+    return [hours["from"] + HOUR * n for n in range((hours["to"] - hours["from"]) // HOUR)]
+
+
+# What a keeper's log proves.
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The size and root of a log, as its note says."""
+
+    text: str
+    origin: str
+    size: int
+    root: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+
+def read_checkpoint(note: str) -> Checkpoint:
+    """A checkpoint's text and signature lines; checks no signature."""
+    body, blank, tail = note.rpartition("\n\n")
+    signatures = tuple(_signature_line(line) for line in tail.split("\n")[:-1])
+    lines = body.split("\n")
+    if not blank or not tail.endswith("\n") or not signatures or len(lines) < 3:
+        raise Wrong("a checkpoint is not a signed note")
+    if any(ord(c) < 32 and c != "\n" for c in note) or not re.fullmatch(
+        r"0|[1-9][0-9]{0,15}", lines[1], re.ASCII
+    ):
+        raise Wrong("a checkpoint is not well formed")
+    root = base64_bytes(32)(lines[2])
+    return Checkpoint(body + "\n", lines[0], int(lines[1]), root, signatures)
+
+
+def _signature_line(line: str) -> tuple[str, bytes]:
+    made = re.fullmatch(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/]+=*)", line)
+    if made is None:
+        raise Wrong("a checkpoint has a line that is no signature")
+    return made[1], base64_bytes()(made[2])
+
+
+def _note_signatures(note: Checkpoint, name: str, kind: int, key: bytes) -> list[bytes]:
+    """The signatures in the name of this key; the key's hash is over name, kind and key."""
+    key_hash = hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + key).digest()[:4]
+    return [raw[4:] for line, raw in note.signatures if line == name and raw[:4] == key_hash]
+
+
+def check_log_signature(note: Checkpoint, key: bytes) -> None:
+    found = _note_signatures(note, note.origin, 1, key)
+    if not found or not all(_is_signature(key, each, note.text.encode()) for each in found):
+        raise Wrong("a checkpoint is not signed by the log's key")
+
+
+def check_cosignature(note: Checkpoint, name: str, key: bytes) -> None:
+    """cosignature/v1: 8 bytes of time, then the signature over that time and the text."""
+    found = _note_signatures(note, name, 4, key)
+    for each in found:
+        message = f"cosignature/v1\ntime {int.from_bytes(each[:8], 'big')}\n{note.text}"
+        if not _is_signature(key, each[8:], message.encode()):
+            raise Wrong("a checkpoint's cosignature is not the other keeper's")
+    if not found:
+        raise Wrong("the other keeper did not cosign a checkpoint")
+
+
+def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that an audit path leads to (RFC 6962, 2.1.1): the split of the tree, backwards."""
+    if not 0 <= index < size or (size == 1) != (not path):
+        raise Wrong("an inclusion proof is of the wrong length")
+    if size == 1:
+        return leaf
+    split = 1 << (size - 1).bit_length() - 1
+    if index < split:
+        return _node(root_of(leaf, index, split, path[:-1]), path[-1])
+    return _node(path[-1], root_of(leaf, index - split, size - split, path[:-1]))
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The public lines of a leaf."""
+
+    type: str
+    day: str
+    due: str
+    private_sha256: bytes
+
+
+def read_leaf(raw: str) -> Leaf:
+    day = r"\d{4}-\d\d-\d\d"
+    form = rf"v=1\ntype=([a-z]+)\nday=({day})\ndue=({day}|-)\ntag=[0-9a-f]{{32}}\n"
+    made = re.fullmatch(form + r"private-sha256=([0-9a-f]{64})\n", raw, re.ASCII)
+    if made is None:
+        raise Wrong("a leaf is not well formed")
+    return Leaf(made[1], made[2], made[3], bytes.fromhex(made[4]))
+
+
+_SPEAKS = {
+    "v": version, "type": one_of(*STEPS), "tenant": text, "nonce": hexadecimal(16),
+    "request_sha256": hexadecimal(32), "warrant_sha256": hexadecimal(32),
+    "subject": hexadecimal(32), "hours": list_of(_HOURS), "purpose": text, "authority": text,
+    "instrument": text,
+}  # fmt: skip
+_PRIVATE = {
+    "commit": shape(**_SPEAKS, epochs_sha256=hexadecimal(32)),
+    "release": shape(**_SPEAKS),
+    "disclosure": shape(**_SPEAKS, answer_sha256=hexadecimal(32), opened_accounts=integer),
+}
+
+
+def _check_keeper(checks: Checks, question: Question, trust: Trust, role: str) -> dict[str, Any]:
+    """Check one keeper's evidence and return its commit's private text.
+
+    7. keeper: it is in the trust file, and so is one of the other role with other keys.
+    8. log: its three checkpoints are signed by its log key, of one log under its name.
+    9. witness: the other keeper cosigned each of them.
+    10. inclusion: commit, release and disclosure leaves are in the log.
+    11. leaf: one for each subject, of its type and day, with its private text's digest.
+    12. private: the private texts speak of this request, and of nothing else.
+    13. order: commit before release before disclosure.
+    14. subjects: each account's salted commitment is the logged one.
+    """
+    evidence = question.package["keepers"][role]
+    with checks.check(f"{role}-keeper", "the trust file has it, and one of the other role"):
+        mine, other = _keeper_of(trust, role, evidence["name"])
+    with checks.check(f"{role}-log", f"three checkpoints signed by {mine['name']}"):
+        notes = {step: read_checkpoint(evidence[step]["checkpoint"]) for step in STEPS}
+        _check_notes(list(notes.values()), mine)
+    with checks.check(f"{role}-witness", f"each cosigned by {other['name']}"):
+        for note in notes.values():
+            check_cosignature(note, f"{other['name']}/witness", other["witness_key"])
+    with checks.check(f"{role}-inclusion", "commit, release and disclosure leaves are in the log"):
+        for step in STEPS:
+            _check_inclusion(evidence[step]["leaves"], notes[step])
+    with checks.check(f"{role}-leaf", "one a subject, of its type and day, of its private text"):
+        _check_leaves(question, evidence)
+    with checks.check(f"{role}-private", "the private texts speak of this request"):
+        commit = _check_private(question, evidence)
+    with checks.check(f"{role}-order", "commit before release before disclosure"):
+        _check_order(evidence)
+    with checks.check(f"{role}-subjects", "each account's salted commitment is the logged one"):
+        _check_subjects(question, evidence)
+    return commit
+
+
+def _keeper_of(trust: Trust, role: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keeper that the package names, and the one that must have cosigned: the other role's."""
+    mine = [each for each in trust["keepers"] if (each["role"], each["name"]) == (role, name)]
+    others = [each for each in trust["keepers"] if each["role"] != role]
+    if len(mine) != 1 or len(others) != 1:
+        raise Wrong("the trust file does not have this keeper and one of the other role")
+    keys = [each[key] for each in (*mine, *others) for key in ("log_key", "witness_key")]
+    if len(set(keys)) != len(keys):
+        raise Wrong("one key of the trust file stands for two")
+    return mine[0], others[0]
+
+
+def _check_notes(notes: list[Checkpoint], mine: dict[str, Any]) -> None:
+    for note in notes:
+        if not re.fullmatch(re.escape(mine["name"]) + "/[0-9a-f]{16}", note.origin, re.ASCII):
+            raise Wrong("a checkpoint is of a log that is not under the keeper's name")
+        check_log_signature(note, mine["log_key"])
+    if len({note.origin for note in notes}) != 1:
+        raise Wrong("the checkpoints are of different logs")
+    if len({(note.size, note.root) for note in notes}) != len({note.size for note in notes}):
+        raise Wrong("two checkpoints of one size have different roots")
+
+
+def _check_inclusion(leaves: list[dict[str, Any]], note: Checkpoint) -> None:
+    for each in leaves:
+        leaf = hashlib.sha256(b"\x00" + each["leaf"].encode()).digest()
+        if root_of(leaf, each["index"], note.size, each["proof"]) != note.root:
+            raise Wrong("a leaf is not in the log")
+
+
+def _check_leaves(question: Question, evidence: dict[str, Any]) -> None:
+    subjects = {
+        "commit": len(question.request["selectors"]),
+        "release": len(question.request["selectors"]),
+        "disclosure": len(question.disclosure["accounts"]),
+    }
+    days: dict[str, set[str]] = {}
+    for step in STEPS:
+        leaves = [read_leaf(each["leaf"]) for each in evidence[step]["leaves"]]
+        if len(leaves) != subjects[step] or any(leaf.type != step for leaf in leaves):
+            raise Wrong(f"there is not one {step} leaf for each subject")
+        for leaf, each in zip(leaves, evidence[step]["leaves"], strict=True):
+            if leaf.private_sha256 != hashlib.sha256(each["private"].encode()).digest():
+                raise Wrong(f"a {step} leaf is of another private text")
+            _check_due(step, leaf, question.warrant["purpose"])
+        days[step] = {leaf.day for leaf in leaves}
+    _check_days(days, question.request["created"])
+
+
+def _check_due(step: str, leaf: Leaf, purpose: str) -> None:
+    """A notice falls due on the day of a release or disclosure that is of an account."""
+    owed = step == "disclosure" or (step == "release" and purpose != "resolve")
+    if leaf.due != (leaf.day if owed else "-"):
+        raise Wrong(f"a {step} leaf's notice is due on another day")
+
+
+def _check_days(days: dict[str, set[str]], created: datetime) -> None:
+    moment, last = created - SKEW, created + REQUEST_LIFE + SKEW
+    if not days["commit"] <= {moment.date().isoformat(), last.date().isoformat()}:
+        raise Wrong("the commit was logged on another day than the request was made")
+    if max(days["commit"]) > min(days["release"]):
+        raise Wrong("the release was logged on an earlier day than the commit")
+    if days["disclosure"] and max(days["release"]) > min(days["disclosure"]):
+        raise Wrong("the disclosure was logged on an earlier day than the release")
+
+
+def _check_private(question: Question, evidence: dict[str, Any]) -> dict[str, Any]:
+    commits = [_read_private("commit", each) for each in evidence["commit"]["leaves"]]
+    for step in STEPS:
+        expected = {**question.speaks(), "type": step}
+        if step == "commit":  # One question has one list of epochs, whichever selector.
+            expected["epochs_sha256"] = commits[0]["epochs_sha256"]
+        if step == "disclosure":
+            expected["answer_sha256"] = question.disclosure["answer_sha256"]
+            expected["opened_accounts"] = question.disclosure["opened_accounts"]
+        for each in evidence[step]["leaves"]:
+            private = _read_private(step, each)
+            for name, value in expected.items():
+                if private[name] != value:
+                    raise Wrong(f"a {step} private text differs in {name}")
+    return commits[0]
+
+
+def _read_private(step: str, leaf: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = _PRIVATE[step](read_json(leaf["private"].encode()))
+    return made
+
+
+def _check_order(evidence: dict[str, Any]) -> None:
+    indexes = [[each["index"] for each in evidence[step]["leaves"]] for step in STEPS]
+    flat = [index for step in indexes for index in step]
+    if len(set(flat)) != len(flat):
+        raise Wrong("one leaf stands for two")
+    if any(a and b and max(a) >= min(b) for a, b in pairwise(indexes)):
+        raise Wrong("the leaves are not in the order commit, release, disclosure")
+
+
+def _check_subjects(question: Question, evidence: dict[str, Any]) -> None:
+    leaves = evidence["disclosure"]["leaves"]
+    for account, each in zip(question.disclosure["accounts"], leaves, strict=True):
+        private = _read_private("disclosure", each)
+        if private["subject"] != subject(each["salt"], account):
+            raise Wrong("an account is not the one that was logged")
+
+
+def subject(salt: bytes, account: str) -> bytes:
+    """``SHA-256(enc("icr/v1/subject", salt, account))``: how a log names an account."""
+    parts = (b"icr/v1/subject", salt, account.encode())
+    encoded = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+    return hashlib.sha256(encoded).digest()
+
+
+def verify_receipt(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[str, Any]]:
+    """Check a receipt and return what it says.
+
+    1. receipt: strict JSON, every field known.
+    2. signature: the inbox's receipt key signed an *accepted* one; a sealer, a *sealed* one.
+
+    Raises `CheckFailed`.
+    """
+    checks = Checks()
+    with checks.check("receipt", "strict JSON, every field known"):
+        signed = envelope("receipt")(read_json(raw))
+        receipt = RECEIPT(read_json(signed.payload))
+    is_sealed = receipt["state"] == "sealed"
+    with checks.check("signature", "by a sealer host" if is_sealed else "by the receipt key"):
+        keys = trust["sealers"].values() if is_sealed else [trust["receipt_key"]]
+        if not any(signed.is_signed_by(key) for key in keys):
+            raise Wrong("no key of the trust file that may sign it did")
+    return tuple(checks.passed), receipt
+
+
+# The command.
+
+_EXAMPLES = """examples:
+  icr-verify answer proof.json --trust trust.json --answer answer.json
+  icr-verify receipt receipt.json --trust trust.json
+
+exit: 0 every check passed, 1 a check failed (named), 64 usage, 66 a file cannot be used"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``icr-verify``; returns its exit status."""
+    try:
+        given = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return USAGE if stop.code else OK
+    try:
+        trust = read_trust(_read_file(given.trust))
+        raw = _read_file(given.file)
+        answer = _read_file(given.answer) if getattr(given, "answer", None) else None
+    except OSError as error:
+        return _unusable(str(error.filename), error.strerror or "cannot be read")
+    except Wrong as error:
+        return _unusable(given.trust, f"it is not a trust file: {error}")
+    try:
+        checks, says = _verify(given.what, raw, trust, answer)
+    except CheckFailed as error:
+        return _tell(given.json, error.passed, {}, error)
+    return _tell(given.json, checks, says, None)
+
+
+def _verify(
+    what: str, raw: bytes, trust: Trust, answer: bytes | None
+) -> tuple[tuple[Check, ...], dict[str, Any]]:
+    if what == "answer":
+        proven = verify_package(raw, trust, answer)
+        said = {"answer_sha256": hashlib.sha256(proven.answer_bytes).hexdigest()}
+        return proven.checks, said | {"accounts_named": len(proven.answer["accounts"])}
+    checks, receipt = verify_receipt(raw, trust)
+    said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}
+    return checks, said | {"batch_id": receipt["batch_id"].hex()}
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="icr-verify",
+        description="Check offline that an answer was warranted, logged twice and not changed.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="what", required=True, metavar="answer|receipt")
+    for name, about in (
+        ("answer", "a package (proof.json) that `icr open` wrote"),
+        ("receipt", "a signed receipt of a batch"),
+    ):
+        command = commands.add_parser(name, help=about, description=f"Check {about}.")
+        command.add_argument("file", metavar="FILE", help=about)
+        command.add_argument("--trust", required=True, help="the installation's public keys")
+        command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if name == "answer":
+            command.add_argument("--answer", help="the answer.json that must be the proven one")
+    return top
+
+
+def _read_file(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def _unusable(path: str, why: str) -> int:
+    print(f"icr-verify: {path}: {why}", file=sys.stderr)
+    return NO_INPUT
+
+
+def _tell(
+    as_json: bool, passed: Sequence[Check], says: dict[str, Any], error: CheckFailed | None
+) -> int:
+    if as_json:
+        told: dict[str, Any] = {"ok": error is None, **says}
+        told["checks"] = [{"check": each.name, "shows": each.shows} for each in passed]
+        if error:
+            told["failed"] = {"check": error.name, "why": error.why}
+        print(json.dumps(told, sort_keys=True))
+        return FAILED if error else OK
+    for number, each in enumerate(passed, 1):
+        print(f"{number:3}  ok      {each.name:20} {each.shows}")
+    if error:
+        print(f"{len(passed) + 1:3}  FAILED  {error.name:20} {error.why}")
+        return FAILED
+    print(f"all {len(passed)} checks passed")
+    for name, value in says.items():
+        print(f"     {name}: {value}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
