@@ -36,7 +36,8 @@ class Epoch:
     nonce: bytes
 
     def __post_init__(self) -> None:
-        if self.hour != hour_start(self.hour):
+        # Two aware times of one moment are equal: the offset itself must be UTC's.
+        if self.hour.utcoffset() != timedelta(0) or self.hour != hour_start(self.hour):
             raise ValueError("an epoch's hour is the aware UTC start of an hour")
         if len(self.nonce) != 16:
             raise ValueError("an epoch's nonce has 16 bytes")
