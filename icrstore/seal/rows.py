@@ -87,6 +87,8 @@ class SelectorKeys:
                     return
                 raise RowError("corrupted or tampered with")
             segment = self.open(chunk, body)
+            if chunk and segment.last_chunk != last:
+                raise RowError("corrupted or tampered with")
             last = segment.last_chunk
             yield segment
             chunk += 1
