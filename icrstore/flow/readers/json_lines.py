@@ -1,0 +1,172 @@
+"""Records as lines of JSON (RFC 8259): icrstore's own, with RFC 3339 times, and Zeek's conn.log.
+
+A last line without its newline is read if it parses: its closing brace says that it is whole.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from ..elements import ELEMENTS
+from ..schema import Column
+from .lines import Input, line_blocks
+from .rows import Rows, assemble, nothing, only_ported
+from .tally import Tally
+from .zeek import COLUMNS, protocol_numbers
+
+NAMES = tuple(element.name for element in ELEMENTS)
+_NAMES = frozenset(NAMES)
+
+# Numbers with a point stay text: a float would round the time.
+_JSON = json.JSONDecoder(parse_float=str)
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _NotARecord(Exception):
+    """The line is no record; its one argument is the reason."""
+
+
+def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """Records as `icr-collect read` prints them; a field that no record has refuses its line."""
+    for rows in _parsed(source, tally, _own_row):
+        (time, protocol, *texts) = _columns(rows, len(NAMES), protocol_at=1)
+        yield assemble(Rows(time, protocol, *texts), tally)
+
+
+def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The connections of a conn.log written as JSON."""
+    for rows in _parsed(source, tally, _zeek_row):
+        time, src, sport, dst, dport, proto, number = _columns(rows, 7)
+        protocol = protocol_numbers(proto, src, number)
+        none = nothing(len(rows))
+        sport, dport = only_ported(sport, protocol), only_ported(dport, protocol)
+        yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally)
+
+
+def decimal_seconds(text: str) -> str:
+    """Seconds since 1970 of an RFC 3339 time, with the digits it has."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise _NotARecord("bad-time")
+    day, clock, fraction, offset = match.groups()
+    if offset is None:
+        raise _NotARecord("time-without-offset")
+    return f"{_seconds(day, clock, offset.upper())}{fraction or ''}"
+
+
+def _parsed(
+    source: Input, tally: Tally, row: Callable[[dict[str, Any]], tuple[Any, ...]]
+) -> Iterator[list[tuple[Any, ...]]]:
+    for block in line_blocks(source, tally):
+        is_last_and_open = not block.endswith(b"\n")
+        rows = []
+        for line in block.split(b"\n") if is_last_and_open else block[:-1].split(b"\n"):
+            try:
+                rows.append(row(_object(line)))
+            except _NotARecord as why:
+                if is_last_and_open and why.args[0] == "not-json":
+                    tally.cut()
+                else:
+                    tally.drop(why.args[0])
+        yield rows
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    if not line.strip():
+        raise _NotARecord("blank-line")
+    try:
+        value = _JSON.decode(line.decode())
+    except (ValueError, RecursionError):
+        raise _NotARecord("not-json") from None
+    if not isinstance(value, dict):
+        raise _NotARecord("not-a-record")
+    return value
+
+
+def _own_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    if not _NAMES.issuperset(value):
+        raise _NotARecord("unknown-field")
+    get = value.get
+    protocol = get("protocol")
+    if type(protocol) is not int or not 0 <= protocol <= 255:
+        raise _NotARecord("unknown-protocol")
+    return (
+        decimal_seconds(_text(get("observed_at"), "bad-time") or ""),
+        protocol,
+        _text(get("source_address"), "bad-address"),
+        _port(get("source_port")),
+        _text(get("destination_address"), "bad-address"),
+        _port(get("destination_port")),
+        _text(get("post_nat_source_address"), "bad-address"),
+        _port(get("post_nat_source_port")),
+        _text(get("account"), "bad-account"),
+    )
+
+
+def _zeek_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    field = {}
+    for name, spellings in COLUMNS.items():
+        found = [value[key] for key in spellings if key in value]
+        if not found:
+            raise _NotARecord("field-missing")
+        field[name] = found[0]
+    if "conn" not in str(value.get("_path", "conn")):
+        raise _NotARecord("not-a-connection")
+    return (
+        _zeek_time(field["ts"]),
+        _text(field["source_address"], "bad-address"),
+        _port(field["source_port"]),
+        _text(field["destination_address"], "bad-address"),
+        _port(field["destination_port"]),
+        _text(field["proto"], "unknown-protocol"),
+        _port(value.get("ip_proto")),
+    )
+
+
+def _zeek_time(ts: Any) -> str:
+    """Zeek writes seconds as a number, or RFC 3339 where LogAscii::json_timestamps says so."""
+    if type(ts) is int:
+        return str(ts)
+    text = _text(ts, "bad-time") or ""
+    return decimal_seconds(text) if "-" in text else text
+
+
+def _text(value: Any, reason: str) -> str | None:
+    # A lone surrogate is JSON, but no text that could be kept.
+    if value is None or (isinstance(value, str) and not _SURROGATE.search(value)):
+        return value
+    raise _NotARecord(reason)
+
+
+def _port(value: Any) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not int or value < 0:
+        raise _NotARecord("bad-port")
+    return str(value) if value < 65536 else "65536"
+
+
+@lru_cache(maxsize=4096)
+def _seconds(day: str, clock: str, offset: str) -> int:
+    try:
+        return int(datetime.fromisoformat(f"{day}T{clock}{offset}").timestamp())
+    except ValueError:
+        raise _NotARecord("bad-time") from None
+
+
+def _columns(
+    rows: list[tuple[Any, ...]], width: int, protocol_at: int | None = None
+) -> list[Column]:
+    return [
+        pa.array([row[at] for row in rows], pa.uint8() if at == protocol_at else pa.string())
+        for at in range(width)
+    ]

@@ -1,0 +1,118 @@
+"""Bytes in, whole lines out, in bounded memory; gzip (RFC 1952) is known by its first bytes."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from .tally import Tally
+
+BLOCK_BYTES = 1 << 20
+LONGEST_LINE_BYTES = 1 << 16
+
+_GZIP = b"\x1f\x8b"
+
+
+class Source(Protocol):
+    """Anything bytes can be read from: a file, a pipe, a socket's file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Input(io.RawIOBase):
+    """A source whose first bytes can be looked at before it is read; it never seeks."""
+
+    def __init__(self, source: Source, tally: Tally) -> None:
+        self._read = getattr(source, "read1", source.read)
+        self._tally = tally
+        self.head = b""
+        self.at_end = False
+
+    def look_further(self) -> bool:
+        """Add what comes next to `head`; False at the end, or when there is enough to judge by."""
+        if len(self.head) >= LONGEST_LINE_BYTES:
+            return False
+        more = self._fetch(BLOCK_BYTES)
+        self.head += more
+        return bool(more)
+
+    def skip(self, size: int) -> None:
+        """Step over bytes already looked at."""
+        self.head = self.head[size:]
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, fewer only at the end."""
+        parts, wanted = [], size if size >= 0 else sys.maxsize
+        while wanted and (part := self._next(min(wanted, BLOCK_BYTES))):
+            parts.append(part)
+            wanted -= len(part)
+        return b"".join(parts)
+
+    def chunks(self) -> Iterator[bytes]:
+        """What is left, as it comes: a pipe that has little to say is not waited for."""
+        while chunk := self._next(BLOCK_BYTES):
+            yield chunk
+
+    def _next(self, size: int) -> bytes:
+        if not self.head:
+            return self._fetch(size)
+        part, self.head = self.head[:size], self.head[size:]
+        return part
+
+    def _fetch(self, size: int) -> bytes:
+        try:
+            part = self._read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            # Half a gzip member, or a damaged one: what came before it stands.
+            self._tally.cut_off = True
+            part = b""
+        self.at_end = not part
+        return part
+
+
+def opened(source: Source, tally: Tally) -> Input:
+    """The source as an Input, through gzip if it begins like one."""
+    plain = Input(source, tally)
+    while len(plain.head) < len(_GZIP) and plain.look_further():
+        pass
+    if not plain.head.startswith(_GZIP):
+        return plain
+    return Input(gzip.GzipFile(fileobj=plain, mode="rb"), tally)
+
+
+def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
+    """Whole lines, at most about a megabyte at a time; only the last block may lack its newline.
+
+    A line longer than 64 kB is counted and passed over, without being held.
+    """
+    rest, in_long_line = b"", False
+    for chunk in source.chunks():
+        if in_long_line:
+            _, newline, chunk = chunk.partition(b"\n")
+            in_long_line = not newline
+        rest += chunk
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield _without_long_lines(rest[:end], tally)
+            rest = rest[end:]
+        if len(rest) > LONGEST_LINE_BYTES:
+            tally.drop("line-too-long")
+            rest, in_long_line = b"", True
+    if in_long_line:
+        tally.cut_off = True
+    if rest:
+        yield rest
+
+
+def _without_long_lines(block: bytes, tally: Tally) -> bytes:
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    if np.diff(ends, prepend=-1).max() <= LONGEST_LINE_BYTES + 1:
+        return block
+    lines = block[:-1].split(b"\n")
+    short = [line + b"\n" for line in lines if len(line) <= LONGEST_LINE_BYTES]
+    tally.drop("line-too-long", len(lines) - len(short))
+    return b"".join(short)

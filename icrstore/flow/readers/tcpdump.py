@@ -1,0 +1,158 @@
+"""Lines that `tcpdump -tt -n` prints, also of pf's log, after tcpdump's print-ip.c and kin.
+
+What has ports and names no other protocol is UDP: tcpdump prints what the datagram says instead.
+An IPv6 packet that begins with an extension header is recorded under that header's number, without
+ports. Where IPv6 carries IPv4 (DS-Lite, RFC 6333) the IPv4 packet is the connection and the IPv6
+one the access line; any other packet in a packet is recorded as the tunnel that it travels in.
+
+A last line without its newline is read if it ends in a length or a closed bracket, or is TCP.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..schema import DCCP, SCTP, TCP, UDP, UDP_LITE, Column
+from .lines import Input, line_blocks
+from .rows import Rows, assemble, nothing, present
+from .tally import Tally
+
+_V4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+_V6 = rf"[0-9a-f:]{{1,38}}:(?:{_V4}|[0-9a-f]{{0,4}})"
+_ADDRESS = rf"(?:{_V4}|{_V6})"
+_TIME = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
+# `-i any` puts the interface before the packet; pf's log puts the rule there.
+_PLACE = r"(?:rule [^>\n]{1,80}? on [^\s:]{1,16}: |[^\s:]{1,16} +(?:In|Out|B|M|P) +)"
+# OpenBSD's tcpdump prints `S 1:1(0)` and `. ack 1` where others print `Flags [S]`.
+_TCP = r"Flags \[|tcp\b|\[\|tcp\]|[SFPRUWE.]{1,8}(?= [0-9]+:[0-9]+\(| ack [0-9])"
+_KIND = r"ip-proto-[0-9]{1,3}|no next header|\[\|[a-z0-9]+\]|[A-Za-z][A-Za-z0-9]*"
+_LINE = re.compile(
+    rf"^(?:({_TIME}) {_PLACE}?(?:(?:IP6 {_ADDRESS} > {_ADDRESS}: )?IP |IP6 )?"
+    r"(?:truncated-ip6? - [0-9]+ bytes missing! ?)?"
+    rf"({_ADDRESS})(?:\.([0-9]+))? > ({_ADDRESS})(?:\.([0-9]+))?: *(?:({_TCP})|({_KIND}))?.*"
+    r"|(.*))\n",
+    re.MULTILINE,
+)
+
+_PORTED = {"sctp": SCTP, "dccp": DCCP, "udplite": UDP_LITE}
+_PORTLESS = {
+    "hbh": 0,
+    "icmp": 1,
+    "igmp": 2,
+    "ip": 4,
+    "udp": UDP,
+    "ip6": 41,
+    "rt6": 43,
+    "srcrt": 43,
+    "frag": 44,
+    "rsvpv1": 46,
+    "gre": 47,
+    "grev0": 47,
+    "grev1": 47,
+    "esp": 50,
+    "ah": 51,
+    "icmp6": 58,
+    "no next header": 59,
+    "dstopt": 60,
+    "eigrp": 88,
+    "ospfv2": 89,
+    "ospfv3": 89,
+    "etherip": 97,
+    "pimv1": 103,
+    "pimv2": 103,
+    "ipcomp": 108,
+    "vrrpv2": 112,
+    "vrrpv3": 112,
+    "carpv2": 112,
+    "pgm": 113,
+    "mobility": 135,
+    **_PORTED,
+}
+_OTHERS = (
+    ("blank-line", re.compile(r"\s*$")),
+    ("comment", re.compile(r"#|tcpdump: |reading from |listening on |[0-9]+ packets ")),
+    ("time-without-date", re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+ ")),
+    ("time-without-offset", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:")),
+    ("arp", re.compile(rf"{_TIME} (?:{_PLACE})?(?:ARP|arp)\b")),
+    ("bad-address", re.compile(rf"{_TIME} (?:{_PLACE})?IP6? \S+ > \S+: ")),
+    ("not-ip", re.compile(rf"{_TIME} ")),
+)
+_PACKET = re.compile(
+    rf"(?:{_TIME}|.{{0,40}}[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]+) (?:ARP, |arp |.{{0,200}}? > )"
+)
+
+
+def looks_like_tcpdump(line: str) -> bool:
+    """Whether tcpdump prints such lines for packets, whatever the options it was given."""
+    return _PACKET.match(line) is not None
+
+
+def read_tcpdump(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The packets that the lines of a text show."""
+    for block in line_blocks(source, tally):
+        text = block.decode("ascii", "replace")
+        if not text.endswith("\n"):
+            if not _is_whole(text):
+                tally.cut()
+                continue
+            text += "\n"
+        yield assemble(_rows(text, tally), tally)
+
+
+def _rows(text: str, tally: Tally) -> Rows:
+    found = _LINE.findall(text)
+    packets = [line for line in found if line[0]]
+    if len(packets) < len(found):
+        for line in found:
+            if not line[0]:
+                tally.drop(_why_not(line[-1]))
+    time, source, source_port, destination, destination_port, tcp, kind = (
+        pa.array([line[place] for line in packets], pa.string()) for place in range(7)
+    )
+    ported = pc.and_(
+        pc.not_equal(source_port, pa.scalar("")), pc.not_equal(destination_port, pa.scalar(""))
+    )
+    absent = nothing(len(packets))
+    return Rows(
+        observed_at=time,
+        protocol=_protocols(ported, tcp, kind),
+        source_address=source,
+        source_port=present(source_port, ""),
+        destination_address=destination,
+        destination_port=present(destination_port, ""),
+        post_nat_source_address=absent,
+        post_nat_source_port=absent,
+        account=absent,
+    )
+
+
+def _protocols(ported: Column, tcp: Column, kind: Column) -> Column:
+    """The protocol numbers; null where a packet without ports does not say what it is."""
+    kinds = kind.dictionary_encode()
+    names = kinds.dictionary.to_pylist()
+    with_ports = [_PORTED.get(name.lower(), UDP) for name in names]
+    without = [_portless(name) for name in names]
+    number = pc.if_else(
+        ported,
+        pa.array(with_ports, pa.uint8()).take(kinds.indices),
+        pa.array(without, pa.uint8()).take(kinds.indices),
+    )
+    return pc.if_else(pc.equal(tcp, pa.scalar("")), number, pa.scalar(TCP, pa.uint8()))
+
+
+def _portless(kind: str) -> int | None:
+    name = kind.lower().removeprefix("[|").removesuffix("]")
+    if not name.startswith("ip-proto-"):
+        return _PORTLESS.get(name)
+    number = int(name.removeprefix("ip-proto-"))
+    return number if number < 256 else None
+
+
+def _is_whole(line: str) -> bool:
+    return "Flags [" in line or re.search(r"\)$|length [0-9]+$", line[-32:]) is not None
+
+
+def _why_not(line: str) -> str:
+    return next((reason for reason, shape in _OTHERS if shape.match(line)), "not-a-record")
