@@ -15,7 +15,10 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+# Python's own reader takes an offset of +00:99, and from 3.14 on an hour 24: neither is RFC 3339.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
+)
 _MAX_BYTES = 1 << 20
 _MAX_INT = 1 << 53
 
@@ -105,15 +108,14 @@ class Fields:
         self.integer("v", 1, 1)
 
     def time(self, name: str) -> datetime:
-        """An aware UTC moment, from RFC 3339 text with an offset."""
+        """An aware UTC moment of the years 1970 to 9998, from RFC 3339 text with an offset."""
         value = self.text(name)
         if not _TIME.fullmatch(value):
             self._refuse("time-without-offset", name)
-        try:
-            moment = datetime.fromisoformat(value)
-            return moment.astimezone(UTC)
-        except (ValueError, OverflowError):
+        moment = _utc(value)
+        if moment is None:
             self._refuse("not-a-time", name)
+        return moment
 
     def hour(self, name: str) -> datetime:
         moment = self.time(name)
@@ -182,6 +184,16 @@ def decode_base64(value: str) -> bytes | None:
     except (ValueError, binascii.Error):
         return None
     return decoded if encode_base64(decoded) == value else None
+
+
+def _utc(value: str) -> datetime | None:
+    """The moment, or None for one that is not in the calendar or too near its ends."""
+    try:
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    # A tolerance or a lifetime is added later: no sum may leave what a datetime can hold.
+    return moment if 1970 <= moment.year <= 9998 else None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
