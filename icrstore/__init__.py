@@ -1,0 +1,1 @@
+"""icrstore: a retention service for Internet Connection Records that everyone can check."""

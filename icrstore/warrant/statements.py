@@ -5,11 +5,12 @@ the caller checks (`icrstore.warrant.authority`), or has checked.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from icrstore.seal.encode import text as encoded_text
 from icrstore.seal.epoch import ROLES, Epoch, Kind, Role
@@ -22,6 +23,11 @@ Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 GRANT_ROLES = ("applicant", "approver", "investigator", "sealer")
 MOST_HOURS = 24 * 366
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_CIDR = re.compile(r"[0-9a-fA-F:.]+/\d{1,3}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Warrant:
             authority=fields.text("authority", 64),
             purpose=_purpose(fields),
             basis=fields.text("basis", 1024),
-            selectors=fields.items("selectors", _selector, 1, 100),
+            selectors=_selectors(fields),
             targets=fields.items("targets", _target),
             hours=_hours(fields),
             valid_from=fields.time("valid_from"),
@@ -185,7 +191,7 @@ class Request:
         made = cls(
             request_id=fields.hexadecimal("request_id", 16),
             warrant_sha256=fields.hexadecimal("warrant_sha256", 32),
-            selectors=fields.items("selectors", _selector, 1, 100),
+            selectors=_selectors(fields),
             targets=fields.items("targets", _target),
             hours=fields.items("hours", _hour_range, 1, 1000),
             urgent=fields.boolean("urgent"),
@@ -338,7 +344,7 @@ class EpochStatement:
         made = cls(
             epoch=_epoch(fields),
             commitments={role: commitments.hexadecimal(role, 32) for role in ROLES},
-            seal_sha256=dict(fields.items("seals", _seal, len(ROLES), 16)),
+            seal_sha256=_once(fields.items("seals", _seal, len(ROLES), 16), "seals"),
             rows=fields.integer("rows", 0, 1 << 40),
             manifest_root=fields.hexadecimal("manifest_root", 32),
             batches=fields.items("batches", _batch_id, 0, 100_000),
@@ -386,7 +392,7 @@ class KeySchedule:
             tenant=fields.text("tenant", 64),
             role=_role(fields),
             instance=fields.integer("instance", 0, 255),
-            days=dict(fields.items("days", _day_key, 1, 500)),
+            days=_once(fields.items("days", _day_key, 1, 500), "days"),
             made_at=fields.time("made_at"),
         )
         fields.finish()
@@ -449,7 +455,7 @@ class Receipt:
             at=fields.time("at"),
             body_sha256=fields.hexadecimal("body_sha256", 32),
             records=fields.integer("records", 0, 1 << 40),
-            rejected=dict(fields.items("rejected", _count)),
+            rejected=_once(fields.items("rejected", _count), "rejected"),
             epochs=fields.items("epochs", _batch_id, 0, 100_000),
         )
         fields.finish()
@@ -504,6 +510,13 @@ def _hour_range(value: Any, place: str) -> HourRange:
     return made
 
 
+def _selectors(fields: Fields) -> tuple[Selector, ...]:
+    made = fields.items("selectors", _selector, 1, 100)
+    if len(set(made)) != len(made):
+        raise StatementError("duplicate-selector", "selectors")
+    return made
+
+
 def _selector(value: Any, place: str) -> Selector:
     fields = Fields(value, place)
     if fields.has("account"):
@@ -524,8 +537,9 @@ def _selector(value: Any, place: str) -> Selector:
 def _address(value: str, place: str) -> bytes:
     try:
         parsed = ipaddress.ip_address(value)
-    except ValueError as error:
-        raise StatementError("not-an-address", place) from error
+    except ValueError:
+        # Not chained: the library's message repeats the address.
+        raise StatementError("not-an-address", place) from None
     if isinstance(parsed, ipaddress.IPv4Address):
         return bytes(10) + b"\xff\xff" + parsed.packed
     if parsed.scope_id is not None:
@@ -536,15 +550,22 @@ def _address(value: str, place: str) -> bytes:
 def _target(value: Any, place: str) -> Target:
     fields = Fields(value, place)
     cidr = fields.text("cidr", 49)
-    try:
-        ipaddress.ip_network(cidr, strict=True)
-    except ValueError as error:
-        raise StatementError("not-a-network", place) from error
+    # Python would also take a netmask, a hostmask, a zone or no length: each another reading.
+    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
+        raise StatementError("not-a-network", place)
     made = Target(cidr, fields.time("from"), fields.time("to"))
     fields.finish()
     if made.end <= made.first:
         raise StatementError("ends-before-it-begins", place)
     return made
+
+
+def _is_network(cidr: str) -> bool:
+    try:
+        ipaddress.ip_network(cidr, strict=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _recipient(value: Any, place: str) -> bytes:
@@ -584,7 +605,7 @@ def _batch_id(value: Any, place: str) -> bytes:
 
 def _day_key(value: Any, place: str) -> tuple[str, bytes]:
     fields = Fields(value, place)
-    made = fields.text("day", 10), fields.base64("key", hpke.PUBLIC_BYTES)
+    made = fields.day("day"), fields.base64("key", hpke.PUBLIC_BYTES)
     fields.finish()
     return made
 
@@ -593,4 +614,12 @@ def _count(value: Any, place: str) -> tuple[str, int]:
     fields = Fields(value, place)
     made = fields.text("reason", 64), fields.integer("count", 0, 1 << 40)
     fields.finish()
+    return made
+
+
+def _once(entries: tuple[tuple[K, V], ...], place: str) -> dict[K, V]:
+    """The entries by their keys; a second entry of one key would be read in two ways."""
+    made = dict(entries)
+    if len(made) != len(entries):
+        raise StatementError("duplicate-entry", place)
     return made

@@ -117,6 +117,13 @@ class Fields:
             self._refuse("not-a-time", name)
         return moment
 
+    def day(self, name: str) -> str:
+        """A UTC day, ``YYYY-MM-DD``."""
+        value = self.text(name)
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) or not _utc(value + "T00:00:00Z"):
+            self._refuse("not-a-day", name)
+        return value
+
     def hour(self, name: str) -> datetime:
         moment = self.time(name)
         if moment.minute or moment.second or moment.microsecond:

@@ -1,0 +1,79 @@
+"""Who may knock: tenants (ISPs), their authorities and collectors, people whose grants we saw.
+
+None of these rows is trusted to open anything: keepers pin their own roots. Who can write here
+can let a stranger push records or queue a request that every keeper then refuses.
+"""
+
+from django.db import models
+
+
+class Tenant(models.Model):
+    """An ISP. Its root key vouches for its sealer hosts."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    root_key = models.BinaryField()
+    shards = models.PositiveSmallIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class Authority(models.Model):
+    """A body that may be granted warrants at a tenant. Its root key vouches for its people."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    name = models.CharField(max_length=64)
+    root_key = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="authority_tenant_name"),
+        ]
+
+
+class Collector(models.Model):
+    """A machine at an ISP that pushes batches."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    name = models.CharField(max_length=64)
+    key = models.BinaryField()
+    keyid = models.CharField(max_length=16)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="collector_tenant_name"),
+            # A signature names its key alone, so a key belongs to one collector of one tenant.
+            models.UniqueConstraint(fields=["keyid"], name="collector_keyid"),
+        ]
+
+
+class Principal(models.Model):
+    """A person's key at a tenant, from a grant that the authority's root signed."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    authority = models.CharField(max_length=64)
+    role = models.CharField(max_length=16)
+    key = models.BinaryField()
+    keyid = models.CharField(max_length=16)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # The same grant lodged twice is one row.
+            models.UniqueConstraint(
+                fields=["tenant", "authority", "role", "keyid"], name="principal_grant"
+            ),
+        ]
+        indexes = [models.Index(fields=["keyid"], name="principal_keyid")]
+
+
+class Nonce(models.Model):
+    """A signature's nonce, kept while the signature could be replayed."""
+
+    keyid = models.CharField(max_length=16)
+    nonce = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["keyid", "nonce"], name="nonce_once")]
+        indexes = [models.Index(fields=["expires_at"], name="nonce_expiry")]

@@ -1,0 +1,110 @@
+"""A request's caller, by its RFC 9421 signature: read the body once, check, use the nonce up."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework.request import Request
+
+from accounts import principals
+from accounts.models import Collector
+from api.problems import Problem
+from icrstore.wire.errors import SignatureRefused
+from icrstore.wire.signatures import Verified, verify_request
+
+_NOTHING = hashlib.sha256(b"").digest()
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body as received: exactly these bytes, and their SHA-256."""
+
+    content: bytes
+    sha256: bytes
+
+
+def read_body(request: Request, media_type: str, most: int) -> Body:
+    """The whole body, of this type and at most this long. Raises `Problem`."""
+    raw: HttpRequest = request._request
+    if raw.content_type != media_type:
+        raise Problem(415, "wrong-media-type", f"send {media_type}")
+    try:
+        length = int(raw.headers.get("Content-Length", ""))
+    except ValueError:
+        raise Problem(411, "no-length", "send Content-Length") from None
+    if length > most:
+        raise Problem(413, "too-large", f"a body has at most {most} bytes: send smaller ones")
+    content = raw.read(length)
+    if len(content) != length:
+        raise Problem(400, "cut-off", "the body ended early: send it again")
+    return Body(content, hashlib.sha256(content).digest())
+
+
+def collector(
+    request: Request, body: Body | None, required: Sequence[str] = ()
+) -> tuple[Collector, Mapping[str, str]]:
+    """The collector that signed, and the headers that its signature covers.
+
+    Raises `SignatureRefused`.
+    """
+    found: list[Collector] = []
+
+    def key_of(keyid: str) -> bytes | None:
+        try:
+            found.append(principals.collector_by_key(keyid))
+        except principals.UnknownPrincipal:
+            return None
+        return bytes(found[-1].key)
+
+    verified = _verify(request, body, key_of, required, timezone.now())
+    return found[-1], verified.covered
+
+
+def person(request: Request, body: Body | None, now: datetime) -> list[principals.Person]:
+    """Where the person who signed holds a grant now. Raises `SignatureRefused`."""
+    people: list[principals.Person] = []
+
+    def key_of(keyid: str) -> bytes | None:
+        try:
+            key, found = principals.person_by_key(keyid, now)
+        except principals.UnknownPrincipal:
+            return None
+        people.extend(found)
+        return key
+
+    _verify(request, body, key_of, (), now)
+    return people
+
+
+def _verify(
+    request: Request,
+    body: Body | None,
+    key_of: Callable[[str], bytes | None],
+    required: Sequence[str],
+    now: datetime,
+) -> Verified:
+    """The signature, then the body, then the nonce: a replay of anything valid is refused too."""
+
+    def resolve(keyid: str) -> Ed25519PublicKey | None:
+        key = key_of(keyid)
+        return None if key is None else Ed25519PublicKey.from_public_bytes(key)
+
+    raw: HttpRequest = request._request
+    verified = verify_request(
+        raw.method or "",
+        settings.AUTHORITY,
+        raw.get_full_path(),
+        raw.headers,
+        resolve_key=resolve,
+        now_unix_seconds=int(now.timestamp()),
+        required=required,
+    )
+    verified.check_body(_NOTHING if body is None else body.sha256)
+    if not principals.use_nonce(verified.keyid, verified.nonce, now):
+        raise SignatureRefused("replayed")
+    return verified

@@ -1,0 +1,55 @@
+"""The message broker's part: it says "look", and PostgreSQL says what there is to do.
+
+Celery on Redis or Valkey loses tasks, and runs long ones twice: so no task carries work. A sweep
+sends every look again after a few seconds, and a look that finds nothing does nothing.
+"""
+
+import logging
+import os
+from typing import Any
+
+from celery import Celery
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icrstore.settings")
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 3.0
+
+app = Celery("icrstore")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"socket_keepalive": True, "health_check_interval": 10},
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_prefetch_multiplier=1,
+    # Exit is the only erasure that Python has: keys and plain records end with the child.
+    worker_max_tasks_per_child=1,
+    worker_hijack_root_logger=False,
+    task_routes={
+        "icrstore.vault.tasks.*": {"queue": "seal"},
+        "icrstore.query.tasks.*": {"queue": "engine"},
+    },
+    beat_schedule={
+        name: {
+            "task": f"icrstore.{name}",
+            "schedule": SWEEP_SECONDS,
+            # A look that nobody took before the next one is worth nothing.
+            "options": {"expires": SWEEP_SECONDS},
+        }
+        for name in ("vault.tasks.seal", "vault.tasks.register", "query.tasks.answer")
+    },
+)
+app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])
+
+
+def look(task: Any) -> None:
+    """Say "look". A message that the broker loses, or cannot take, costs until the next sweep."""
+    try:
+        task.apply_async(retry=False, expires=SWEEP_SECONDS * 4)
+    except OperationalError:
+        logger.warning("the broker does not answer: the sweep will look")

@@ -1,0 +1,184 @@
+"""Accepting a batch: its sealed body into PostgreSQL, and only then a signed receipt."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import IntegrityError, transaction
+
+from accounts.models import Collector
+from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import Receipt
+from icrstore.wire import hpke
+
+MAX_BODY_BYTES = 64 << 20
+MAX_SCOPE = timedelta(hours=49)
+# Bodies are sealed to the key of the hour in which they were pushed; a push may straddle hours.
+INTAKE_LIFE = timedelta(hours=2)
+
+_ID = re.compile(r'"([0-9a-f]{32})"', re.ASCII)
+_SEQUENCE = re.compile(r'stream="([A-Za-z0-9._-]{1,64})", n=(0|[1-9][0-9]{0,17})', re.ASCII)
+_TIME = r'"(\d{4}-\d\d-\d\dT\d\d:00:00Z)"'
+_SCOPE = re.compile(rf"shard=(0|[1-9][0-9]{{0,4}}), first={_TIME}, last={_TIME}", re.ASCII)
+_INTAKE = re.compile(rf"hour={_TIME}", re.ASCII)
+
+
+class BatchError(Exception):
+    """A batch that cannot be taken. ``code`` is stable, ``place`` names the header or part."""
+
+    def __init__(self, code: str, place: str, mend: str) -> None:
+        super().__init__(f"{code}: {place}: {mend}")
+        self.code, self.place, self.mend = code, place, mend
+
+
+class IntakeKeyGone(BatchError):
+    """The batch is sealed to an intake key that is no longer, or not yet, in use."""
+
+
+class SequenceUsed(BatchError):
+    """Another batch of this collector's stream has this sequence number."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a collector signs on the outside of a batch."""
+
+    batch_id: bytes
+    stream: str
+    sequence: int
+    shard: int
+    first_hour: datetime
+    last_hour: datetime
+    intake_hour: datetime
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, str]) -> "Label":
+        """From the signed headers, named in lower case. Raises `BatchError` with the header that is wrong."""
+        (batch_id,) = _match(_ID, headers, "Idempotency-Key", '"32 hex digits"')
+        stream, sequence = _match(_SEQUENCE, headers, "Batch-Sequence", 'stream="name", n=1')
+        shard, first, last = _match(
+            _SCOPE, headers, "Batch-Scope", 'shard=0, first="2026-01-31T00:00:00Z", last="..."'
+        )
+        (intake,) = _match(_INTAKE, headers, "Intake-Key", 'hour="2026-01-31T00:00:00Z"')
+        made = cls(
+            batch_id=bytes.fromhex(batch_id),
+            stream=stream,
+            sequence=int(sequence),
+            shard=int(shard),
+            first_hour=_hour(first, "Batch-Scope"),
+            last_hour=_hour(last, "Batch-Scope"),
+            intake_hour=_hour(intake, "Intake-Key"),
+        )
+        if not timedelta(0) <= made.last_hour - made.first_hour <= MAX_SCOPE:
+            raise BatchError("bad-scope", "Batch-Scope", "at most 50 hours, first to last")
+        return made
+
+
+def accept(
+    collector: Collector,
+    label: Label,
+    body: bytes,
+    body_sha256: bytes,
+    receipt_key: Ed25519PrivateKey,
+    now: datetime,
+) -> tuple[Batch, bool]:
+    """The batch as held, and whether it is new. The caller has checked signature and digest.
+
+    Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
+    commit: from then on nothing can be lost. Raises `BatchError`.
+    """
+    held = _held(collector, label)
+    if held is not None:
+        return held, False
+    _check(collector, label, body, now)
+    receipt = Receipt(
+        state="accepted",
+        tenant=collector.tenant_id,
+        collector=collector.name,
+        batch_id=label.batch_id,
+        at=now,
+        body_sha256=body_sha256,
+    )
+    batch = Batch(
+        tenant_id=collector.tenant_id,
+        collector=collector,
+        batch_id=label.batch_id,
+        stream=label.stream,
+        sequence=label.sequence,
+        shard=label.shard,
+        first_hour=label.first_hour,
+        last_hour=label.last_hour,
+        intake_hour=label.intake_hour,
+        body=body,
+        body_bytes=len(body),
+        body_sha256=body_sha256,
+        accepted_at=now,
+        receipt=Envelope.sign("receipt", receipt.to_fields(), receipt_key).encode(),
+    )
+    try:
+        with transaction.atomic():
+            batch.save(force_insert=True)
+    except IntegrityError as error:
+        return _raced(collector, label, error), False
+    # From here the batch is durable: if we stop now the collector asks again and is told so.
+    return batch, True
+
+
+def hurry(tenant: str) -> None:
+    """Let what waits be sealed at once, not at its hour's end."""
+    Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED).update(urgent=True)
+
+
+def _held(collector: Collector, label: Label) -> Batch | None:
+    return (
+        Batch.objects.defer("body")
+        .filter(tenant=collector.tenant_id, collector=collector, batch_id=label.batch_id)
+        .first()
+    )
+
+
+def _raced(collector: Collector, label: Label, error: IntegrityError) -> Batch:
+    """Which constraint it was: the same batch at the same time, or another with its number."""
+    held = _held(collector, label)
+    if held is not None:
+        return held
+    if "batch_sequence_once" in str(error):
+        raise SequenceUsed(
+            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
+        ) from error
+    raise error
+
+
+def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> None:
+    if label.shard >= collector.tenant.shards:
+        raise BatchError(
+            "bad-scope", "Batch-Scope", f"shards are 0 to {collector.tenant.shards - 1}"
+        )
+    if label.first_hour > hour_start(now) + HOUR:
+        raise BatchError("bad-scope", "Batch-Scope", "the hours lie in the future: set the clock")
+    current = now - INTAKE_LIFE < label.intake_hour + HOUR and label.intake_hour <= now + HOUR
+    if not current or not IntakeKey.objects.filter(hour=label.intake_hour).exists():
+        raise IntakeKeyGone(
+            "intake-key-gone", "Intake-Key", "fetch /v1/intake-key, seal again, push again"
+        )
+    if len(body) <= hpke.OVERHEAD_BYTES:
+        raise BatchError("bad-body", "body", "seal it to the intake key: it is too short")
+
+
+def _match(pattern: re.Pattern[str], headers: Mapping[str, str], name: str,
+           example: str) -> tuple[str, ...]:  # fmt: skip
+    found = pattern.fullmatch(headers.get(name.lower(), ""))
+    if found is None:
+        raise BatchError("bad-header", name, f"write it as: {example}")
+    return found.groups()
+
+
+def _hour(text: str, header: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise BatchError("bad-header", header, "no such hour") from error

@@ -1,0 +1,76 @@
+"""What was accepted and waits to be sealed. A body is ciphertext to an intake key throughout.
+
+Not trusted: who writes here can lose batches before they are sealed, which the collector then
+sees (no sealed receipt), and cannot read or forge one (its records open under the intake key
+only as that collector's batch).
+"""
+
+from django.db import models
+
+from accounts.models import Collector, Tenant
+
+
+class IntakeKey(models.Model):
+    """The signed public key of one UTC hour, as the sealer host published it."""
+
+    hour = models.DateTimeField(primary_key=True)
+    envelope = models.BinaryField()
+
+
+class Batch(models.Model):
+    """One accepted batch. Its row stays for the whole retention, its body until it is sealed.
+
+    ``accepted`` -> ``sealed`` (rows committed; ``sealed_receipt`` follows once all keepers have
+    logged its epochs).
+    """
+
+    ACCEPTED, SEALED = "accepted", "sealed"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    collector = models.ForeignKey(Collector, on_delete=models.PROTECT)
+    batch_id = models.BinaryField()
+    stream = models.CharField(max_length=64)
+    sequence = models.BigIntegerField()
+    shard = models.PositiveIntegerField()
+    first_hour = models.DateTimeField()
+    last_hour = models.DateTimeField()
+    intake_hour = models.DateTimeField()
+    body = models.BinaryField(null=True)
+    body_bytes = models.BigIntegerField()
+    body_sha256 = models.BinaryField()
+    accepted_at = models.DateTimeField()
+    receipt = models.BinaryField()
+    state = models.CharField(max_length=8, default=ACCEPTED)
+    # Somebody with a warrant cannot wait for the hour's end (`accept.hurry`).
+    urgent = models.BooleanField(default=False)
+    claim = models.BigIntegerField(null=True)
+    records = models.BigIntegerField(default=0)
+    rejected = models.JSONField(default=dict)
+    sealed_receipt = models.BinaryField(null=True)
+
+    class Meta:
+        constraints = [
+            # The same file gives the same batches: an id already held is never stored twice.
+            models.UniqueConstraint(
+                fields=["tenant", "collector", "batch_id"], name="batch_once_per_collector"
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "collector", "stream", "sequence"], name="batch_sequence_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["accepted", "sealed"]), name="batch_state"
+            ),
+        ]
+        indexes = [
+            # What waits to be sealed, and what waits for its receipt: both small whatever is kept.
+            models.Index(
+                fields=["tenant", "shard", "last_hour"],
+                name="batch_waiting",
+                condition=models.Q(state="accepted"),
+            ),
+            models.Index(
+                fields=["id"],
+                name="batch_unacknowledged",
+                condition=models.Q(state="sealed", sealed_receipt=None),
+            ),
+        ]

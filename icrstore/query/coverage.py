@@ -1,0 +1,83 @@
+"""Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+State = Literal["COMPLETE", "INCOMPLETE", "UNSEALED"]
+Scope = tuple[int, datetime, datetime]  # shard, first hour, last hour (inclusive)
+
+
+@dataclass(frozen=True)
+class ListedEpoch:
+    """An epoch as a keeper's commit lists it."""
+
+    eid: bytes
+    hour: datetime
+    shard: int
+    statement_sha256: bytes
+
+
+@dataclass(frozen=True)
+class HourCoverage:
+    hour: datetime
+    state: State
+    epochs: tuple[bytes, ...]
+    why: tuple[str, ...] = ()
+
+
+def cover(
+    hours: Iterable[datetime],
+    listed: Mapping[str, Sequence[ListedEpoch]],
+    shards: int,
+    waiting: Collection[Scope],
+    failed: Collection[bytes],
+) -> list[HourCoverage]:
+    """The coverage of every hour asked for.
+
+    ``listed``: each role's list; ``waiting``: scopes of batches accepted and not yet logged by
+    both keepers, read *before* the commit (a batch sealed in between would else be in neither);
+    ``failed``: epochs that are missing, differ, or have a row that is missing or does not open.
+
+    1. INCOMPLETE: the keepers list different epochs, or a listed one fails.
+    2. UNSEALED: a shard has no epoch yet, or a waiting batch reaches the hour.
+    3. COMPLETE: everything listed is held and proven.
+    """
+    by_hour: dict[datetime, dict[str, dict[bytes, ListedEpoch]]] = {}
+    for role, epochs in listed.items():
+        for epoch in epochs:
+            by_hour.setdefault(epoch.hour, {}).setdefault(role, {})[epoch.eid] = epoch
+    return [
+        _of_hour(hour, by_hour.get(hour, {}), list(listed), shards, waiting, failed)
+        for hour in hours
+    ]
+
+
+def _of_hour(
+    hour: datetime,
+    by_role: Mapping[str, Mapping[bytes, ListedEpoch]],
+    roles: Sequence[str],
+    shards: int,
+    waiting: Collection[Scope],
+    failed: Collection[bytes],
+) -> HourCoverage:
+    lists = [by_role.get(role, {}) for role in roles]
+    everyone = {eid: epoch for listed in lists for eid, epoch in listed.items()}
+    shared = {
+        eid for eid in everyone
+        if len({listed[eid] for listed in lists if eid in listed}) == 1
+        and all(eid in listed for listed in lists)
+    }  # fmt: skip
+
+    broken = [f"epoch {eid.hex()}: not logged alike by every keeper"
+              for eid in sorted(set(everyone) - shared)]  # fmt: skip
+    broken += [f"epoch {eid.hex()}: missing or failing" for eid in sorted(shared & set(failed))]
+
+    open_ = [f"shard {shard}: not sealed yet" for shard in range(shards)
+             if not any(everyone[eid].shard == shard for eid in shared)]  # fmt: skip
+    if any(first <= hour <= last for _, first, last in waiting):
+        open_.append("accepted batches reach this hour and wait")
+
+    state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
+    return HourCoverage(hour, state, tuple(sorted(everyone)), tuple(broken + open_))

@@ -1,0 +1,117 @@
+"""Lodging: a warrant or a request is checked in memory and kept sealed to the engine.
+
+The keepers decide; this is a courtesy check that tells people early what would be refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from accounts.models import Authority, Tenant
+from accounts.principals import remember
+from icrstore.inbox.accept import hurry
+from icrstore.query.models import LodgedWarrant, Query
+from icrstore.seal.encode import enc, text
+from icrstore.warrant.authority import Granted, check_warrant
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import Request, Warrant
+from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, parse_object
+from icrstore.wire import hpke
+
+
+class NotLodged(Exception):
+    """The request names a warrant that nobody lodged here."""
+
+
+class NotYours(Exception):
+    """The caller's authority is not the one that the statement speaks of."""
+
+
+def storage_key(path: Path) -> bytes:
+    """The engine's public storage key, as the installer published it."""
+    made = decode_base64(json.loads(path.read_text())["key"])
+    if made is None or len(made) != hpke.PUBLIC_BYTES:
+        raise StatementError("not-base64", path.name)
+    return made
+
+
+def lodge_warrant(
+    tenant: Tenant, warrant: Envelope, grants: Sequence[Envelope], authorities: Sequence[str],
+    engine_key: bytes, now: datetime,
+) -> LodgedWarrant:  # fmt: skip
+    """Keep a warrant that two granted people signed; lodged twice it is kept once.
+
+    ``authorities``: those for which the caller may speak. Raises `StatementError`, `NotYours`.
+    """
+    remember(tenant, grants, now)
+    claimed = Warrant.parse(warrant)
+    root = Authority.objects.filter(tenant=tenant, name=claimed.authority).first()
+    if root is None or claimed.authority not in authorities:
+        raise NotYours
+    granted = Granted.check(grants, claimed.authority, bytes(root.root_key), now)
+    checked = check_warrant(warrant, granted, now)
+    if checked.tenant != tenant.name:
+        raise StatementError("wrong-tenant", "warrant")
+    sealed = _seal(engine_key, tenant.name, "warrant", warrant, grants)
+    return LodgedWarrant.objects.get_or_create(
+        tenant=tenant,
+        sha256=warrant.sha256,
+        defaults={
+            "authority": checked.authority,
+            "sealed": sealed,
+            "valid_from": checked.valid_from,
+            "valid_to": checked.valid_to,
+        },
+    )[0]
+
+
+def lodge_request(
+    tenant: Tenant, request: Envelope, grants: Sequence[Envelope], authorities: Sequence[str],
+    engine_key: bytes, now: datetime,
+) -> Query:  # fmt: skip
+    """Queue a request under a lodged warrant; put twice it is queued once.
+
+    Raises `StatementError`, `NotLodged`, `NotYours`.
+    """
+    remember(tenant, grants, now)
+    parsed = Request.parse(request)
+    warrant = LodgedWarrant.objects.filter(tenant=tenant, sha256=parsed.warrant_sha256).first()
+    if warrant is None:
+        raise NotLodged
+    if warrant.authority not in authorities:
+        raise NotYours
+    if parsed.urgent:
+        hurry(tenant.name)
+    return Query.objects.get_or_create(
+        tenant=tenant,
+        sha256=request.sha256,
+        defaults={
+            "warrant": warrant,
+            "sealed": _seal(engine_key, tenant.name, "request", request, grants),
+            "urgent": parsed.urgent,
+        },
+    )[0]
+
+
+def unseal(
+    private_key: hpke.PrivateKey, tenant: str, kind: str, sha256: bytes, sealed: bytes
+) -> tuple[Envelope, tuple[Envelope, ...]]:
+    """What was lodged: the statement and its grants. Raises `StatementError`, `DoesNotOpen`."""
+    fields = Fields(parse_object(hpke.open_(private_key, _info(tenant, kind, sha256), sealed)))
+    statement = Envelope.read(fields.take("statement"), kind)
+    grants = fields.items("grants", lambda value, at: Envelope.read(value, "grant", at))
+    fields.finish()
+    return statement, grants
+
+
+def _seal(key: bytes, tenant: str, kind: str, statement: Envelope,
+          grants: Sequence[Envelope]) -> bytes:  # fmt: skip
+    kept = {"statement": statement.to_object(), "grants": [g.to_object() for g in grants]}
+    sha256 = hashlib.sha256(statement.payload).digest()
+    return hpke.seal(key, _info(tenant, kind, sha256), dump(kept))
+
+
+def _info(tenant: str, kind: str, sha256: bytes) -> bytes:
+    return enc(b"icr/v1/lodged", text(tenant), kind.encode("ascii"), sha256)

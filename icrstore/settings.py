@@ -1,0 +1,83 @@
+"""Settings: everything from the environment; ICR_ROLE says which process this is.
+
+ICR_VAR           state folder (default ./var)
+ICR_ROLE          web, sealer, engine, janitor or admin: names the process and its secrets
+ICR_SECRETS       folder of this role's keys (default ICR_VAR/secrets/ICR_ROLE)
+ICR_DATABASE_URL  libpq URL without a password (``passfile=`` names the file that has it)
+ICR_BROKER_URL    Redis or Valkey; carries "look", never content
+ICR_AUTHORITY     the name and port by which callers reach this server, which they sign
+ICR_KEEPERS       ``operator=unix:/path,oversight=unix:/path`` or http:// addresses
+"""
+
+import os
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("ICR_VAR", BASE_DIR / "var"))
+ROLE = os.environ.get("ICR_ROLE", "admin")
+SECRETS = Path(os.environ.get("ICR_SECRETS", VAR / "secrets" / ROLE))
+# What anyone may know: the keys by which strangers check this installation, and the key to which
+# web seals what only the engine may read. Written by the installer, read by every role.
+TRUST = VAR / "public" / "trust.json"
+ENGINE_STORAGE_KEY = VAR / "public" / "engine-storage.json"
+AUTHORITY = os.environ.get("ICR_AUTHORITY", "127.0.0.1:8080")
+KEEPERS = dict(
+    part.split("=", 1) for part in os.environ.get("ICR_KEEPERS", "").split(",") if "=" in part
+)
+
+
+def _secret_key() -> str:
+    """Django's own key; nothing here is signed with it, so a process without one makes one."""
+    path = SECRETS / "django.secret"
+    return path.read_text().strip() if path.exists() else os.urandom(32).hex()
+
+
+def _database(url: str) -> dict[str, object]:
+    parts = conninfo_to_dict(url) if url else {}
+    names = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port"}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **{key: str(parts.pop(part, "") or "") for key, part in names.items()},
+        "OPTIONS": parts,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = ["*"]  # no page is built from the Host header
+ROOT_URLCONF = "icrstore.urls"
+WSGI_APPLICATION = "icrstore.wsgi.application"
+INSTALLED_APPS = ["accounts", "icrstore.inbox", "icrstore.vault", "icrstore.query"]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+DATABASES = {"default": _database(os.environ.get("ICR_DATABASE_URL", ""))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+# Bodies are read as streams with a limit of our own (`api.collectors`).
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "api.problems.handle",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # A request that fails must not print what it carried.
+    "loggers": {"django.request": {"level": "CRITICAL"}},
+}
+
+BROKER_URL = os.environ.get("ICR_BROKER_URL", "redis://127.0.0.1:6379/0")

@@ -1,0 +1,57 @@
+"""What a sealer host holds: its signing key with the grant, and the intake chain.
+
+Files in this role's secrets folder, never in the database or a backup. Who reads them can seal
+records of today as this host, and open batches that wait; never what is already sealed.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.seal.intake import IntakeChain, hour_number
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.keyfile import load_signing_key
+
+
+@dataclass(frozen=True)
+class SealerKeys:
+    folder: Path
+    signing: Ed25519PrivateKey
+    grants: tuple[Envelope, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> "SealerKeys":
+        """From ``sealer.key`` and every ``*.grant`` (one for each tenant)."""
+        grants = tuple(
+            Envelope.parse(path.read_bytes(), "grant") for path in sorted(folder.glob("*.grant"))
+        )
+        return cls(folder, load_signing_key(folder / "sealer.key"), grants)
+
+    def intake(self) -> IntakeChain:
+        kept = json.loads((self.folder / "intake.json").read_text())
+        return IntakeChain(kept["number"], bytes.fromhex(kept["link"]))
+
+    def forget_intake_before(self, moment: datetime) -> None:
+        """Advance the kept link: what was sealed to earlier hours never opens again."""
+        chain, number = self.intake(), hour_number(moment)
+        if number > chain.number:
+            write_intake(self.folder, chain.advance(number))
+
+
+def write_intake(folder: Path, chain: IntakeChain) -> None:
+    """Replace the link so that a crash leaves the old one or the new one, never none."""
+    path, fresh = folder / "intake.json", folder / "intake.json.new"
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({"number": chain.number, "link": chain.link.hex()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

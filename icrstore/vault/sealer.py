@@ -1,0 +1,340 @@
+"""Sealing: waiting batches of one (tenant, shard) become rows of both maps, exactly once.
+
+1. Claim what waits: an update that skips what another sealer holds, under a token.
+2. Open the bodies, check every record, sort into hours.
+3. Seal each hour as an epoch of its own, under atoms that exist only in this process.
+4. Rows, statements and "sealed" commit in one transaction, and only while the token still holds.
+
+PostgreSQL is the only truth: a claim is alive while its sealer's session holds the advisory lock
+of the same number, so what a killed sealer had claimed is free the moment its connection ends.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import zstandard
+from django.db import connection, transaction
+
+from accounts.models import Tenant
+from icrstore.flow.errors import FlowRefused
+from icrstore.flow.validate import Scope, validate
+from icrstore.inbox.models import Batch
+from icrstore.seal.epoch import (
+    HOUR,
+    ROLES,
+    Epoch,
+    Role,
+    commitment,
+    hour_start,
+    new_atoms,
+    seal_atom,
+)
+from icrstore.seal.group import Group, by_hour
+from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
+from icrstore.seal.pools import pools_digest
+from icrstore.seal.sealing import SealedEpoch, seal_epoch
+from icrstore.vault import models
+from icrstore.vault.keyring import SealerKeys
+from icrstore.vault.months import month_of
+from icrstore.vault.schedule import DayKeys
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import EpochStatement
+from icrstore.wire import hpke
+
+logger = logging.getLogger(__name__)
+
+GROUP_BYTES = 256 << 20
+GROUP_RECORDS = 2_000_000
+# A batch holds at most this much Arrow, whatever its frame says: a bomb is refused unopened.
+MAX_ARROW_BYTES = 512 << 20
+# Every ended hour gets an epoch, empty if need be, for as long as records may still come late.
+EMPTY_BEHIND = timedelta(hours=47)
+
+
+class ClaimLost(Exception):
+    """Another sealer has taken the batches: nothing of ours was committed."""
+
+
+@dataclass
+class Opened:
+    """One batch, opened and checked: good records, and how many of the others fell out why."""
+
+    batch: Batch
+    records: pa.Table | None = None
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class MadeEpoch:
+    epoch: Epoch
+    sealed: SealedEpoch
+    statement: Envelope
+    seals: Mapping[tuple[Role, int], bytes]
+    batches: Sequence[Batch]
+
+
+def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
+    """Seal what waits and is ready, group by group; the number of batches sealed."""
+    count = 0
+    for tenant in Tenant.objects.order_by("name"):
+        for shard in range(tenant.shards):
+            while sealed := _seal_group(tenant, shard, keys, days, now):
+                count += sealed
+    return count
+
+
+def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
+    """Give every ended hour that has no epoch, and awaits no batch, an empty one."""
+    count = 0
+    for tenant in Tenant.objects.order_by("name"):
+        for shard in range(tenant.shards):
+            made = [
+                _make_epoch(tenant.name, hour, shard, (), (), keys, days, now)
+                for hour in _hours_without_epoch(tenant, shard, now)
+            ]
+            with transaction.atomic():
+                _store(tenant, made)
+            count += len(made)
+    return count
+
+
+def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now: datetime) -> int:
+    with _claim(tenant, shard, now) as (token, claimed):
+        if not claimed:
+            return 0
+        opened = _open_all(claimed, keys.intake(), now)
+        made = [
+            _make_epoch(tenant.name, hour, shard, groups, batches, keys, days, now)
+            for hour, (groups, batches) in _hours(opened).items()
+        ]
+        with transaction.atomic():
+            _store(tenant, made)
+            _mark_sealed(opened, token)
+        # From here the rows are in their month: if we stop now the keepers are told later.
+        return len(opened)
+
+
+@contextmanager
+def _claim(tenant: Tenant, shard: int, now: datetime) -> Iterator[tuple[int, list[Batch]]]:
+    """Batches that are ready, ours while the session holds the token's advisory lock."""
+    token = secrets.randbits(62)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [token])
+        try:
+            cursor.execute(_CLAIM, {
+                "token": token, "tenant": tenant.name, "shard": shard,
+                "ended": hour_start(now), "bytes": GROUP_BYTES,
+            })  # fmt: skip
+            numbers = [number for (number,) in cursor.fetchall()]
+            yield token, list(Batch.objects.filter(id__in=numbers).order_by("id"))
+        finally:
+            if connection.is_usable():
+                cursor.execute(
+                    "UPDATE inbox_batch SET claim = NULL WHERE claim = %s AND state = 'accepted'",
+                    [token],
+                )
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [token])
+
+
+# Claim what is ready: hours ended, or so much waiting that it is sealed early. A batch is free if
+# it has no claim, or if the claim's sealer is gone (nobody holds the claim's advisory lock).
+_CLAIM = """
+WITH free AS (
+    SELECT id, body_bytes, last_hour, urgent FROM inbox_batch
+    WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s
+      AND (claim IS NULL OR NOT EXISTS (
+          SELECT 1 FROM pg_locks
+          WHERE locktype = 'advisory' AND objsubid = 1
+            AND ((classid::bigint << 32) | objid::bigint) = claim))
+    ORDER BY id FOR UPDATE SKIP LOCKED
+), summed AS (
+    SELECT id, last_hour, urgent, sum(body_bytes) OVER (ORDER BY id) - body_bytes AS before,
+           sum(body_bytes) OVER () AS waiting FROM free
+)
+UPDATE inbox_batch SET claim = %(token)s
+FROM summed
+WHERE inbox_batch.id = summed.id AND summed.before < %(bytes)s
+  AND (summed.urgent OR summed.last_hour < %(ended)s OR summed.waiting >= %(bytes)s)
+RETURNING inbox_batch.id
+"""
+
+
+def _open_all(batches: Iterable[Batch], chain: IntakeChain, now: datetime) -> list[Opened]:
+    """Open batches until the group is full; those left over keep for the next group."""
+    made: list[Opened] = []
+    records = 0
+    for batch in batches:
+        if records >= GROUP_RECORDS:
+            break
+        opened = _open(batch, chain)
+        records += opened.records.num_rows if opened.records is not None else 0
+        made.append(opened)
+    return made
+
+
+def _open(batch: Batch, chain: IntakeChain) -> Opened:
+    """A batch that does not open, or is no Arrow stream of records, is refused whole, by reason.
+
+    Its collector signed it, so the fault lies with the collector and will not mend itself.
+    """
+    try:
+        table = _read_body(batch, chain)
+        scope = Scope(batch.first_hour, batch.last_hour)
+        verdict = validate(table, now=batch.accepted_at, scope=scope)
+    except IntakeKeyGone:
+        return Opened(batch, rejected=Counter({"batch-intake-key-gone": 1}))
+    except hpke.DoesNotOpen:
+        return Opened(batch, rejected=Counter({"batch-does-not-open": 1}))
+    except (zstandard.ZstdError, pa.ArrowInvalid, OSError, EOFError):
+        return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
+    except FlowRefused:
+        return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
+    return Opened(batch, verdict.good, verdict.rejected)
+
+
+def _read_body(batch: Batch, chain: IntakeChain) -> pa.Table:
+    private = chain.key_pair(hour_number(batch.intake_hour))
+    info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
+    frame = hpke.open_(private, info, bytes(batch.body or b""))
+    size = zstandard.frame_content_size(frame)
+    if not 0 <= size <= MAX_ARROW_BYTES:
+        raise zstandard.ZstdError("the frame does not say a size that fits")
+    arrow = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+    with pa.ipc.open_stream(arrow) as reader:
+        return reader.read_all()
+
+
+def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[Batch]]]:
+    """The groups and batches of every hour; one group for each unit of time."""
+    by_unit: dict[str, list[Opened]] = {}
+    for one in opened:
+        if one.records is not None and one.records.num_rows:
+            unit = one.records.schema.field("observed_at").type.unit
+            by_unit.setdefault(unit, []).append(one)
+
+    hours: dict[datetime, tuple[list[Group], list[Batch]]] = {}
+    for several in by_unit.values():
+        merged = pa.concat_tables([one.records for one in several])
+        for hour, group in by_hour(merged):
+            groups, batches = hours.setdefault(hour, ([], []))
+            groups.append(group)
+            batches += [
+                one.batch for one in several
+                if one.batch.first_hour <= hour <= one.batch.last_hour
+            ]  # fmt: skip
+    return hours
+
+
+def _make_epoch(
+    tenant: str,
+    hour: datetime,
+    shard: int,
+    groups: Iterable[Group],
+    batches: Sequence[Batch],
+    keys: SealerKeys,
+    days: DayKeys,
+    now: datetime,
+) -> MadeEpoch:
+    epoch, atoms = Epoch.new(tenant, hour, shard), new_atoms()
+    sealed = seal_epoch(epoch, atoms, groups)
+    seals = {
+        (role, instance): seal_atom(key, epoch, role, instance, atoms[role])
+        for (role, instance), key in days.of(tenant, epoch.day).items()
+    }
+    statement = EpochStatement(
+        epoch=epoch,
+        commitments={role: commitment(epoch, role, atoms[role]) for role in ROLES},
+        seal_sha256={name: hashlib.sha256(seal).digest() for name, seal in seals.items()},
+        rows=sealed.manifest.rows,
+        manifest_root=sealed.manifest.root,
+        batches=tuple(bytes(batch.batch_id) for batch in batches),
+        pools_sha256=pools_digest(),
+        sealed_at=now,
+    )
+    signed = Envelope.sign("epoch", statement.to_fields(), keys.signing)
+    return MadeEpoch(epoch, sealed, signed, seals, batches)
+
+
+def _store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
+    """Epochs, their seals and their rows; inside the caller's transaction."""
+    rows = models.Epoch.objects.bulk_create(
+        models.Epoch(
+            tenant=tenant,
+            eid=one.epoch.eid,
+            month=month_of(one.epoch.hour),
+            hour=one.epoch.hour,
+            shard=one.epoch.shard,
+            rows=one.sealed.manifest.rows,
+            statement=one.statement.encode(),
+            manifest=one.sealed.manifest.entries,
+        )
+        for one in made
+    )
+    models.EpochSeal.objects.bulk_create(
+        models.EpochSeal(epoch=row, role=role, instance=instance, seal=seal)
+        for row, one in zip(rows, made, strict=True)
+        for (role, instance), seal in one.seals.items()
+    )
+    through = models.Epoch.batches.through
+    through.objects.bulk_create(
+        through(epoch=row, batch=batch)
+        for row, one in zip(rows, made, strict=True)
+        for batch in one.batches
+    )
+    _copy_segments((row.month, row.id, one.sealed) for row, one in zip(rows, made, strict=True))
+
+
+def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY vault_segment (month, epoch_no, label, body) FROM STDIN (FORMAT BINARY)"
+        ) as copy,
+    ):
+        copy.set_types(["int4", "int8", "bytea", "bytea"])
+        for month, epoch_no, sealed in epochs:
+            for row in sealed.rows:
+                copy.write_row((month, epoch_no, row.label, row.body))
+
+
+def _mark_sealed(opened: Sequence[Opened], token: int) -> None:
+    """ "Sealed", only where the claim is still ours; a count that differs rolls everything back."""
+    changed = 0
+    for one in opened:
+        changed += Batch.objects.filter(
+            id=one.batch.id, claim=token, state=Batch.ACCEPTED
+        ).update(
+            state=Batch.SEALED,
+            claim=None,
+            records=one.records.num_rows if one.records is not None else 0,
+            rejected=dict(one.rejected),
+        )  # fmt: skip
+    if changed != len(opened):
+        raise ClaimLost
+
+
+def _hours_without_epoch(tenant: Tenant, shard: int, now: datetime) -> list[datetime]:
+    end = hour_start(now)
+    first = hour_start(now - EMPTY_BEHIND)
+    held = set(
+        models.Epoch.objects.filter(tenant=tenant, shard=shard, hour__gte=first)
+        .values_list("hour", flat=True)
+        .distinct()
+    )
+    awaited = Batch.objects.filter(
+        tenant=tenant, shard=shard, state=Batch.ACCEPTED, last_hour__gte=first
+    ).values_list("first_hour", "last_hour")
+    for start, last in awaited:
+        held.update(start + HOUR * n for n in range((last - start) // HOUR + 1))
+    return [hour for hour in _span(first, end) if hour not in held]
+
+
+def _span(first: datetime, end: datetime) -> list[datetime]:
+    return [first + HOUR * n for n in range((end - first) // HOUR)]
