@@ -19,7 +19,7 @@ T = TypeVar("T")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
 )
-_MAX_BYTES = 1 << 20
+MAX_STATEMENT_BYTES = 1 << 20
 _MAX_INT = 1 << 53
 
 
@@ -32,9 +32,9 @@ class StatementError(Exception):
         self.field = field
 
 
-def parse_object(payload: bytes) -> dict[str, Any]:
-    """The one JSON object in ``payload``. Raises `StatementError`."""
-    if len(payload) > _MAX_BYTES:
+def parse_object(payload: bytes, longest: int = MAX_STATEMENT_BYTES) -> dict[str, Any]:
+    """The one JSON object in ``payload``, of at most ``longest`` bytes. Raises `StatementError`."""
+    if len(payload) > longest:
         raise StatementError("too-long")
     try:
         parsed = json.loads(
