@@ -19,8 +19,9 @@ REQUEST_LIFE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Granted:
-    """The grants that a root signed and that hold now."""
+    """The grants that the root of one issuer signed and that hold now."""
 
+    issuer: str
     grants: tuple[Grant, ...]
 
     @classmethod
@@ -35,19 +36,29 @@ class Granted:
                 raise StatementError("wrong-issuer", "grant")
             if grant.not_before - SKEW <= now < grant.not_after:
                 made.append(grant)
-        return cls(tuple(made))
+        return cls(issuer, tuple(made))
 
     def keys(self, role: str) -> list[bytes]:
         return [grant.key for grant in self.grants if grant.role == role]
 
     def signer(self, envelope: Envelope, role: str) -> bytes:
-        """The key of this role that signed. Raises `StatementError` (``no-ROLE``)."""
-        signed = {signature.keyid for signature in envelope.signatures}
-        for key in self.keys(role):
-            if key_id(key) in signed:
-                envelope.verify(key)
-                return key
-        raise StatementError(f"no-{role}", envelope.kind)
+        """A key of this role that signed. Raises `StatementError` (``no-ROLE``)."""
+        return self.signers(envelope, role)[0]
+
+    def signers(self, envelope: Envelope, role: str) -> list[bytes]:
+        """Every key of this role that signed, at least one. Raises `StatementError`."""
+        named = {signature.keyid for signature in envelope.signatures}
+        signed = [key for key in self.keys(role) if key_id(key) in named]
+        if not signed:
+            raise StatementError(f"no-{role}", envelope.kind)
+        for key in signed:
+            envelope.verify(key)
+        return signed
+
+    def check_authority(self, warrant: Warrant) -> None:
+        """Raise `StatementError` unless these are grants of the warrant's own authority."""
+        if warrant.authority != self.issuer:
+            raise StatementError("wrong-authority", "authority")
 
 
 def check_warrant(envelope: Envelope, granted: Granted, now: datetime) -> Warrant:
@@ -55,16 +66,20 @@ def check_warrant(envelope: Envelope, granted: Granted, now: datetime) -> Warran
 
     1. An applicant and an approver signed the same bytes, with two keys.
     2. It is well formed.
-    3. It is in force.
+    3. They are its own authority's.
+    4. It is in force.
 
     Raises `StatementError`.
     """
-    applicant = granted.signer(envelope, "applicant")
-    approver = granted.signer(envelope, "approver")
-    if applicant == approver:
+    applicants = granted.signers(envelope, "applicant")
+    approvers = granted.signers(envelope, "approver")
+    # A key may have both roles, but nobody approves alone: two keys must have signed.
+    if len({*applicants, *approvers}) < 2:
         raise StatementError("applicant-is-approver", "warrant")
 
     warrant = Warrant.parse(envelope)
+
+    granted.check_authority(warrant)
 
     if now < warrant.valid_from - SKEW:
         raise StatementError("not-yet-valid", "warrant")
@@ -85,6 +100,7 @@ def check_request(
     Raises `StatementError`.
     """
     granted.signer(envelope, "investigator")
+    granted.check_authority(warrant)
 
     request = Request.parse(envelope)
     if request.warrant_sha256 != warrant_sha256:
