@@ -89,7 +89,10 @@ def validate(
 
 def check_columns(batch: pa.RecordBatch | pa.Table) -> Unit:
     """The unit of the batch's times; BatchRefused unless its columns are exactly a record's."""
-    names = batch.schema.names
+    try:
+        names = batch.schema.names
+    except UnicodeDecodeError:
+        raise BatchRefused("a column's name is not UTF-8: write the batch again") from None
     for element in ELEMENTS:
         if names.count(element.name) != 1:
             raise BatchRefused(

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from ..elements import ELEMENTS
 from ..errors import BatchRefused
-from ..schema import record_schema
+from ..schema import NANOSECONDS, Column, record_schema
 from ..validate import check_columns
 from .lines import Input
+from .rows import LAST_SECOND
 from .tally import Tally
 
 FILE_MAGIC = b"ARROW1\0\0"
@@ -38,13 +39,18 @@ def read_arrow(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
 
 
 def _records(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
-    schema = record_schema(check_columns(batch))
-    rows = batch.select(schema.names)
-    required = [rows.column(element.name) for element in ELEMENTS if element.required]
-    whole = pc.and_(
-        pc.and_(pc.is_valid(required[0]), pc.is_valid(required[1])),
-        pc.and_(pc.is_valid(required[2]), pc.is_valid(required[3])),
-    )
-    good = rows.filter(whole)
-    tally.drop("field-missing", rows.num_rows - good.num_rows)
-    return good.cast(schema)
+    unit = check_columns(batch)
+    rows = batch.select(record_schema(unit).names)
+    for element in ELEMENTS:
+        if element.required:
+            rows = _only(rows, pc.is_valid(rows.column(element.name)), "field-missing", tally)
+    ticks = rows.column("observed_at").cast(pa.int64())
+    last = pa.scalar(LAST_SECOND * 10**9 // NANOSECONDS[unit])
+    in_range = pc.and_(pc.greater_equal(ticks, pa.scalar(0)), pc.less_equal(ticks, last))
+    return _only(rows, in_range, "bad-time", tally).cast(record_schema(unit))
+
+
+def _only(rows: pa.RecordBatch, good: Column, reason: str, tally: Tally) -> pa.RecordBatch:
+    kept = rows.filter(good)
+    tally.drop(reason, rows.num_rows - kept.num_rows)
+    return kept

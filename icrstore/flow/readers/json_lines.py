@@ -28,6 +28,8 @@ _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
+# Of Zeek's logs with addresses and a protocol: dns.log, notice.log, analyzer.log and dpd.log.
+_OTHER_LOGS = frozenset({"trans_id", "note", "analyzer"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -119,7 +121,7 @@ def _zeek_row(value: dict[str, Any]) -> tuple[Any, ...]:
         if not found:
             raise _NotARecord("field-missing")
         field[name] = found[0]
-    if "conn" not in str(value.get("_path", "conn")):
+    if "conn" not in str(value.get("_path", "conn")) or not _OTHER_LOGS.isdisjoint(value):
         raise _NotARecord("not-a-connection")
     return (
         _zeek_time(field["ts"]),

@@ -32,6 +32,10 @@ class Input(io.RawIOBase):
         self.head = b""
         self.at_end = False
 
+    def readable(self) -> bool:
+        """Arrow asks before it reads."""
+        return True
+
     def look_further(self) -> bool:
         """Add what comes next to `head`; False at the end, or when there is enough to judge by."""
         if len(self.head) >= LONGEST_LINE_BYTES:

@@ -14,6 +14,7 @@ from ..validate import Mask
 from .tally import Tally
 
 # Ten digits below 9e9 keep nanoseconds within 64 bits, until the year 2255.
+LAST_SECOND = 8_999_999_999
 _SECONDS = r"^[0-8]?\d{1,9}(\.\d{1,9})?$"
 _NONE = pa.scalar(None, pa.string())
 _PORTED = pa.array(sorted(PORT_PROTOCOLS), pa.uint8())

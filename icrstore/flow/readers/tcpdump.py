@@ -75,6 +75,7 @@ _OTHERS = (
     ("comment", re.compile(r"#|tcpdump: |reading from |listening on |[0-9]+ packets ")),
     ("time-without-date", re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+ ")),
     ("time-without-offset", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:")),
+    ("time-without-year", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
     ("arp", re.compile(rf"{_TIME} (?:{_PLACE})?(?:ARP|arp)\b")),
     ("bad-address", re.compile(rf"{_TIME} (?:{_PLACE})?IP6? \S+ > \S+: ")),
     ("not-ip", re.compile(rf"{_TIME} ")),

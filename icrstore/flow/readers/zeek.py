@@ -121,13 +121,15 @@ def _rows(text: str, header: Header, places: dict[str, int], tally: Tally) -> Ro
 
 def _table(text: str, header: Header, places: dict[str, int], tally: Tally) -> pa.Table:
     wanted = [str(place) for place in places.values()]
+    wrong = 0
 
-    def count_and_skip(row: csv.InvalidRow) -> Literal["skip"]:
-        tally.drop("wrong-number-of-fields" if row.text else "blank-line")
+    def count_and_skip(_: csv.InvalidRow) -> Literal["skip"]:
+        nonlocal wrong
+        wrong += 1
         return "skip"
 
     raw = text.encode()
-    return csv.read_csv(
+    table = csv.read_csv(
         io.BytesIO(raw),
         csv.ReadOptions(
             use_threads=False,
@@ -138,7 +140,6 @@ def _table(text: str, header: Header, places: dict[str, int], tally: Tally) -> p
             delimiter=header.separator,
             quote_char=False,
             double_quote=False,
-            ignore_empty_lines=False,
             invalid_row_handler=count_and_skip,
         ),
         csv.ConvertOptions(
@@ -147,6 +148,9 @@ def _table(text: str, header: Header, places: dict[str, int], tally: Tally) -> p
             strings_can_be_null=False,
         ),
     )
+    tally.drop("wrong-number-of-fields", wrong)
+    tally.drop("blank-line", max(0, len(raw.splitlines()) - table.num_rows - wrong))
+    return table
 
 
 def _parts(block: bytes) -> Iterator[bytes]:
