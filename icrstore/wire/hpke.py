@@ -61,8 +61,6 @@ def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
     Raises ValueError if `public` is no key: wrong length, an ML-KEM coefficient out of range
     (FIPS 203 section 7.2), or an X25519 point of small order (RFC 7748 section 6.1).
     """
-    if len(public) != PUBLIC_BYTES:
-        raise ValueError(f"an HPKE public key is {PUBLIC_BYTES} bytes")
     key = hpke.MLKEM768X25519PublicKey(
         MLKEM768PublicKey.from_public_bytes(public[:_ML_KEM_PUBLIC_BYTES]),
         X25519PublicKey.from_public_bytes(public[_ML_KEM_PUBLIC_BYTES:]),

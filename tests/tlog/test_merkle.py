@@ -133,6 +133,17 @@ def test_it_refuses_hashes_of_another_length_even_if_they_hash_alike() -> None:
         merkle.verify_consistency(1, 2, [right[1:]], left + right[:1], ROOTS[2])
 
 
+def test_a_larger_tree_does_not_pass_for_a_smaller_one() -> None:
+    with pytest.raises(ProofError, match="proof-length"):
+        merkle.verify_inclusion(TREE.node(0, 1), 0, 1, [TREE.node(0, 0)], ROOTS[2])
+    for size in range(2, LARGEST):
+        last = size - 1
+        proof = merkle.inclusion_proof(TREE.node, last, size)
+        for smaller in (0, 1, last):
+            with pytest.raises(ProofError):
+                merkle.verify_inclusion(TREE.node(0, last), last, smaller, proof, ROOTS[size])
+
+
 def test_a_node_does_not_pass_for_a_leaf() -> None:
     above = TREE.node(1, 0)
     assert leaf_hash(TREE.node(0, 0) + TREE.node(0, 1)) != above

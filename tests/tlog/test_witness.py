@@ -184,3 +184,9 @@ def test_only_known_witnesses_are_taken_from_an_answer() -> None:
     ):
         with pytest.raises(NoteError, match=reason):
             add_cosignatures(note, bad.encode(), [WITNESS_KEY])
+
+
+def test_the_logs_own_signature_is_not_taken_for_a_cosignature() -> None:
+    note = sign_checkpoint(_at(11), LOG)
+    with pytest.raises(NoteError, match="unsigned"):
+        add_cosignatures(note, note.signatures[0].line().encode(), [WITNESS_KEY, LOG_KEY])
