@@ -1,0 +1,136 @@
+"""A case: the statements of one request as they were committed, kept locked, and checked again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from icrstore.keeper import queries
+from icrstore.keeper.days import is_expired
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.keeper import Call
+from icrstore.keeper.leaves import told_of
+from icrstore.keeper.ledger import Draft
+from icrstore.keeper.locked import lock, unlock
+from icrstore.keeper.queries import RequestRow
+from icrstore.seal.encode import enc, text
+from icrstore.warrant.authority import Granted, check_warrant
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector, Request, Warrant
+from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
+
+MOST_GRANTS = 100
+MOST_CASE_BYTES = 1 << 24
+REPEAT_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A warrant, a request under it, and the grants of who signed them."""
+
+    warrant: Envelope
+    request: Envelope
+    grants: tuple[Envelope, ...]
+
+    @classmethod
+    def take(cls, fields: Fields) -> "Case":
+        """From the fields of a body. Raises `StatementError`; checks no signature."""
+        return cls(
+            Envelope.read(fields.take("warrant"), "warrant", "warrant"),
+            Envelope.read(fields.take("request"), "request", "request"),
+            fields.items("grants", read_grant, 1, MOST_GRANTS),
+        )
+
+    @classmethod
+    def of(cls, call: Call, row: RequestRow) -> "Case":
+        """As it was committed."""
+        box = unlock(call.keeper.identity.storage, _place(row.sha256), row.statements)
+        return cls.take(Fields(parse_object(box, MOST_CASE_BYTES)))
+
+    def locked(self, call: Call) -> bytes:
+        kept = {
+            "warrant": self.warrant.to_object(),
+            "request": self.request.to_object(),
+            "grants": [grant.to_object() for grant in self.grants],
+        }
+        return lock(call.keeper.identity.storage, _place(self.request.sha256), dump(kept))
+
+    def read(self) -> tuple[Warrant, Request]:
+        """The statements as values; only of a case that was checked."""
+        return Warrant.parse(self.warrant), Request.parse(self.request)
+
+    def granted(self, call: Call, tenant: str) -> tuple[Granted, Warrant]:
+        """Who may sign, by the authority's root that is pinned now, and the warrant in force.
+
+        Raises `StatementError` and Refused(wrong-tenant, unknown-authority).
+        """
+        unchecked = Warrant.parse(self.warrant)
+        if unchecked.tenant != tenant:
+            raise Refused("wrong-tenant")
+        root = queries.pinned(call.tx, "authority", tenant, unchecked.authority)
+        if root is None:
+            raise Refused("unknown-authority")
+        granted = Granted.check(self.grants, unchecked.authority, root, call.now)
+        return granted, check_warrant(self.warrant, granted, call.now)
+
+    def told(self, type_: str) -> dict[str, Any]:
+        return told_of(type_, *self._read_with_digests())
+
+    def drafts(self, type_: str, **besides: Any) -> list[Draft]:
+        """A leaf for each selector, none of which knows of another."""
+        told = {**self.told(type_), **besides}
+        return [
+            Draft(type_, told, selector.sealed_names()[0], isinstance(selector, AccountSelector))
+            for selector in Request.parse(self.request).selectors
+        ]
+
+    def drafts_of_accounts(
+        self, type_: str, accounts: Iterable[str], **besides: Any
+    ) -> list[Draft]:
+        """A leaf for each account."""
+        told = {**self.told(type_), **besides}
+        return [Draft(type_, told, text(account), is_account=True) for account in accounts]
+
+    def _read_with_digests(self) -> tuple[Warrant, bytes, Request, bytes]:
+        warrant, request = self.read()
+        return warrant, self.warrant.sha256, request, self.request.sha256
+
+
+def check_retention(request: Request, call: Call) -> None:
+    """Refuse a request whole that reaches an expired day or an hour that has not begun."""
+    today = call.now.date()
+    for hours in request.hours:
+        if is_expired(hours.first.date(), today):
+            raise Refused("expired-day")
+        if hours.end - timedelta(hours=1) > call.now:
+            raise Refused("future-hour")
+
+
+def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
+    """The request of this engine. Raises Refused(unknown-request, another-engine).
+
+    The engine must be pinned still, with the key by which it committed.
+    """
+    row = queries.request(call.tx, request_sha256)
+    if row is None:
+        raise Refused("unknown-request", 404)
+    if row.engine_identity != caller:
+        raise Refused("another-engine")
+    queries.engine_named(call.tx, row.tenant, caller)
+    return row
+
+
+def read_grant(value: Any, place: str) -> Envelope:
+    return Envelope.read(value, "grant", place)
+
+
+def read_body(body: bytes) -> Fields:
+    """The one object in a body. Raises Refused(malformed)."""
+    try:
+        return Fields(parse_object(body, MOST_CASE_BYTES))
+    except StatementError as error:
+        raise Refused("malformed", 400) from error
+
+
+def _place(request_sha256: bytes) -> bytes:
+    return enc(b"icr/v1/case", request_sha256)

@@ -1,0 +1,165 @@
+"""The keeper's command line: ``python -m icrstore.keeper init | pin | show | serve``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from icrstore.keeper import queries
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.files import sync_folder
+from icrstore.keeper.harden import harden
+from icrstore.keeper.keeper import STORE, Keeper, utc_now
+from icrstore.keeper.keys import KEYS, Chain, Identity
+from icrstore.keeper.pins import pin, pin_peer, pin_tenant
+from icrstore.keeper.queries import Peer
+from icrstore.keeper.serve import serve
+from icrstore.keeper.store import Store
+from icrstore.seal.epoch import ROLES
+from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, encode_base64
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 with the reason on stderr."""
+    harden()
+    asked = _parser().parse_args(arguments)
+    try:
+        asked.run(asked)
+    except Refused as refused:
+        print(f"refused: {refused.code}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def init(asked: argparse.Namespace) -> None:
+    """Make a keeper. The file of its keys is written last: without it there is no keeper."""
+    folder: Path = asked.store
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (folder / KEYS).exists():
+        raise Refused("already-a-keeper")
+    identity = Identity.make(asked.role, asked.instance, asked.name)
+    Chain.start(utc_now().date()).save(folder)
+    Store(folder / STORE).close()
+    sync_folder(folder)
+    identity.save(folder)
+    _print(identity.public(), asked.json)
+
+
+def show(asked: argparse.Namespace) -> None:
+    """Everything that is pinned and how long the logs are; nothing private."""
+    keeper = Keeper.open(asked.store)
+    with keeper.store.read() as tx:
+        shown: dict[str, Any] = {
+            **keeper.identity.public(),
+            "tenants": [
+                {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
+                 "origin": f"{keeper.identity.name}/{t.pseudonym}"}
+                for t in queries.tenants(tx)
+            ],
+            "pins": [
+                {"kind": kind, "tenant": tenant, "name": name, "key": encode_base64(key)}
+                for kind, tenant, name, key in queries.pins(tx)
+            ],
+            "peers": [
+                {"role": p.role, "name": p.name, "log_key": encode_base64(p.log_key),
+                 "witness_key": encode_base64(p.witness_key)}
+                for p in queries.peers(tx)
+            ],
+            "strangers": queries.strangers(tx),
+        }  # fmt: skip
+    _print(shown, asked.json)
+
+
+def _pin_tenant(asked: argparse.Namespace) -> None:
+    pin_tenant(Keeper.open(asked.store), asked.name, asked.key, asked.replace)
+
+
+def _pin(asked: argparse.Namespace) -> None:
+    keeper = Keeper.open(asked.store)
+    pin(keeper, asked.kind, asked.tenant, asked.name, asked.key, asked.replace)
+
+
+def _pin_peer(asked: argparse.Namespace) -> None:
+    peer = Peer(asked.role, asked.name, asked.log_key, asked.witness_key)
+    pin_peer(Keeper.open(asked.store), peer, asked.replace)
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    serve(asked.store, asked.socket)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m icrstore.keeper", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    made = _command(commands, "init", "make a keeper", init)
+    made.add_argument("--role", required=True, choices=ROLES)
+    made.add_argument("--instance", required=True, type=int)
+    made.add_argument("--name", required=True)
+    made.add_argument("--json", action="store_true")
+
+    _add_pins(commands.add_parser("pin", help="trust a root"))
+
+    made = _command(commands, "show", "show what is trusted", show)
+    made.add_argument("--json", action="store_true")
+
+    made = _command(commands, "serve", "lend, until SIGTERM", _serve)
+    made.add_argument("--socket", required=True, type=Path)
+    return parser
+
+
+def _add_pins(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(required=True, metavar="KIND", dest="kind")
+
+    made = _command(kinds, "tenant", "the root of an ISP", _pin_tenant)
+    made.add_argument("name", type=_name)
+    made.add_argument("key", type=_key)
+    made.add_argument("--replace", action="store_true")
+
+    for kind in ("authority", "engine"):
+        made = _command(kinds, kind, f"a key of an {kind}", _pin)
+        made.add_argument("name", type=_name)
+        made.add_argument("key", type=_key)
+        made.add_argument("--tenant", required=True)
+        made.add_argument("--replace", action="store_true")
+
+    made = _command(kinds, "peer", "the keeper of the other role", _pin_peer)
+    made.add_argument("role", choices=ROLES)
+    made.add_argument("name", type=_name)
+    made.add_argument("log_key", type=_key)
+    made.add_argument("witness_key", type=_key)
+    made.add_argument("--replace", action="store_true")
+
+
+def _command(commands: Any, name: str, help_: str, run: Any) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=help_)
+    made.add_argument("--store", required=True, type=Path)
+    made.set_defaults(run=run)
+    return made
+
+
+def _key(value: str) -> bytes:
+    """32 bytes in base64. argparse turns ValueError into its own message, without the value's."""
+    key = decode_base64(value)
+    if key is None or len(key) != 32:
+        raise argparse.ArgumentTypeError("a key is 32 bytes in base64")
+    return key
+
+
+def _name(value: str) -> str:
+    try:
+        return Fields({"name": value}).text("name", 64)
+    except StatementError as error:
+        raise argparse.ArgumentTypeError(error.code) from None
+
+
+def _print(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(dump(shown).decode())
+        return
+    for name, value in shown.items():
+        print(f"{name}: {value if isinstance(value, str | int) else dump({'': value}).decode()}")

@@ -1,0 +1,152 @@
+"""The keeper's doors: every path, who may knock, and which function answers."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from icrstore.keeper import logs, queries
+from icrstore.keeper.commit import commit
+from icrstore.keeper.disclosure import disclose
+from icrstore.keeper.epochs import register, sealer_with
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.keeper import Keeper
+from icrstore.keeper.leaves import authority_of
+from icrstore.keeper.lend import lend
+from icrstore.keeper.release import release
+from icrstore.keeper.schedule import key_schedule
+from icrstore.keeper.witness import Witness
+from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.strict import dump
+from icrstore.wire.signatures import Headers, verify_request
+
+JSON, TEXT, BYTES = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
+
+_SIGNED = {
+    "/v1/commit": commit,
+    "/v1/release": release,
+    "/v1/lend": lend,
+    "/v1/disclosure": disclose,
+}
+_LOG = re.compile(r"/log/([0-9a-f]{16})/(checkpoint|consistency|inclusion|tile/[a-z0-9./]{1,80})")
+
+
+@dataclass(frozen=True)
+class Knock:
+    """A request as it came: ``target`` with its query, undecoded."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    def ask(self, *names: str) -> list[str]:
+        """The query's values, of exactly these names. Raises Refused(malformed)."""
+        pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
+        if sorted(name for name, _ in pairs) != sorted(names):
+            raise Refused("malformed", 400)
+        return [dict(pairs)[name] for name in names]
+
+    def ask_numbers(self, *names: str) -> list[int]:
+        values = self.ask(*names)
+        if not all(re.fullmatch(r"\d{1,18}", value, re.ASCII) for value in values):
+            raise Refused("malformed", 400)
+        return [int(value) for value in values]
+
+
+@dataclass(frozen=True)
+class Answer:
+    content_type: str
+    body: bytes
+    status: int = 200
+
+
+class Doors:
+    """Calls by engines and sealers are signed (RFC 9421); logs and public keys are for everyone.
+
+    A replayed POST does no harm and so no nonce is kept: a commit, release, disclosure or epoch
+    that was taken gives the answer that it gave, a refusal is in the log once, what is lent opens
+    for the engine's key alone, and every one of them ends (15 minutes, 24 hours, 96 hours).
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._witness = Witness(keeper)
+        self._authority = authority_of(raw_public(keeper.identity.identity))
+
+    def answer(self, knock: Knock) -> Answer:
+        """Raises Refused, StatementError, SignatureRefused, LogError and StoreLost."""
+        if knock.method == "POST":
+            return self._post(knock)
+        return self._get(knock)
+
+    def _post(self, knock: Knock) -> Answer:
+        if knock.path == "/add-checkpoint":
+            return Answer(TEXT, self._witness.add_checkpoint(knock.body))
+        if knock.path == "/v1/epochs":
+            caller = self._signer(knock, lambda id_: sealer_with(self._keeper, knock.body, id_))
+            return Answer(JSON, dump(register(self._keeper, caller, knock.body)))
+        if knock.path not in _SIGNED:
+            raise Refused("no-such-door", 404)
+        caller = self._signer(knock, self._engine_with)
+        return Answer(JSON, dump(_SIGNED[knock.path](self._keeper, caller, knock.body)))
+
+    def _get(self, knock: Knock) -> Answer:
+        if knock.path == "/healthz":
+            return Answer(TEXT, b"ok\n")
+        if knock.path == "/identity":
+            return Answer(JSON, dump(self._keeper.identity.public()))
+        if knock.path == "/v1/key-schedule":
+            asked = knock.ask("tenant", "from", "to")
+            return Answer(JSON, dump(key_schedule(self._keeper, *asked)))
+        if knock.path == "/v1/log":
+            self._signer(knock, self._engine_with)
+            return Answer(JSON, dump(logs.where(self._keeper, *knock.ask("tenant"))))
+        found = _LOG.fullmatch(knock.path)
+        if found is None:
+            raise Refused("no-such-door", 404)
+        return self._log(knock, found[1], found[2])
+
+    def _log(self, knock: Knock, pseudonym: str, what: str) -> Answer:
+        if what == "checkpoint":
+            return Answer(TEXT, logs.checkpoint(self._keeper, pseudonym))
+        if what == "consistency":
+            sizes = knock.ask_numbers("from", "to")
+            return Answer(JSON, dump(logs.consistency(self._keeper, pseudonym, *sizes)))
+        if what == "inclusion":
+            place = knock.ask_numbers("index", "size")
+            return Answer(JSON, dump(logs.inclusion(self._keeper, pseudonym, *place)))
+        return Answer(BYTES, logs.tile(self._keeper, pseudonym, what))
+
+    def _signer(self, knock: Knock, key_with: Callable[[str], bytes | None]) -> bytes:
+        """The public key that signed all of this request. Raises SignatureRefused."""
+        found: dict[str, bytes] = {}
+
+        def resolve(keyid: str) -> Ed25519PublicKey | None:
+            key = key_with(keyid)
+            if key is None:
+                return None
+            found[keyid] = key
+            return Ed25519PublicKey.from_public_bytes(key)
+
+        verified = verify_request(
+            knock.method,
+            self._authority,
+            knock.target,
+            knock.headers,
+            resolve_key=resolve,
+            now_unix_seconds=int(self._keeper.clock().timestamp()),
+            required=("content-digest",) if knock.method == "POST" else (),
+        )
+        verified.check_body(knock.body)
+        return found[verified.keyid]
+
+    def _engine_with(self, keyid: str) -> bytes | None:
+        with self._keeper.store.read() as tx:
+            return queries.engine_with(tx, keyid)

@@ -1,0 +1,112 @@
+"""One running keeper: its keys, its store and its clock, and the transactions that they make."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from icrstore.keeper import queries
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.evidence import LogKeys
+from icrstore.keeper.keys import Chain, Identity
+from icrstore.keeper.ledger import Draft, Ledger
+from icrstore.keeper.store import Connection, Store
+from icrstore.seal.epoch import ROLES, Role
+from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.strict import StatementError
+
+STORE = "keeper.db"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One transaction at one moment: ``now`` is read once the store is ours."""
+
+    keeper: "Keeper"
+    tx: Connection
+    now: datetime
+
+    @property
+    def unix_seconds(self) -> int:
+        return int(self.now.timestamp())
+
+    def ledger(self, tenant_name: str) -> Ledger:
+        """Raises Refused(unknown-tenant)."""
+        return Ledger(self.tx, self.keeper.identity, queries.tenant(self.tx, tenant_name))
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Safe to use from many threads, and beside other processes on the same folder."""
+
+    folder: Path
+    identity: Identity
+    store: Store
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now) -> "Keeper":
+        return cls(folder, Identity.load(folder), Store(folder / STORE), clock)
+
+    def chain(self) -> Chain:
+        return Chain.load(self.folder)
+
+    @property
+    def peer_role(self) -> Role:
+        return next(role for role in ROLES if role != self.identity.role)
+
+    @contextmanager
+    def write(self) -> Iterator[Call]:
+        """A transaction. Raises Refused(clock-behind) if the clock is before the last leaf.
+
+        Nothing may be logged as earlier than what was logged before it, and a clock that was set
+        back would let an expired day or warrant live again.
+        """
+        with self.store.write() as tx:
+            call = Call(self, tx, self.clock())
+            if call.unix_seconds < queries.last_leaf_at(tx):
+                raise Refused("clock-behind", 503)
+            yield call
+
+    @contextmanager
+    def refusals_logged(
+        self, caller: bytes, tenant_name: str, request_sha256: bytes
+    ) -> Iterator[None]:
+        """Turn what is refused inside into a leaf, if the caller is an engine of that tenant."""
+        try:
+            yield
+        except (Refused, StatementError) as error:
+            refused = error if isinstance(error, Refused) else Refused(error.code)
+            if refused.status < 500:
+                self._log_refusal(caller, tenant_name, request_sha256, refused.code)
+            raise refused from error
+
+    def count_stranger(self, code: str) -> None:
+        """Strangers get no leaf, or anyone could fill the log."""
+        with self.store.write() as tx:
+            queries.count_stranger(tx, code)
+
+    def own_log_keys(self, peer: queries.Peer) -> LogKeys:
+        own = self.identity
+        return LogKeys(own.name, raw_public(own.log), peer.name, peer.witness_key)
+
+    def peer_log_keys(self, peer: queries.Peer) -> LogKeys:
+        own = self.identity
+        return LogKeys(peer.name, peer.log_key, own.name, raw_public(own.witness))
+
+    def _log_refusal(
+        self, caller: bytes, tenant_name: str, request_sha256: bytes, code: str
+    ) -> None:
+        try:
+            with self.write() as call:
+                queries.engine_named(call.tx, tenant_name, caller)
+                if queries.add_refusal(call.tx, tenant_name, request_sha256, code):
+                    told = {"code": code, "request_sha256": request_sha256.hex()}
+                    call.ledger(tenant_name).append(Draft("refusal", told), call.now)
+        except Refused:
+            self.count_stranger(code)

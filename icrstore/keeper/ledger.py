@@ -1,0 +1,128 @@
+"""The keeper's own logs, one for each tenant: leaves appended, proven and signed for.
+
+A leaf is written in the transaction of what it stands for. A checkpoint is signed only of what a
+transaction has made durable, since from then on the log has promised it.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from icrstore.keeper import queries
+from icrstore.keeper.keys import Identity
+from icrstore.keeper.leaves import Leaf, LeafText
+from icrstore.keeper.locked import lock, unlock
+from icrstore.keeper.queries import Tenant
+from icrstore.keeper.store import Connection
+from icrstore.seal.encode import digest, enc, prf, text, u32
+from icrstore.seal.epoch import day_of
+from icrstore.tlog import merkle
+from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
+from icrstore.tlog.note import SigningKey
+from icrstore.warrant.strict import dump
+
+SALT_BYTES = 16
+# The leaves whose subscriber is told at once.
+_TOLD = ("release", "disclosure")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A leaf to be. ``subject`` is what the commitment hides (an account, or an address's sealed
+    name); ``account`` whether it is an account, so that there is someone to tell."""
+
+    type: str
+    told: Mapping[str, Any]
+    subject: bytes | None = None
+    is_account: bool = False
+
+
+class Ledger:
+    """One tenant's log within one transaction."""
+
+    def __init__(self, tx: Connection, identity: Identity, tenant: Tenant) -> None:
+        self._tx, self._identity, self._tenant = tx, identity, tenant
+        self.size = tenant.size
+
+    @property
+    def origin(self) -> str:
+        return f"{self._identity.name}/{self._tenant.pseudonym}"
+
+    def append(self, draft: Draft, frozen_now: datetime) -> Leaf:
+        """Write the next leaf with its nodes; it is in the log if the transaction is durable."""
+        salt = os.urandom(SALT_BYTES) if draft.subject is not None else b""
+        private = self._private_text(draft, salt)
+        leaf_text = LeafText(
+            type=draft.type,
+            day=day_of(frozen_now),
+            due=day_of(frozen_now) if draft.is_account and draft.type in _TOLD else "-",
+            tag=self._tag(draft, frozen_now),
+            private_sha256=hashlib.sha256(private).digest(),
+        ).encode()
+        self._write(leaf_text, salt, private)
+        queries.set_last_leaf_at(self._tx, int(frozen_now.timestamp()))
+        return Leaf(self.size - 1, leaf_text.decode(), private.decode(), salt)
+
+    def leaves(self, first: int, count: int) -> list[Leaf]:
+        """Leaves that were written before, with their private parts."""
+        return [self._leaf(number) for number in range(first, first + count)]
+
+    def checkpoint(self) -> str:
+        """The log of now, signed. Hand it out only after the transaction is durable."""
+        made = Checkpoint(self.origin, self.size, merkle.root(self.node, self.size))
+        return sign_checkpoint(made, SigningKey(self.origin, self._identity.log)).encode().decode()
+
+    def inclusion(self, index: int) -> list[bytes]:
+        return merkle.inclusion_proof(self.node, index, self.size)
+
+    def answer(self, leaves: Sequence[Leaf]) -> dict[str, Any]:
+        """Leaves with their proofs under a checkpoint, as every call answers them."""
+        return {
+            "leaves": [leaf.to_object() for leaf in leaves],
+            "proofs": [[each.hex() for each in self.inclusion(leaf.index)] for leaf in leaves],
+            "checkpoint": self.checkpoint(),
+        }
+
+    def node(self, level: int, number: int) -> bytes:
+        return queries.node(self._tx, self._tenant.name, level, number)
+
+    def _private_text(self, draft: Draft, salt: bytes) -> bytes:
+        told = {"v": 1, "type": draft.type, "tenant": self._tenant.name, **draft.told}
+        if draft.subject is not None:
+            told["subject"] = digest("subject", salt, draft.subject).hex()
+        return dump({**told, "nonce": os.urandom(16).hex()})
+
+    def _tag(self, draft: Draft, frozen_now: datetime) -> bytes:
+        """Random without an account. A leaf that nobody is told of counts by its own month."""
+        if draft.subject is None or not draft.is_account:
+            return os.urandom(16)
+        tag_key = unlock(self._identity.storage, tag_key_place(self._tenant), self._tenant.tag_key)
+        month = day_of(frozen_now)[:7].encode("ascii")
+        k_sub = prf(tag_key, "sub", text(self._tenant.name), draft.subject, month)
+        name = prf(k_sub, "name")[:16]
+        number = queries.next_tag_number(self._tx, self._tenant.name, name)
+        return prf(k_sub, "tag", u32(number))[:16]
+
+    def _write(self, leaf_text: bytes, salt: bytes, private: bytes) -> None:
+        number, name = self.size, self._tenant.name
+        nodes = merkle.new_nodes(self.node, number, merkle.leaf_hash(leaf_text))
+        box = lock(self._identity.storage, self._leaf_place(number), enc(salt) + private)
+        queries.add_leaf(self._tx, name, number, leaf_text, box)
+        queries.add_nodes(self._tx, name, nodes)
+        self.size = number + 1
+
+    def _leaf(self, number: int) -> Leaf:
+        leaf_text, box = queries.leaf(self._tx, self._tenant.name, number)
+        kept = unlock(self._identity.storage, self._leaf_place(number), box)
+        end = 2 + int.from_bytes(kept[:2], "big")
+        return Leaf(number, leaf_text.decode(), kept[end:].decode(), kept[2:end])
+
+    def _leaf_place(self, number: int) -> bytes:
+        return enc(b"icr/v1/leaf-private", self._tenant.pseudonym.encode("ascii"), u32(number))
+
+
+def tag_key_place(tenant: Tenant) -> bytes:
+    return enc(b"icr/v1/tag-key", tenant.pseudonym.encode("ascii"))

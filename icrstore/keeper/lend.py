@@ -1,0 +1,86 @@
+"""Lend: the third call. Against its own release, cosigned by the peer, a keeper hands out its
+shares: of each epoch that the commit fixed, for each selector, sealed to the engine's key."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from icrstore.keeper import queries
+from icrstore.keeper.cases import Case, check_retention, find_request, read_body
+from icrstore.keeper.days import OpenDays
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.evidence import Evidence
+from icrstore.keeper.keeper import Call, Keeper
+from icrstore.keeper.queries import RequestRow
+from icrstore.keeper.release import check_own_evidence, check_repeatable, tenant_of_request
+from icrstore.seal.encode import enc, u8
+from icrstore.seal.epoch import Role, day_of, share
+from icrstore.warrant.statements import Request
+from icrstore.warrant.strict import encode_base64
+from icrstore.wire import hpke
+
+
+@dataclass(frozen=True)
+class Lend:
+    request_sha256: bytes
+    evidence: Evidence
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Lend":
+        """Raises `StatementError` and Refused(malformed); proves nothing."""
+        fields = read_body(body)
+        request_sha256 = fields.hexadecimal("request_sha256", 32)
+        made = cls(request_sha256, Evidence.read(fields.take("evidence"), "evidence"))
+        fields.finish()
+        return made
+
+
+def lend(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
+    """The sealed shares. Raises Refused, which is in the log then. Repeats seal them anew."""
+    asked = Lend.parse(body)
+    tenant = tenant_of_request(keeper, asked.request_sha256)
+    with keeper.refusals_logged(caller, tenant, asked.request_sha256), keeper.write() as call:
+        row = find_request(call, asked.request_sha256, caller)
+        _check(call, row, asked.evidence)
+        shares = _shares(call, row)
+        # Durable before the shares leave: the store then knows that they did, or might have.
+        queries.mark_lent(call.tx, row.sha256, call.unix_seconds)
+    identity = keeper.identity
+    info = lend_info(row.sha256, identity.role, identity.instance)
+    return {"sealed": encode_base64(hpke.seal(row.engine_key, info, shares))}
+
+
+def lend_info(request_sha256: bytes, role: Role, instance: int) -> bytes:
+    """The HPKE info of lent shares: they open as this keeper's, for this request."""
+    return enc(b"icr/v1/lend", request_sha256, role.encode("ascii"), u8(instance))
+
+
+def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:
+    """What must hold before any share leaves.
+
+    1. It was released, and less than 24 hours ago.
+    2. The engine's key is in force still.
+    3. The peer cosigned a log that holds our release.
+    4. No day of it has expired since.
+    """
+    if row.released_at is None or row.release_leaf is None:
+        raise Refused("not-released")
+    check_repeatable(call, row.released_at)
+    if call.unix_seconds >= row.engine_key_ends_at:
+        raise Refused("engine-key-expired")
+    check_own_evidence(call, row, "release", evidence, row.release_leaf, row.released_at)
+    check_retention(Request.parse(Case.of(call, row).request), call)
+
+
+def _shares(call: Call, row: RequestRow) -> bytes:
+    """For each epoch: its eid (16 bytes), then a share (32) for each selector's sealed names."""
+    role = call.keeper.identity.role
+    days = OpenDays(call.tx, row.tenant, call.keeper.chain())
+    request = Request.parse(Case.of(call, row).request)
+    wanted = [(s.kind, name) for s in request.selectors for name in s.sealed_names()]
+    made = []
+    for epoch in queries.epochs_of_request(call.tx, row.sha256):
+        day = day_of(datetime.fromtimestamp(epoch.hour, UTC))
+        atom = days.open(day).unlock_atom(epoch, role)
+        made.append(epoch.eid + b"".join(share(atom, kind, name) for kind, name in wanted))
+    return b"".join(made)

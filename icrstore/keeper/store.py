@@ -1,0 +1,184 @@
+"""The keeper's SQLite store: one writer at a time, and nothing is answered before it is durable.
+
+Who can write this file can forget and refuse, and cannot open a row (that takes the other role) or
+rewrite the past (its peer cosigned it). Who can read it, with the key files, reads private texts.
+
+A write is durable when `write` returns without an exception, safe from many threads and processes,
+and rolled back by any exception. After a failed commit nobody knows what is on the disk: from then
+on the store raises `StoreLost`, and only a restart, which reads the disk again, helps.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from icrstore.keeper.errors import Refused, StoreLost
+
+BUSY_SECONDS = 10.0
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    last_leaf_at INTEGER NOT NULL                      -- Unix seconds
+) STRICT;
+CREATE TABLE IF NOT EXISTS tenant (
+    name TEXT PRIMARY KEY,
+    root_key BLOB NOT NULL CHECK (length(root_key) = 32),
+    pseudonym TEXT NOT NULL UNIQUE,
+    tag_key BLOB NOT NULL,                             -- locked under the storage key
+    size INTEGER NOT NULL DEFAULT 0                    -- leaves of this tenant's log
+) STRICT;
+CREATE TABLE IF NOT EXISTS pin (
+    kind TEXT NOT NULL CHECK (kind IN ('authority', 'engine')),
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    name TEXT NOT NULL,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    PRIMARY KEY (kind, tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS peer (
+    role TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    log_key BLOB NOT NULL CHECK (length(log_key) = 32),
+    witness_key BLOB NOT NULL CHECK (length(witness_key) = 32)
+) STRICT;
+CREATE TABLE IF NOT EXISTS day (
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    day TEXT NOT NULL,
+    public BLOB NOT NULL,
+    seed BLOB NOT NULL,                                -- locked under kek[day + 364]
+    day_key BLOB NOT NULL,                             -- locked under a key of the seed
+    PRIMARY KEY (tenant, day)
+) STRICT;
+CREATE TABLE IF NOT EXISTS leaf (
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    number INTEGER NOT NULL,
+    text BLOB NOT NULL,
+    private BLOB NOT NULL,                             -- salt and private text, locked
+    PRIMARY KEY (tenant, number)
+) STRICT;
+CREATE TABLE IF NOT EXISTS node (                      -- complete subtrees; never changed
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (tenant, level, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS subject (                   -- the n of the next tag
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    name BLOB NOT NULL,
+    leaves INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epoch (
+    eid BLOB PRIMARY KEY CHECK (length(eid) = 16),
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    hour INTEGER NOT NULL,                             -- Unix seconds of its start
+    shard INTEGER NOT NULL,
+    statement_sha256 BLOB NOT NULL CHECK (length(statement_sha256) = 32),
+    atom BLOB NOT NULL                                 -- locked under the day's key
+) STRICT;
+CREATE INDEX IF NOT EXISTS epoch_in_scope ON epoch (tenant, hour, eid);  -- epochs_of_hours
+CREATE TABLE IF NOT EXISTS request (
+    sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    warrant_sha256 BLOB NOT NULL CHECK (length(warrant_sha256) = 32),
+    engine TEXT NOT NULL,
+    engine_identity BLOB NOT NULL CHECK (length(engine_identity) = 32),
+    engine_key BLOB NOT NULL,                          -- the only one that shares are sealed to
+    engine_key_ends_at INTEGER NOT NULL,
+    statements BLOB NOT NULL,                          -- warrant, request, grants; locked
+    state TEXT NOT NULL CHECK (state IN ('committed', 'released', 'disclosed', 'expired')),
+    selectors INTEGER NOT NULL CHECK (selectors > 0),  -- leaves of the commit, of the release
+    committed_at INTEGER NOT NULL,
+    commit_leaf INTEGER NOT NULL,                      -- the first of them
+    released_at INTEGER,
+    release_leaf INTEGER,
+    lent_at INTEGER,
+    answer_sha256 BLOB,
+    disclosed INTEGER,                                 -- leaves of the disclosure
+    disclosure_leaf INTEGER,
+    CHECK ((released_at IS NULL) = (state IN ('committed', 'expired'))),
+    CHECK ((answer_sha256 IS NULL) = (state != 'disclosed'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256);  -- the budget
+CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
+    request_sha256 BLOB NOT NULL REFERENCES request (sha256),
+    position INTEGER NOT NULL,
+    eid BLOB NOT NULL REFERENCES epoch (eid),
+    PRIMARY KEY (request_sha256, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refusal (                   -- one leaf, however often it is repeated
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    request_sha256 BLOB NOT NULL,
+    code TEXT NOT NULL,
+    PRIMARY KEY (tenant, request_sha256, code)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stranger (                  -- refusals of callers that nobody pinned
+    code TEXT PRIMARY KEY,
+    refused INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+Connection = sqlite3.Connection
+
+
+class Store:
+    """One SQLite file. Its writer stays open: closing the last one would sync at every call."""
+
+    def __init__(self, path: Path, schema: str = SCHEMA) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._lost = False
+        self._writer = self._connect()
+        self._writer.executescript(schema)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction. From its end on all of it is durable; an exception undoes all of it.
+
+        Raises `StoreLost`, and Refused(busy) where another process held the store too long.
+        """
+        with self._lock:
+            if self._lost:
+                raise StoreLost("the store failed before")
+            self._begin()
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self._lost = True
+                raise StoreLost("the store failed") from error
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One moment of the store, durable; it waits for no writer."""
+        with closing(self._connect()) as reader:
+            reader.execute("BEGIN")
+            yield reader
+
+    def _begin(self) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise Refused("busy", 503) from error
+            self._lost = True
+            raise StoreLost("the store failed") from error
+
+    def _connect(self) -> Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL syncs the WAL at every commit, before any reader sees what was committed.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
