@@ -150,7 +150,7 @@ def verify_request(
     2. One signature with our tag verifies under the key that `resolve_key` has for its keyid.
     3. It has a time, a nonce, a key and the algorithm in its parameters.
     4. It covers the method, our authority, path and query, every MEANINGFUL header that is
-       present, and the `required` ones (in lower case), which must be; with a Content-Digest also the
+       present, and the `required` ones (in lower case), which must be; with a digest also the
        Content-Type.
     5. Its time is within the skew of now, and it has not expired.
 
