@@ -85,7 +85,12 @@ def test_a_body_moved_to_the_label_of_another_chunk_does_not_open() -> None:
 def test_the_epoch_and_the_label_are_bound_even_where_the_key_would_fit() -> None:
     label, key = KEYS.label_and_key(0)
     padded = pad(SEGMENT.encode())
-    for aad in (b"", enc(b"icr/v1/seg", EID, b"l" * 16), enc(b"icr/v1/seg", EID, label[:-1]), label):
+    for aad in (
+        b"",
+        enc(b"icr/v1/seg", EID, b"l" * 16),
+        enc(b"icr/v1/seg", EID, label[:-1]),
+        label,
+    ):
         with pytest.raises(RowError):
             KEYS.open(0, b"\x01" + AESGCMSIV(key).encrypt(bytes(12), padded, aad))
 
