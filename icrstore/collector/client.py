@@ -1,0 +1,184 @@
+"""Signed calls to the store's web API, by the server's clock (RFC 9421, RFC 9530, RFC 9457)."""
+
+import http.client
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.collector.stop import DATA, USAGE, Stop
+from icrstore.warrant.dsse import key_id, raw_public
+from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
+from icrstore.wire.digest import content_digest_of
+from icrstore.wire.errors import CallFailed
+from icrstore.wire.httpunix import Response
+from icrstore.wire.signatures import new_nonce, sign_request
+
+TIMEOUT_SECONDS = 60
+MOST_ANSWER_BYTES = 256 << 20
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_PLAIN = re.compile(r"[\w .,:;()'-]{1,300}")
+
+
+class Server:
+    """The store's web API as one key speaks to it; ``now`` is the server's time once known."""
+
+    def __init__(self, url: str, key: Ed25519PrivateKey) -> None:
+        """Raises `Stop` for a URL that is not https (or http on this machine) and nothing more."""
+        parts = urlsplit(url)
+        try:
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            host, port = "", None
+        extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+        if parts.scheme not in _DEFAULT_PORTS or not host or extra:
+            raise Stop(USAGE, f"{url}: not a server: give it as https://icr.example")
+        if parts.scheme == "http" and host not in _LOOPBACK:
+            raise Stop(USAGE, f"{url}: requests would travel in the clear: use https://")
+        self._is_https, self._host = parts.scheme == "https", host
+        self._port = port or _DEFAULT_PORTS[parts.scheme]
+        shown_host = f"[{host}]" if ":" in host else host
+        is_default = self._port == _DEFAULT_PORTS[parts.scheme]
+        self._authority = shown_host if is_default else f"{shown_host}:{self._port}"
+        self._key = key
+        self._offset = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._offset
+
+    def set_clock(self, server_time: datetime) -> None:
+        """From now on sign by the server's clock: a wrong one here then does no harm."""
+        self._offset = server_time - datetime.now(UTC)
+
+    def get(self, target: str) -> Response:
+        return self.call("GET", target, {}, b"")
+
+    def post(self, target: str, value: Mapping[str, Any]) -> Response:
+        return self.call("POST", target, {"Content-Type": "application/json"}, dump(value))
+
+    def call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """One signed request. Raises `CallFailed`.
+
+        Refused as unauthorised, it is signed once more by the time in the refusal: if that was not
+        the reason nothing is lost, and what an attacker gains is a request signed for that time.
+        """
+        response = self._once(method, target, headers, body)
+        told = _date(response)
+        if response.status == 401 and told and abs(told - self.now()) > timedelta(seconds=30):
+            self.set_clock(told)
+            response = self._once(method, target, headers, body)
+        return response
+
+    def _once(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        sent = dict(headers)
+        if body:
+            sent["Content-Digest"] = content_digest_of(body)
+        sent |= sign_request(
+            method,
+            self._authority,
+            target,
+            sent,
+            key=self._key,
+            keyid=key_id(raw_public(self._key)),
+            created_unix_seconds=int(self.now().timestamp()),
+            nonce=new_nonce(),
+        )
+        connection = self._connection()
+        try:
+            connection.request(method, target, body or None, {**sent, "Host": self._authority})
+            return _read(connection.getresponse())
+        except http.client.HTTPException:
+            raise CallFailed("malformed-response") from None
+        except OSError:
+            raise CallFailed("unreachable") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._is_https:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=TIMEOUT_SECONDS, context=context
+        )
+
+
+def _read(response: http.client.HTTPResponse) -> Response:
+    body = response.read(MOST_ANSWER_BYTES + 1)
+    if len(body) > MOST_ANSWER_BYTES:
+        raise CallFailed("response-too-large")
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Response(response.status, headers, body)
+
+
+def _date(response: Response) -> datetime | None:
+    try:
+        told = parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return None
+    return told if told.tzinfo else None
+
+
+def retry_after(response: Response) -> float | None:
+    """The seconds that the server asks for; None unless it says so in digits."""
+    told = response.headers.get("retry-after", "")
+    return float(told) if re.fullmatch(r"\d{1,6}", told, re.ASCII) else None
+
+
+def fields_of(response: Response) -> Fields:
+    """The object in a good answer. Raises `Stop` if there is none."""
+    try:
+        return Fields(parse_object(response.body))
+    except StatementError as error:
+        raise not_understood(error) from None
+
+
+def not_understood(error: StatementError) -> Stop:
+    """The server's answer is not of the protocol, version 1."""
+    return Stop(DATA, f"the server's answer is not understood ({error}): is it an icrstore server?")
+
+
+def problem(response: Response) -> tuple[str, str, str]:
+    """The stable code, keeper and detail of a refusal (RFC 9457); empty where there is none."""
+    try:
+        told = parse_object(response.body)
+    except StatementError:
+        return "", "", ""
+    code, keeper, detail = (_plain(told.get(name)) for name in ("code", "keeper", "detail"))
+    return code, keeper, detail
+
+
+def _plain(value: Any) -> str:
+    # It goes to a terminal: nothing that could steer one is repeated.
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
+
+
+class Patience:
+    """How long to go on while nothing gets better: ``seconds`` after the last progress."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.progress()
+
+    def progress(self) -> None:
+        self._deadline = time.monotonic() + self._seconds
+        self._tries = 0
+
+    def wait(self, delay_seconds: float) -> bool:
+        """Sleep; False at once if that would be too long."""
+        if time.monotonic() + delay_seconds > self._deadline:
+            return False
+        self._tries += 1
+        time.sleep(delay_seconds)
+        return True
+
+    @property
+    def tries(self) -> int:
+        return self._tries

@@ -1,0 +1,258 @@
+"""Pushes what the spool holds until every batch has a sealed receipt that we have verified.
+
+A batch is waiting, then accepted, then sealed, and each step is on disk before the next begins. So
+a push may be killed anywhere and run again: the server knows a batch by its id and keeps it once.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.collector.client import (
+    Patience,
+    Server,
+    fields_of,
+    not_understood,
+    problem,
+    retry_after,
+)
+from icrstore.collector.config import Config
+from icrstore.collector.cut import Cut
+from icrstore.collector.spool import Spool, Spooled
+from icrstore.collector.stop import DATA, REFUSED, TEMPORARY, Stop
+from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.seal.epoch import hour_start
+from icrstore.seal.intake import batch_id, batch_info
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import IntakeKey, Receipt
+from icrstore.warrant.strict import Fields, StatementError, time_text
+from icrstore.wire import hpke
+from icrstore.wire.errors import CallFailed
+from icrstore.wire.httpunix import Response
+
+_LONGEST_WAIT_SECONDS = 15.0
+_FIRST_WAIT_SECONDS = 0.25
+_ZSTD_LEVEL = 1
+
+# Told (event, batch or None, what more there is to say).
+Tell = Callable[[str, Spooled | None, dict[str, object]], None]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What the server says to seal to, and whom it takes us for."""
+
+    key: IntakeKey
+    tenant: str
+    collector: str
+
+
+def spool_cut(spool: Spool, made: Cut, collector_secret: bytes, now: datetime) -> bytes | str:
+    """Keep a batch and return its id, or the reason why all of its records would be refused.
+
+    Only whole batches are left out by the clock: leaving out single records would make another
+    batch, with another id, of the same file at another time.
+    """
+    if made.last < now - OLDEST:
+        return "time-too-old"
+    if made.first > now + NEWEST:
+        return "time-in-future"
+    made_id = batch_id(collector_secret, hashlib.sha256(made.arrow).digest())
+    frame = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(made.arrow)
+    spool.put(made_id, frame, made.first_hour, made.last_hour, made.records)
+    return made_id
+
+
+class Push:
+    """One run: pushes what waits, asks after what is accepted, until all is sealed."""
+
+    def __init__(
+        self, config: Config, key: Ed25519PrivateKey, spool: Spool, wait_seconds: float, tell: Tell
+    ) -> None:
+        self._config = config
+        self._server = Server(config.server, key)
+        self._spool = spool
+        self._patience = Patience(wait_seconds)
+        self._tell = tell
+        self.refused: dict[bytes, str] = {}
+
+    def run(self) -> None:
+        """Until nothing is left but what the server refuses for good (``refused``: id to code).
+
+        Raises `Stop` when the server is away for too long (75) or does not know us (77), or says
+        what we cannot believe (65); the spool then holds everything that is not sealed.
+        """
+        self._intake = self._fetch_intake()
+        while left := [each for each in self._spool.unfinished() if each.id not in self.refused]:
+            waiting = [each for each in left if each.state == "waiting"]
+            for batch in waiting or left[:1]:
+                self._step(batch)
+
+    def _step(self, batch: Spooled) -> None:
+        """Push or ask once; waits afterwards if that led nowhere."""
+        is_waiting = batch.state == "waiting"
+        response = self._attempt(lambda: self._send(batch) if is_waiting else self._ask(batch))
+        if response.status in (401, 403):
+            raise Stop(REFUSED, f"the server does not take this collector's key {_code(response)}: "
+                       "is it added there and in force?")  # fmt: skip
+        if self._pushed(batch, response) if is_waiting else self._asked(batch, response):
+            self._patience.progress()
+        else:
+            self._wait(None, "the server has not sealed what it accepted")
+
+    def _attempt(self, call: Callable[[], Response]) -> Response:
+        """The answer, once the server is there and has time for us."""
+        while True:
+            try:
+                response = call()
+            except CallFailed as error:
+                self._wait(None, f"the server does not answer ({error.reason})")
+                continue
+            if response.status != 429 and response.status < 500:
+                return response
+            self._wait(retry_after(response), f"the server is busy ({response.status})")
+
+    def _wait(self, asked_seconds: float | None, why: str) -> None:
+        if asked_seconds is None:
+            most = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**self._patience.tries)
+            # Jitter, so that collectors that lost the server together do not return together.
+            asked_seconds = random.uniform(most / 2, most)  # noqa: S311 # no secret
+        if not self._patience.wait(asked_seconds):
+            left = len(self._spool.unfinished())
+            raise Stop(TEMPORARY, f"{why}: {left} batches stay in the spool, push again later")
+
+    def _fetch_intake(self) -> Intake:
+        """The intake key of this hour or the last, by the server's clock, signed by our sealer."""
+        response = self._attempt(lambda: self._server.get("/v1/intake-key"))
+        if response.status != 200:
+            raise Stop(REFUSED, f"the server gives us no intake key {_code(response)}: "
+                       "is this collector's key added there and in force?")  # fmt: skip
+        fields = fields_of(response)
+        try:
+            intake, server_time = self._read_intake(fields)
+        except StatementError as error:
+            raise not_understood(error) from None
+        self._server.set_clock(server_time)
+        self._spool.pin("tenant", intake.tenant)
+        self._spool.pin("collector", intake.collector)
+        return intake
+
+    def _read_intake(self, fields: Fields) -> tuple[Intake, datetime]:
+        signed = Envelope.read(fields.take("intake_key"), "intake-key")
+        server_time = fields.time("server_time")
+        fields.integer("shards", 1, 1)
+        tenant, collector = fields.text("tenant", 64), fields.text("collector", 64)
+        fields.finish()
+        signed.verify(self._config.sealer_key)
+        key = IntakeKey.parse(signed)
+        this_hour = hour_start(server_time)
+        if key.hour not in (this_hour, this_hour - timedelta(hours=1)):
+            raise StatementError("wrong-hour", "intake_key")
+        return Intake(key, tenant, collector), server_time
+
+    def _send(self, batch: Spooled) -> Response:
+        intake = self._intake
+        info = batch_info(intake.tenant, intake.collector, batch.id)
+        self._body = hpke.seal(intake.key.key, info, self._spool.frame(batch.id))
+        headers = {
+            "Content-Type": "application/vnd.icr.batch.v1",
+            "Idempotency-Key": f'"{batch.id.hex()}"',
+            "Batch-Sequence": f'stream="{batch.stream}", n={batch.n}',
+            "Batch-Scope": f'shard=0, first="{batch.first_hour}", last="{batch.last_hour}"',
+            "Intake-Key": f'hour="{time_text(intake.key.hour)}"',
+        }
+        return self._server.call("POST", "/v1/batches", headers, self._body)
+
+    def _pushed(self, batch: Spooled, response: Response) -> bool:
+        """What the answer to a push means. True if something was gained."""
+        if response.status in (200, 202):
+            self._accept(batch, response)
+            return True
+        code = problem(response)[0]
+        if code == "intake-key-gone":
+            self._intake = self._fetch_intake()
+            return False
+        if code == "sequence-used":
+            self._spool.renumber(batch.id)
+            return False
+        self.refused[batch.id] = code or str(response.status)
+        self._tell("refused", batch, {"code": self.refused[batch.id]})
+        return True
+
+    def _accept(self, batch: Spooled, response: Response) -> None:
+        fields = fields_of(response)
+        receipt, made = self._receipt(fields, "receipt", batch, self._config.receipt_key)
+        # A batch that was there before keeps its first receipt, of a body sealed anew since then.
+        is_first = response.status == 202
+        if is_first and made.body_sha256 != hashlib.sha256(self._body).digest():
+            raise _unbelievable("the receipt is of another body")
+        if made.state != "accepted":
+            raise _unbelievable("the receipt does not say accepted")
+        self._spool.accept(batch.id, receipt.encode())
+        self._tell("accepted", batch, {"new": is_first})
+
+    def _ask(self, batch: Spooled) -> Response:
+        return self._server.get(f"/v1/batches/{batch.id.hex()}")
+
+    def _asked(self, batch: Spooled, response: Response) -> bool:
+        """What became of an accepted batch. True if it is sealed, or must be pushed again."""
+        if response.status == 404:
+            # The server lost it, as when restored from a backup; we still have it.
+            self._spool.reopen(batch.id)
+            return True
+        if response.status != 200:
+            raise Stop(DATA, f"the server does not say what became of a batch {_code(response)}")
+        fields = fields_of(response)
+        try:
+            is_sealed = fields.one_of("state", ("accepted", "sealed")) == "sealed"
+        except StatementError as error:
+            raise not_understood(error) from None
+        if is_sealed:
+            self._finish(batch, fields)
+        return is_sealed
+
+    def _finish(self, batch: Spooled, fields: Fields) -> None:
+        receipt, made = self._receipt(fields, "sealed_receipt", batch, self._config.sealer_key)
+        accepted = Receipt.parse(Envelope.parse(batch.accepted_receipt or b"", "receipt"))
+        rejected = made.rejected or {}
+        if made.state != "sealed" or made.body_sha256 != accepted.body_sha256:
+            raise _unbelievable("the sealed receipt is of another body")
+        if made.records + sum(rejected.values()) != batch.records:
+            raise _unbelievable("the sealed receipt does not account for every record")
+        self._spool.finish(batch.id, receipt.encode())
+        told = {"sealed": made.records, "rejected": dict(rejected)}
+        self._tell("sealed", batch, {**told, "receipt": receipt.to_object()})
+
+    def _receipt(
+        self, fields: Fields, name: str, batch: Spooled, key: bytes
+    ) -> tuple[Envelope, Receipt]:
+        """The receipt of this batch, signed by the key that was pinned for it."""
+        try:
+            signed = Envelope.read(fields.take(name), "receipt")
+            signed.verify(key)
+            made = Receipt.parse(signed)
+        except StatementError as error:
+            raise _unbelievable(f"a receipt is not what it must be ({error})") from None
+        ours = (self._intake.tenant, self._intake.collector, batch.id)
+        if (made.tenant, made.collector, made.batch_id) != ours:
+            raise _unbelievable("a receipt is of another batch")
+        return signed, made
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _unbelievable(why: str) -> Stop:
+    mend = "compare the config's sealer_key and receipt_key with the store's operator"
+    return Stop(DATA, f"{why}: nothing was deleted; {mend}")
+
+
+def _code(response: Response) -> str:
+    code = problem(response)[0]
+    return f"({response.status} {code})" if code else f"({response.status})"

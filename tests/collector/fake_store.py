@@ -1,0 +1,288 @@
+"""A small store that keeps the collector's contract: it opens, checks and counts what it is sent.
+
+It stands for the web, the sealers and both keepers at once, over real HTTP on loopback, and has a
+list of faults that it commits in order, one a push.
+"""
+
+import hashlib
+import io
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from icrstore.flow import Scope, validate
+from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
+from icrstore.warrant.dsse import Envelope, key_id
+from icrstore.warrant.statements import IntakeKey, Receipt
+from icrstore.warrant.strict import dump, time_text
+from icrstore.wire import hpke
+from icrstore.wire.errors import SignatureRefused
+from icrstore.wire.signatures import Verified, verify_request
+
+TENANT, COLLECTOR = "isp-a", "edge-1"
+REQUIRED = (
+    "content-type",
+    "content-digest",
+    "idempotency-key",
+    "batch-sequence",
+    "batch-scope",
+    "intake-key",
+)
+HOUR = r"\"(\d{4}-\d\d-\d\dT\d\d:00:00Z)\""
+
+
+def key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+
+
+def public(name: str) -> bytes:
+    return key(name).public_key().public_bytes_raw()
+
+
+class Refused(Exception):
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status, self.code = status, code
+
+
+class Dropped(Exception):
+    """The connection ends without an answer."""
+
+
+@dataclass
+class Held:
+    """A batch as the store has it."""
+
+    receipt: Envelope
+    records: list[tuple[Any, ...]]
+    rejected: dict[str, int]
+    body_sha256: bytes
+    stream: str
+    n: int
+    asked: int = 0
+
+
+@dataclass
+class FakeStore:
+    """``faults`` are taken one a push; ``on_push`` is told of each push once it is committed."""
+
+    collector_key: bytes
+    clock_ahead: timedelta = timedelta(0)
+    asks_before_sealed: int = 1
+    faults: list[str] = field(default_factory=list)
+    on_push: Callable[[int], None] = lambda _count: None
+    sealed_by: str = "sealer"
+    accepted_by: str = "receipts"
+    intake_by: str = "sealer"
+    intake_hours_ago: int = 0
+    change_receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
+    held: dict[str, Held] = field(default_factory=dict)
+    pushes: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._chain = IntakeChain(hour_number(self.now()) - 2, b"k" * 32)
+        self._nonces: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.authority = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.authority}"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.clock_ahead
+
+    @property
+    def records(self) -> list[tuple[Any, ...]]:
+        return [record for each in self.held.values() for record in each.records]
+
+    def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any]:
+        with self._lock:
+            required = REQUIRED if method == "POST" else ()
+            verified = self._verify(method, path, headers, required, body)
+            if (method, path) == ("GET", "/v1/intake-key"):
+                return 200, self._intake_key()
+            if (method, path) == ("POST", "/v1/batches"):
+                return self._push(verified, body)
+            if method == "GET" and path.startswith("/v1/batches/"):
+                return 200, self._ask(path.removeprefix("/v1/batches/"))
+            raise Refused(404, "not-found")
+
+    def _verify(
+        self, method: str, path: str, headers: Any, required: tuple[str, ...], body: bytes
+    ) -> Verified:
+        try:
+            verified = verify_request(
+                method,
+                self.authority,
+                path,
+                headers,
+                resolve_key=self._resolve,
+                now_unix_seconds=int(self.now().timestamp()),
+                required=required,
+            )
+            verified.check_body(hashlib.sha256(body).digest())
+        except SignatureRefused as error:
+            raise Refused(401, error.reason) from None
+        if (verified.keyid, verified.nonce) in self._nonces:
+            raise Refused(401, "replayed")
+        self._nonces.add((verified.keyid, verified.nonce))
+        return verified
+
+    def _resolve(self, keyid: str) -> Ed25519PublicKey | None:
+        if keyid != key_id(self.collector_key):
+            return None
+        return Ed25519PublicKey.from_public_bytes(self.collector_key)
+
+    def _intake_key(self) -> dict[str, Any]:
+        number = max(hour_number(self.now()) - self.intake_hours_ago, self._chain.number)
+        made = IntakeKey(hour_of(number), self._chain.key_pair(number).public_bytes())
+        signed = Envelope.sign("intake-key", made.to_fields(), key(self.intake_by))
+        return {
+            "intake_key": signed.to_object(),
+            "server_time": time_text(self.now()),
+            "shards": 1,
+            "tenant": TENANT,
+            "collector": COLLECTOR,
+        }
+
+    def _push(self, verified: Verified, body: bytes) -> tuple[int, Any]:
+        self.pushes += 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "drop-request":
+            raise Dropped
+        if fault.startswith("refuse-"):
+            number, code = fault.removeprefix("refuse-").split("-", 1)
+            raise Refused(int(number), code)
+        if fault == "key-gone":
+            self._chain = self._chain.advance(hour_number(self.now()))
+        status, held = self._accept(verified.covered, body)
+        self.on_push(self.pushes)
+        if fault == "drop-ack":
+            raise Dropped
+        return status, {"receipt": held.receipt.to_object()}
+
+    def _accept(self, covered: Any, body: bytes) -> tuple[int, Held]:
+        batch = _match(r'"([0-9a-f]{32})"', covered["idempotency-key"])[1]
+        if batch in self.held:
+            return 200, self.held[batch]
+        sequence = _match(r'stream="([a-z0-9-]{1,64})", n=(\d+)', covered["batch-sequence"])
+        stream, n = sequence[1], int(sequence[2])
+        if any((each.stream, each.n) == (stream, n) for each in self.held.values()):
+            raise Refused(409, "sequence-used")
+        scope = _match(rf"shard=0, first={HOUR}, last={HOUR}", covered["batch-scope"])
+        table = self._open(batch, covered["intake-key"], body)
+        first, last = (datetime.fromisoformat(scope[n]) for n in (1, 2))
+        verdict = validate(table, now=self.now(), scope=Scope(first, last))
+        sha256 = hashlib.sha256(body).digest()
+        receipt = self._receipt("accepted", batch, sha256)
+        rows = [tuple(row.values()) for row in verdict.good.to_pylist()]
+        held = Held(receipt, rows, dict(verdict.rejected), sha256, stream, n)
+        self.bodies.append(body)
+        self.held[batch] = held
+        return 202, held
+
+    def _open(self, batch: str, intake: str, body: bytes) -> pa.Table:
+        hour = datetime.fromisoformat(_match(f"hour={HOUR}", intake)[1])
+        try:
+            private = self._chain.key_pair(hour_number(hour))
+        except IntakeKeyGone:
+            raise Refused(409, "intake-key-gone") from None
+        frame = hpke.open_(private, batch_info(TENANT, COLLECTOR, bytes.fromhex(batch)), body)
+        assert 0 < zstandard.frame_content_size(frame) < 1 << 28
+        plain = zstandard.ZstdDecompressor().decompress(frame)
+        return pa.ipc.open_stream(io.BytesIO(plain)).read_all()
+
+    def _ask(self, batch: str) -> dict[str, Any]:
+        if batch not in self.held:
+            raise Refused(404, "unknown-batch")
+        held = self.held[batch]
+        held.asked += 1
+        sealed = None
+        if held.asked > self.asks_before_sealed:
+            sealed = self._receipt("sealed", batch, held.body_sha256, held).to_object()
+        return {
+            "batch_id": batch,
+            "state": "sealed" if sealed else "accepted",
+            "receipt": held.receipt.to_object(),
+            "sealed_receipt": sealed,
+            "rejected": held.rejected,
+        }
+
+    def _receipt(self, state: str, batch: str, sha256: bytes, held: Held | None = None) -> Envelope:
+        made = Receipt(
+            state, TENANT, COLLECTOR, bytes.fromhex(batch), self.now(), sha256,
+            records=len(held.records) if held else 0, rejected=held.rejected if held else None,
+        )  # fmt: skip
+        signer = self.sealed_by if state == "sealed" else self.accepted_by
+        return Envelope.sign("receipt", self.change_receipt(made).to_fields(), key(signer))
+
+
+def _match(form: str, value: str) -> "re.Match[str]":
+    made = re.fullmatch(form, value, re.ASCII)
+    if made is None:
+        raise Refused(400, "malformed-header")
+    return made
+
+
+def _handler(store: FakeStore) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._serve()
+
+        def do_POST(self) -> None:
+            self._serve()
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            try:
+                status, value = store.answer(self.command, self.path, self.headers, body)
+                self._answer(status, value, {})
+            except Refused as refused:
+                problem = {"type": "about:blank", "title": "refused", "status": refused.status}
+                extra = {"Retry-After": "0"} if refused.status in (429, 503) else {}
+                self._answer(refused.status, {**problem, "code": refused.code}, extra)
+            except Dropped:
+                self.close_connection = True
+
+        def _answer(self, status: int, value: dict[str, Any], extra: dict[str, str]) -> None:
+            body = dump(value)
+            self.send_response_only(status)
+            self.send_header("Date", format_datetime(store.now(), usegmt=True))
+            self.send_header("Content-Length", str(len(body)))
+            for name, told in extra.items():
+                self.send_header(name, told)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
