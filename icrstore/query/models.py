@@ -48,6 +48,8 @@ class Query(models.Model):
     ended_at = models.DateTimeField(null=True)
     # Which keeper said what: [{"keeper": role, "code": stable code}].
     keepers = models.JSONField(default=list)
+    # The key to which shares are sealed, sealed itself to the engine; gone when the query ends.
+    share_key = models.BinaryField(null=True)
     disclosure = models.BinaryField(null=True)
 
     class Meta:

@@ -25,8 +25,8 @@ from icrstore.seal.rows import Segment
 
 LIMITS = (
     "A record says that a connection began, not what was said, for how long, or by whom at home.",
-    "A port's name is the service's usual one, not proof of what was used; most connections go to"
-    " resolvers, search engines and hosts that many services share.",
+    "A port's name is the service's usual one, not proof of what was used.",
+    "Resolvers, search engines and shared hosts stand for many services at once.",
 )
 TUNNEL_LIMIT = "Tunnels or VPNs were used: what went through them is not in these records."
 

@@ -27,7 +27,7 @@ from icrstore.seal.group import (
     Group,
 )
 from icrstore.seal.planes import interleave, split
-from icrstore.seal.pools import address_selector, is_private, masked
+from icrstore.seal.pools import address_selector, are_private, masked
 from icrstore.seal.rows import RowError, Segment
 
 Numbers = npt.NDArray[Any]
@@ -79,10 +79,11 @@ class _Runs:
 
 def pieces(group: Group) -> Iterator[Piece]:
     """The bindings of every public address of a group, cut into chunks, by network."""
-    networks, network_of = _networks(group.addresses)
-    runs = _runs(group, network_of)
-    if not len(runs.account):
+    rows, address, own_port = _public(group)
+    if not len(rows):
         return
+    networks, network_of = _networks(group.addresses, address)
+    runs = _runs(rows, address, own_port, network_of)
     starts = chunk_starts(runs.network)
     local, names = _local_accounts(runs.account, starts)
     low = group.addresses[runs.address].copy()
@@ -151,31 +152,34 @@ def _types(unit: Unit) -> list[str]:
     return ["S8", "<u1", "<u1", "<u2", "<u2", "<u2", time, time, "<u4"]
 
 
-def _networks(addresses: Numbers) -> tuple[list[bytes], Numbers]:
-    """The selectors of all addresses, and for each address its selector's number (-1: private).
+def _public(group: Group) -> tuple[Group, Numbers, Numbers]:
+    """The rows that have a public address, that address, and whether they have its port too."""
+    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
+    address = np.where(translated, group.public, group.source)
+    kept = np.flatnonzero(translated | ~are_private(group.addresses)[address])
+    rows = group.rows(kept)
+    own_port = translated[kept] & ((rows.flags & HAS_PUBLIC_PORT) != 0)
+    return rows, address[kept], own_port
+
+
+def _networks(addresses: Numbers, used: Numbers) -> tuple[list[bytes], Numbers]:
+    """The selectors of the addresses used, and for each of those its selector's number.
 
     By distinct address, of which a group has few: the loop is not over records.
     """
     numbers: dict[bytes, int] = {}
     made = np.full(len(addresses), -1, np.int64)
-    listed = [row.tobytes() for row in addresses]
-    for index, address in enumerate(listed):
-        made[index] = numbers.setdefault(masked(address)[0], len(numbers))
+    for index in np.flatnonzero(np.bincount(used, minlength=len(addresses))).tolist():
+        network = masked(addresses[index].tobytes())[0]
+        made[index] = numbers.setdefault(network, len(numbers))
     # The default pool has one block of ports, so any port names the selector.
     return [address_selector(network, 0) for network in numbers], made
 
 
-def _runs(group: Group, network_of: Numbers) -> _Runs:
-    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
-    address = np.where(translated, group.public, group.source)
-    private = np.array([is_private(row.tobytes()) for row in group.addresses], np.bool_)
-    kept = np.flatnonzero(translated | ~private[address])
-    rows, address, translated = group.rows(kept), address[kept], translated[kept]
-
-    own_port = translated & ((rows.flags & HAS_PUBLIC_PORT) != 0)
+def _runs(rows: Group, address: Numbers, own_port: Numbers, network_of: Numbers) -> _Runs:
     port = np.where(own_port, rows.public_port, rows.source_port)
     ported = own_port | ((rows.flags & HAS_SOURCE_PORT) != 0)
-    shared = _shared(address, rows.account, len(group.addresses))[address]
+    shared = _shared(address, rows.account, len(rows.addresses))[address]
     # Of an address that one account had to itself, protocol and port are merged away.
     port = np.where(shared & ported, port, 0).astype(np.int64)
     protocol = np.where(shared, rows.protocol, 0).astype(np.int64)
@@ -192,11 +196,8 @@ def _runs(group: Group, network_of: Numbers) -> _Runs:
 def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
            time: Numbers) -> _Runs:  # fmt: skip
     """Runs of equal (address, key, account): a run ends where another account takes the port."""
-    if not len(time):
-        cuts = np.zeros(0, np.int64)
-    else:
-        change = (np.diff(address) != 0) | (np.diff(key) != 0) | (np.diff(account) != 0)
-        cuts = np.concatenate([[0], np.flatnonzero(change) + 1])
+    change = (np.diff(address) != 0) | (np.diff(key) != 0) | (np.diff(account) != 0)
+    cuts = np.concatenate([[0], np.flatnonzero(change) + 1])
     ends = np.append(cuts[1:], len(time))
     head = key[cuts]
     return _Runs(
@@ -207,7 +208,7 @@ def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
         port=(head >> 2) & 0xFFFF,
         account=account[cuts],
         first=time[cuts],
-        last=time[ends - 1] if len(cuts) else time,
+        last=time[ends - 1],
         count=ends - cuts,
     )
 

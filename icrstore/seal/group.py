@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
-from icrstore.seal.intake import hour_number, hour_of
+from icrstore.seal.intake import hour_of
 
 Numbers = npt.NDArray[Any]
+pc: Any = pyarrow.compute  # its stubs refuse calls that are right
 
 HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_ADDRESS, HAS_PUBLIC_PORT = 1, 2, 4, 8
 _PORTS = ("source_port", "destination_port", "post_nat_source_port")
@@ -75,20 +76,14 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
             yield hour_of(int(hour[start])), everything.rows(slice(start, end))
 
 
-def hours_of(records: pa.Table) -> set[datetime]:
-    """The hours that the records lie in."""
-    unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
-    moment = np.asarray(records.column("observed_at").cast(pa.int64()).to_numpy())
-    return {hour_of(int(n)) for n in np.unique(moment // units_per_hour(unit))}
-
-
 def _group(records: pa.Table, unit: Unit, account: Any, offset: Numbers) -> Group:
     addresses = _dictionary(pa.chunked_array(
         [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
         records.schema.field("source_address").type,
     ))  # fmt: skip
     # Null, an address that was not translated, becomes 0: the flag tells it apart.
-    codes = np.asarray(pc.fill_null(addresses.indices, 0).to_numpy()).reshape(3, -1)
+    indices = pc.fill_null(addresses.indices, 0)
+    codes = np.asarray(indices.to_numpy()).reshape(3, -1)
     ports = [
         np.asarray(pc.fill_null(records.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
     ]
@@ -127,6 +122,3 @@ def _dictionary(column: Any) -> Any:
     encoded = column.combine_chunks()
     encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
     return encoded.dictionary_encode()
-
-
-__all__ = ["Group", "by_hour", "hour_number", "hours_of", "units_per_hour"]

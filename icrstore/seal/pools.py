@@ -7,6 +7,9 @@ is until a policy can be logged: IPv4 by the address, IPv6 by the /64, all ports
 import hashlib
 import ipaddress
 
+import numpy as np
+import numpy.typing as npt
+
 from icrstore.seal.encode import enc, u8, u16
 
 V4_PREFIX, V6_PREFIX, LOG2_BLOCK = 32, 64, 16
@@ -23,6 +26,18 @@ PRIVATE = tuple(
 )  # fmt: skip
 
 
+def _bits(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[
+    npt.NDArray[np.uint8], npt.NDArray[np.uint8]
+]:  # fmt: skip
+    """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
+    lead, cover = (_MAPPED, b"\xff" * 12) if network.version == 4 else (b"", b"")
+    packed = lead + network.network_address.packed, cover + network.netmask.packed
+    return np.frombuffer(packed[0], np.uint8), np.frombuffer(packed[1], np.uint8)
+
+
+_PRIVATE_BITS = tuple(_bits(network) for network in PRIVATE)
+
+
 def pools_digest() -> bytes:
     """What the epoch statement says of the pools in force: here, the default pool."""
     return hashlib.sha256(enc(b"icr/v1/pools")).digest()
@@ -34,8 +49,15 @@ def is_v4(address: bytes) -> bool:
 
 def is_private(address: bytes) -> bool:
     """Whether a 16-byte address is on the fixed list of private networks."""
-    parsed = ipaddress.ip_address(address[12:] if is_v4(address) else address)
-    return any(parsed.version == net.version and parsed in net for net in PRIVATE)
+    return bool(are_private(np.frombuffer(address, np.uint8).reshape(1, 16))[0])
+
+
+def are_private(addresses: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """`is_private` of each of (n, 16) addresses."""
+    made = np.zeros(len(addresses), np.bool_)
+    for network, mask in _PRIVATE_BITS:
+        made |= ((addresses & mask) == network).all(axis=1)
+    return made
 
 
 def masked(address: bytes) -> tuple[bytes, int]:

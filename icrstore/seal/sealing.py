@@ -12,6 +12,8 @@ from icrstore.seal.group import Group
 from icrstore.seal.manifest import Manifest
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 
+Named = tuple[bytes, account_map.Piece | address_map.Piece]  # a selector and one chunk of it
+
 
 @dataclass(frozen=True)
 class SealedEpoch:
@@ -24,10 +26,12 @@ class SealedEpoch:
 def seal_epoch(epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group]) -> SealedEpoch:
     """Seal the groups (one for each unit of time) of one hour and shard under fresh atoms."""
     groups = list(groups)
-    accounts = [
+    accounts: list[Named] = [
         (text(piece.account), piece) for group in groups for piece in account_map.pieces(group)
     ]
-    addresses = [(piece.selector, piece) for group in groups for piece in address_map.pieces(group)]
+    addresses: list[Named] = [
+        (piece.selector, piece) for group in groups for piece in address_map.pieces(group)
+    ]
     rows = [
         *_seal(epoch, atoms, "account", accounts),
         *_seal(epoch, atoms, "address", addresses),
@@ -40,7 +44,7 @@ def _seal(
     epoch: Epoch,
     atoms: Mapping[Role, bytes],
     kind: Kind,
-    pieces: list[tuple[bytes, account_map.Piece | address_map.Piece]],
+    pieces: list[Named],
 ) -> Iterator[Row]:
     eid = epoch.eid
     pieces.sort(key=lambda named: named[0])

@@ -5,16 +5,13 @@
 3. Seal each hour as an epoch of its own, under atoms that exist only in this process.
 4. Rows, statements and "sealed" commit in one transaction, and only while the token still holds.
 
-PostgreSQL is the only truth: a claim is alive while its sealer's session holds the advisory lock
-of the same number, so what a killed sealer had claimed is free the moment its connection ends.
+PostgreSQL is the only truth: what a killed sealer had claimed is free the moment its connection
+ends (`accounts.claims`).
 """
 
 import hashlib
-import logging
-import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,6 +19,7 @@ import pyarrow as pa
 import zstandard
 from django.db import connection, transaction
 
+from accounts.claims import FREE, held_token
 from accounts.models import Tenant
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.validate import Scope, validate
@@ -47,8 +45,6 @@ from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import EpochStatement
 from icrstore.wire import hpke
-
-logger = logging.getLogger(__name__)
 
 GROUP_BYTES = 256 << 20
 GROUP_RECORDS = 2_000_000
@@ -106,7 +102,8 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
 
 
 def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now: datetime) -> int:
-    with _claim(tenant, shard, now) as (token, claimed):
+    with held_token() as token:
+        claimed = _claim(token, tenant, shard, now)
         if not claimed:
             return 0
         opened = _open_all(claimed, keys.intake(), now)
@@ -121,38 +118,23 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
         return len(opened)
 
 
-@contextmanager
-def _claim(tenant: Tenant, shard: int, now: datetime) -> Iterator[tuple[int, list[Batch]]]:
-    """Batches that are ready, ours while the session holds the token's advisory lock."""
-    token = secrets.randbits(62)
+def _claim(token: int, tenant: Tenant, shard: int, now: datetime) -> list[Batch]:
+    """Batches that are ready, ours while the token is held."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [token])
-        try:
-            cursor.execute(_CLAIM, {
-                "token": token, "tenant": tenant.name, "shard": shard,
-                "ended": hour_start(now), "bytes": GROUP_BYTES,
-            })  # fmt: skip
-            numbers = [number for (number,) in cursor.fetchall()]
-            yield token, list(Batch.objects.filter(id__in=numbers).order_by("id"))
-        finally:
-            if connection.is_usable():
-                cursor.execute(
-                    "UPDATE inbox_batch SET claim = NULL WHERE claim = %s AND state = 'accepted'",
-                    [token],
-                )
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [token])
+        cursor.execute(_CLAIM, {
+            "token": token, "tenant": tenant.name, "shard": shard,
+            "ended": hour_start(now), "bytes": GROUP_BYTES,
+        })  # fmt: skip
+        numbers = [number for (number,) in cursor.fetchall()]
+    return list(Batch.objects.filter(id__in=numbers).select_related("collector").order_by("id"))
 
 
-# Claim what is ready: hours ended, or so much waiting that it is sealed early. A batch is free if
-# it has no claim, or if the claim's sealer is gone (nobody holds the claim's advisory lock).
-_CLAIM = """
+# Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
+# is sealed early.
+_CLAIM = f"""
 WITH free AS (
     SELECT id, body_bytes, last_hour, urgent FROM inbox_batch
-    WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s
-      AND (claim IS NULL OR NOT EXISTS (
-          SELECT 1 FROM pg_locks
-          WHERE locktype = 'advisory' AND objsubid = 1
-            AND ((classid::bigint << 32) | objid::bigint) = claim))
+    WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s AND {FREE}
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), summed AS (
     SELECT id, last_hour, urgent, sum(body_bytes) OVER (ORDER BY id) - body_bytes AS before,
@@ -163,7 +145,7 @@ FROM summed
 WHERE inbox_batch.id = summed.id AND summed.before < %(bytes)s
   AND (summed.urgent OR summed.last_hour < %(ended)s OR summed.waiting >= %(bytes)s)
 RETURNING inbox_batch.id
-"""
+"""  # noqa: S608 - FREE is a constant of ours
 
 
 def _open_all(batches: Iterable[Batch], chain: IntakeChain, now: datetime) -> list[Opened]:
@@ -213,22 +195,17 @@ def _read_body(batch: Batch, chain: IntakeChain) -> pa.Table:
 
 def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[Batch]]]:
     """The groups and batches of every hour; one group for each unit of time."""
-    by_unit: dict[str, list[Opened]] = {}
+    by_unit: dict[pa.Schema, list[tuple[pa.Table, Batch]]] = {}
     for one in opened:
         if one.records is not None and one.records.num_rows:
-            unit = one.records.schema.field("observed_at").type.unit
-            by_unit.setdefault(unit, []).append(one)
+            by_unit.setdefault(one.records.schema, []).append((one.records, one.batch))
 
     hours: dict[datetime, tuple[list[Group], list[Batch]]] = {}
     for several in by_unit.values():
-        merged = pa.concat_tables([one.records for one in several])
-        for hour, group in by_hour(merged):
+        for hour, group in by_hour(pa.concat_tables([records for records, _ in several])):
             groups, batches = hours.setdefault(hour, ([], []))
             groups.append(group)
-            batches += [
-                one.batch for one in several
-                if one.batch.first_hour <= hour <= one.batch.last_hour
-            ]  # fmt: skip
+            batches += [b for _, b in several if b.first_hour <= hour <= b.last_hour]
     return hours
 
 
