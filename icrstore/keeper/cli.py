@@ -12,6 +12,7 @@ from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper, utc_now
 from icrstore.keeper.keys import KEYS, Chain, Identity
+from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_peer, pin_tenant
 from icrstore.keeper.queries import Peer
 from icrstore.keeper.serve import serve
@@ -57,7 +58,7 @@ def show(asked: argparse.Namespace) -> None:
             **keeper.identity.public(),
             "tenants": [
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
-                 "origin": f"{keeper.identity.name}/{t.pseudonym}"}
+                 "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],
             "pins": [

@@ -13,8 +13,8 @@ from icrstore.keeper.disclosure import disclose
 from icrstore.keeper.epochs import register, sealer_with
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
-from icrstore.keeper.leaves import authority_of
 from icrstore.keeper.lend import lend
+from icrstore.keeper.names import authority_of
 from icrstore.keeper.release import release
 from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.witness import Witness

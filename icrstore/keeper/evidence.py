@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from icrstore.keeper.leaves import MOST_PRIVATE_BYTES, LeafError, check_told, read_lines
+from icrstore.keeper.names import is_log_of, witness_key_name
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, verify_cosigned
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.merkle import leaf_hash, verify_inclusion
 from icrstore.tlog.note import COSIGNATURE, ED25519, VerifierKey, parse_note
 from icrstore.warrant.strict import Fields
-
-PSEUDONYM_DIGITS = 16
 
 
 class EvidenceError(Exception):
@@ -71,17 +70,6 @@ class LogKeys:
     @property
     def witness(self) -> VerifierKey:
         return VerifierKey(witness_key_name(self.witness_name), COSIGNATURE, self.witness_key)
-
-
-def witness_key_name(keeper_name: str) -> str:
-    return f"{keeper_name}/witness"
-
-
-def is_log_of(name: str, origin: str) -> bool:
-    """Whether an origin is that of a tenant's log of the keeper of this name."""
-    prefix, _, pseudonym = origin.rpartition("/")
-    hexadecimal = all(digit in "0123456789abcdef" for digit in pseudonym)
-    return prefix == name and len(pseudonym) == PSEUDONYM_DIGITS and hexadecimal
 
 
 def check_evidence(

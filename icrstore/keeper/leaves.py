@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from icrstore.warrant.dsse import key_id
 from icrstore.warrant.statements import Request, Warrant
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
@@ -144,8 +143,3 @@ def check_told(leaf_text: str, private: str, told: Mapping[str, Any]) -> Mapping
     if any(said[name] != value for name, value in told.items()):
         raise LeafError("of another request")
     return said
-
-
-def authority_of(identity_key: bytes) -> str:
-    """The name that requests to a keeper are signed for: no two keepers share it."""
-    return f"{key_id(identity_key)}.keeper"

@@ -15,6 +15,7 @@ from icrstore.keeper import queries
 from icrstore.keeper.keys import Identity
 from icrstore.keeper.leaves import Leaf, LeafText
 from icrstore.keeper.locked import lock, unlock
+from icrstore.keeper.names import origin_of
 from icrstore.keeper.queries import Tenant
 from icrstore.keeper.store import Connection
 from icrstore.seal.encode import digest, enc, prf, text, u32
@@ -49,7 +50,7 @@ class Ledger:
 
     @property
     def origin(self) -> str:
-        return f"{self._identity.name}/{self._tenant.pseudonym}"
+        return origin_of(self._identity.name, self._tenant.pseudonym)
 
     def append(self, draft: Draft, frozen_now: datetime) -> Leaf:
         """Write the next leaf with its nodes; it is in the log if the transaction is durable."""

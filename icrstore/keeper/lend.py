@@ -11,10 +11,10 @@ from icrstore.keeper.days import OpenDays
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import Evidence
 from icrstore.keeper.keeper import Call, Keeper
+from icrstore.keeper.names import lend_info
 from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import check_own_evidence, check_repeatable, tenant_of_request
-from icrstore.seal.encode import enc, u8
-from icrstore.seal.epoch import Role, day_of, share
+from icrstore.seal.epoch import day_of, share
 from icrstore.warrant.statements import Request
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
@@ -48,11 +48,6 @@ def lend(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     identity = keeper.identity
     info = lend_info(row.sha256, identity.role, identity.instance)
     return {"sealed": encode_base64(hpke.seal(row.engine_key, info, shares))}
-
-
-def lend_info(request_sha256: bytes, role: Role, instance: int) -> bytes:
-    """The HPKE info of lent shares: they open as this keeper's, for this request."""
-    return enc(b"icr/v1/lend", request_sha256, role.encode("ascii"), u8(instance))
 
 
 def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 from icrstore.keeper import queries
 from icrstore.keeper.days import top_up
 from icrstore.keeper.errors import Refused
-from icrstore.keeper.evidence import PSEUDONYM_DIGITS
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft, tag_key_place
 from icrstore.keeper.locked import lock
+from icrstore.keeper.names import PSEUDONYM_DIGITS
 from icrstore.keeper.queries import Peer, Tenant
 from icrstore.warrant.strict import encode_base64
 

@@ -7,8 +7,8 @@ forked; who can read it learns sizes.
 """
 
 from icrstore.keeper import queries
-from icrstore.keeper.evidence import is_log_of, witness_key_name
 from icrstore.keeper.keeper import Keeper
+from icrstore.keeper.names import is_log_of, witness_key_name
 from icrstore.keeper.store import Connection, Store
 from icrstore.tlog.checkpoint import Checkpoint
 from icrstore.tlog.note import ED25519, SigningKey, VerifierKey
