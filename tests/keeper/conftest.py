@@ -1,0 +1,3 @@
+from tests.keeper.pair import own_pair, pair, template
+
+__all__ = ["own_pair", "pair", "template"]

@@ -1,0 +1,465 @@
+"""Two real keeper processes, pinned to each other, and everyone who has to do with them.
+
+Other folders may use it: ``with make_pair(folder) as pair``, or import the fixture `pair`.
+"""
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
+from icrstore.keeper.client import Keeper, Keepers, Question
+from icrstore.keeper.names import authority_of
+from icrstore.seal.epoch import (
+    ROLES,
+    Epoch,
+    Kind,
+    Role,
+    commitment,
+    hour_start,
+    new_atoms,
+    seal_atom,
+    share,
+)
+from icrstore.seal.manifest import Manifest
+from icrstore.seal.pools import pools_digest
+from icrstore.seal.rows import Row, Segment, SelectorKeys
+from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.statements import (
+    AccountSelector,
+    Disclosure,
+    EngineKey,
+    EpochStatement,
+    Grant,
+    HourRange,
+    KeySchedule,
+    Request,
+    Selector,
+    Warrant,
+)
+from icrstore.warrant.strict import encode_base64
+from icrstore.warrant.trust import KeeperIdentity
+from icrstore.wire import hpke
+from icrstore.wire.httpunix import Peer
+
+TENANT, AUTHORITY, ENGINE = "demo", "Avon Constabulary", "engine-1"
+ACCOUNT = "17-zoe"
+HOUR = timedelta(hours=1)
+PYTHON = [sys.executable, "-W", "error", "-m", "icrstore.keeper"]
+PEOPLE = (
+    "root", "applicant", "approver", "investigator", "tenant", "sealer", "engine", "stranger",
+)  # fmt: skip
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def last_hour() -> datetime:
+    return hour_start(utc_now()) - HOUR
+
+
+def run(*arguments: str | Path) -> str:
+    """The keeper's command line; raises CalledProcessError."""
+    command = [*PYTHON, *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class SealedEpoch:
+    """An epoch as a sealer makes it: its statement, a seal for each role, its rows and atoms."""
+
+    epoch: Epoch
+    statement: EpochStatement
+    seals: Mapping[Role, bytes]
+    rows: Mapping[bytes, bytes]
+    atoms: Mapping[Role, bytes]
+    envelope: Envelope
+
+    @property
+    def listed(self) -> ListedEpoch:
+        epoch = self.epoch
+        return ListedEpoch(epoch.eid, epoch.hour, epoch.shard, self.envelope.sha256)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """How far a question came, and the key to which its shares were sealed."""
+
+    question: Question
+    commits: Mapping[Role, Committed]
+    releases: Mapping[Role, Proven]
+    shares: Mapping[Role, Shares]
+
+
+@dataclass
+class Process:
+    """One keeper: its folder, its socket and, while it serves, its process."""
+
+    role: Role
+    folder: Path
+    socket: Path
+    running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"unix:{self.socket}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder.with_suffix(".log")
+
+    def start(self, *before: str) -> None:
+        """Serve, under the command ``before`` if there is one; returns once it answers."""
+        command = [*before, *PYTHON, "serve", "--store", self.folder, "--socket", self.socket]
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(command, stderr=log, stdout=log)
+        self._wait_until_it_answers()
+
+    def stop(self) -> int:
+        """End it as an init system does; its exit code."""
+        assert self.running is not None
+        self.running.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        assert self.running is not None
+        self.running.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        assert self.running is not None
+        code = self.running.wait(timeout=40)
+        self.running = None
+        return code
+
+    def _wait_until_it_answers(self) -> None:
+        assert self.running is not None
+        peer = Peer(self.address, "anyone", 5, 1 << 20)
+        for _ in range(1000):
+            with contextlib.suppress(Exception):
+                if peer.call("GET", "/healthz", {}).status == 200:
+                    return
+            if self.running.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise RuntimeError(self.log.read_text())
+
+
+@dataclass
+class Pair:
+    """Both keepers and everyone's keys; a private key of each of PEOPLE, by name."""
+
+    keys: dict[str, Ed25519PrivateKey]
+    processes: dict[Role, Process]
+    identities: dict[Role, KeeperIdentity]
+    engine_key: hpke.PrivateKey = field(default_factory=hpke.PrivateKey.generate)
+
+    def public(self, name: str) -> bytes:
+        return raw_public(self.keys[name])
+
+    def keeper(self, role: Role, caller: str = "engine") -> Keeper:
+        return Keeper(self.identities[role], self.processes[role].address, self.keys[caller])
+
+    def keepers(self, caller: str = "engine") -> Keepers:
+        return Keepers({role: self.keeper(role, caller) for role in ROLES})
+
+    def start(self) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda process: process.start(), self.processes.values()))
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            if process.running is not None:
+                process.stop()
+
+    # What people sign.
+
+    def grant(self, role: str, holder: str | None = None, **changes: Any) -> Envelope:
+        """A person's grant by the authority's root; a sealer's by the tenant's."""
+        signer, issuer = ("tenant", TENANT) if role == "sealer" else ("root", AUTHORITY)
+        made = Grant(
+            issuer=issuer,
+            role=role,
+            key=self.public(holder or role),
+            holder=holder or role,
+            not_before=utc_now() - timedelta(days=1),
+            not_after=utc_now() + timedelta(days=30),
+        )
+        made = dataclasses.replace(made, **changes)
+        return Envelope.sign("grant", made.to_fields(), self.keys[signer])
+
+    def grants(self) -> tuple[Envelope, ...]:
+        return tuple(self.grant(role) for role in ("applicant", "approver", "investigator"))
+
+    def warrant_of(self, **changes: Any) -> Warrant:
+        """A warrant for everything of one account in the last two days, 50 questions."""
+        made = Warrant(
+            id="2026/117",
+            nonce=secrets.token_bytes(16),
+            tenant=TENANT,
+            instrument="authorisation",
+            authority=AUTHORITY,
+            purpose="services",
+            basis="a reason",
+            selectors=(AccountSelector(ACCOUNT),),
+            targets=(),
+            hours=HourRange(last_hour() - 47 * HOUR, last_hour() + HOUR),
+            valid_from=utc_now() - timedelta(hours=1),
+            valid_to=utc_now() + timedelta(days=1),
+            max_requests=50,
+            max_candidates=1,
+            recipient_keys=(self.engine_key.public_bytes(),),
+        )
+        return dataclasses.replace(made, **changes)
+
+    def warrant(self, value: Warrant, *signers: str) -> Envelope:
+        names = signers or ("applicant", "approver")
+        return Envelope.sign("warrant", value.to_fields(), *(self.keys[name] for name in names))
+
+    def request_of(self, warrant: Envelope, **changes: Any) -> Request:
+        """A request for all that a warrant allows."""
+        under = Warrant.parse(warrant)
+        made = Request(
+            request_id=secrets.token_bytes(16),
+            warrant_sha256=warrant.sha256,
+            selectors=under.selectors,
+            targets=under.targets,
+            hours=(under.hours,),
+            urgent=False,
+            nonce=secrets.token_bytes(16),
+            created=utc_now(),
+        )
+        return dataclasses.replace(made, **changes)
+
+    def request(self, value: Request, signer: str = "investigator") -> Envelope:
+        return Envelope.sign("request", value.to_fields(), self.keys[signer])
+
+    def engine_statement(self, signer: str = "engine", **changes: Any) -> Envelope:
+        public, ends = self.engine_key.public_bytes(), utc_now() + timedelta(hours=23)
+        made = dataclasses.replace(EngineKey(TENANT, ENGINE, public, ends), **changes)
+        return Envelope.sign("engine-key", made.to_fields(), self.keys[signer])
+
+    def question(self, warrant: Envelope | None = None, **changes: Any) -> Question:
+        """A question that every keeper takes; changes are of the request."""
+        warrant = warrant or self.warrant(self.warrant_of())
+        request = self.request(self.request_of(warrant, **changes))
+        return Question(TENANT, warrant, request, self.grants(), self.engine_statement())
+
+    def disclosure(self, question: Question, *accounts: str, answer: bytes = b"{}") -> Envelope:
+        made = Disclosure(
+            question.request.sha256, accounts, len(accounts), hashlib.sha256(answer).digest()
+        )
+        return Envelope.sign("disclosure", made.to_fields(), self.keys["engine"])
+
+    # What a sealer host does.
+
+    def seal_epoch(
+        self,
+        hour: datetime,
+        segments: Mapping[tuple[Kind, bytes], bytes],
+        signer: str = "sealer",
+        shard: int = 0,
+    ) -> SealedEpoch:
+        """An epoch with one chunk of these columns for each (kind, sealed name)."""
+        epoch, atoms = Epoch.new(TENANT, hour, shard), new_atoms()
+        rows = [
+            _selector_keys(epoch, atoms, *name).seal(Segment(0, 0, 1, columns))
+            for name, columns in segments.items()
+        ]
+        seals = {
+            role: seal_atom(self.day_key(role, epoch.day), epoch, role, 1, atoms[role])
+            for role in ROLES
+        }
+        return self.signed_epoch(epoch, atoms, seals, rows, signer)
+
+    def signed_epoch(
+        self,
+        epoch: Epoch,
+        atoms: Mapping[Role, bytes],
+        seals: Mapping[Role, bytes],
+        rows: Sequence[Row] = (),
+        signer: str = "sealer",
+        **changes: Any,
+    ) -> SealedEpoch:
+        made = EpochStatement(
+            epoch=epoch,
+            commitments={role: commitment(epoch, role, atoms[role]) for role in ROLES},
+            seal_sha256={(role, 1): hashlib.sha256(seals[role]).digest() for role in ROLES},
+            rows=len(rows),
+            manifest_root=Manifest.of(rows).root,
+            batches=(),
+            pools_sha256=pools_digest(),
+            sealed_at=utc_now(),
+        )
+        made = dataclasses.replace(made, **changes)
+        envelope = Envelope.sign("epoch", made.to_fields(), self.keys[signer])
+        bodies = {row.label: row.body for row in rows}
+        return SealedEpoch(epoch, made, seals, bodies, atoms, envelope)
+
+    def day_key(self, role: Role, day: str) -> bytes:
+        envelope = self.keeper(role).key_schedule(TENANT, day, day)
+        return KeySchedule.parse(envelope).days[day]
+
+    def register(self, *sealed: SealedEpoch, role: Role | None = None) -> dict[Role, list[Any]]:
+        """Hand epochs to both keepers (or one); each epoch's refusal code, None if logged."""
+        answered: dict[Role, list[Any]] = {}
+        for each in [role] if role else ROLES:
+            pairs = [(one.envelope, one.seals[each]) for one in sealed]
+            acks = self.keeper(each, "sealer").register(pairs, [self.grant("sealer")])
+            answered[each] = [acks[one.epoch.eid] for one in sealed]
+        return answered
+
+    # What an engine does.
+
+    def run(self, question: Question) -> Lent:
+        """Commit, release and lend at both."""
+        keepers = self.keepers()
+        commits = keepers.commit(question)
+        releases = keepers.release(question, commits)
+        shares = keepers.lend(question, commits, releases, self.engine_key)
+        return Lent(question, commits, releases, shares)
+
+    def open_rows(self, lent: Lent, sealed: SealedEpoch, selector: Selector) -> list[bytes]:
+        """The columns of a selector's rows in one epoch, opened with both roles' shares."""
+        eid, name = sealed.epoch.eid, selector.sealed_names()[0]
+        shares = [lent.shares[role][eid, selector.kind, name] for role in ROLES]
+        keys = SelectorKeys(shares[0], shares[1], eid, selector.kind, name)
+        return [segment.columns for segment in keys.open_all(sealed.rows.get)]
+
+    def show(self, role: Role) -> dict[str, Any]:
+        """What `keeper show` tells."""
+        shown: dict[str, Any] = json.loads(
+            run("show", "--json", "--store", self.processes[role].folder)
+        )
+        return shown
+
+    def leaves(self, role: Role) -> int:
+        """How many leaves the tenant's log has."""
+        count: int = self.show(role)["tenants"][0]["leaves"]
+        return count
+
+    def raw(self, role: Role) -> Peer:
+        authority = authority_of(self.identities[role].identity_key)
+        return Peer(self.processes[role].address, authority, 10, 1 << 24)
+
+
+def rows_of(*accounts: str) -> dict[tuple[Kind, bytes], bytes]:
+    """Columns for some accounts, each told from the other."""
+    return {("account", name.encode()): b"columns of " + name.encode() for name in accounts}
+
+
+@contextlib.contextmanager
+def make_pair(folder: Path) -> Iterator[Pair]:
+    """Two keepers made, pinned and serving below ``folder``; they end with the block."""
+    with _sockets() as sockets:
+        pair = _make(folder, sockets)
+        yield from _serving(pair)
+
+
+@contextlib.contextmanager
+def copy_pair(template: Pair, folder: Path) -> Iterator[Pair]:
+    """The stores of a pair that is stopped, copied and served: much faster than a new pair."""
+    with _sockets() as sockets:
+        processes = {}
+        for role, process in template.processes.items():
+            shutil.copytree(process.folder, folder / role)
+            processes[role] = Process(role, folder / role, sockets / role)
+        yield from _serving(Pair(template.keys, processes, template.identities))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair that was made and never served; only to be copied."""
+    with _sockets() as sockets:
+        yield _make(tmp_path_factory.mktemp("template"), sockets)
+
+
+@pytest.fixture(scope="session")
+def pair(template: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """One pair that many tests share: leave it serving, and use a warrant of your own."""
+    with copy_pair(template, tmp_path_factory.mktemp("pair")) as made:
+        yield made
+
+
+@pytest.fixture
+def own_pair(template: Pair, tmp_path: Path) -> Iterator[Pair]:
+    """A pair of one's own, to kill, starve and restart."""
+    with copy_pair(template, tmp_path) as made:
+        yield made
+
+
+def _serving(pair: Pair) -> Iterator[Pair]:
+    try:
+        pair.start()
+        yield pair
+    finally:
+        for process in pair.processes.values():
+            if process.running is not None:
+                process.kill()
+
+
+@contextlib.contextmanager
+def _sockets() -> Iterator[Path]:
+    """A folder with a path short enough for a Unix socket's 107 bytes."""
+    made = Path(tempfile.mkdtemp(prefix="icr", dir="/tmp"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def _make(folder: Path, sockets: Path) -> Pair:
+    keys = {name: Ed25519PrivateKey.generate() for name in PEOPLE}
+    processes = {role: Process(role, folder / role, sockets / role) for role in ROLES}
+    with ThreadPoolExecutor() as pool:
+        identities = dict(zip(ROLES, pool.map(_init, processes.values()), strict=True))
+        pair = Pair(keys, processes, identities)
+        list(pool.map(lambda role: _pin_all(pair, role), ROLES))
+    return pair
+
+
+def _init(process: Process) -> KeeperIdentity:
+    name = f"demo.icrstore/{process.role}-1"
+    made = json.loads(
+        run("init", "--store", process.folder, "--role", process.role, "--instance", "1",
+            "--name", name, "--json")
+    )  # fmt: skip
+    keys = {key: base64.b64decode(made[key]) for key in ("identity_key", "log_key", "witness_key")}
+    return KeeperIdentity(process.role, 1, name, **keys)
+
+
+def _pin_all(pair: Pair, role: Role) -> None:
+    store = ["--store", pair.processes[role].folder]
+    peer = next(identity for identity in pair.identities.values() if identity.role != role)
+    public = {name: encode_base64(pair.public(name)) for name in PEOPLE}
+    run("pin", "tenant", TENANT, public["tenant"], *store)
+    run("pin", "authority", AUTHORITY, public["root"], "--tenant", TENANT, *store)
+    run("pin", "engine", ENGINE, public["engine"], "--tenant", TENANT, *store)
+    run("pin", "peer", peer.role, peer.name, encode_base64(peer.log_key),
+        encode_base64(peer.witness_key), *store)  # fmt: skip
+
+
+def _selector_keys(
+    epoch: Epoch, atoms: Mapping[Role, bytes], kind: Kind, name: bytes
+) -> SelectorKeys:
+    shares = [share(atoms[role], kind, name) for role in ROLES]
+    return SelectorKeys(shares[0], shares[1], epoch.eid, kind, name)
