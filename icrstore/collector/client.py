@@ -1,6 +1,7 @@
 """Signed calls to the store's web API, by the server's clock (RFC 9421, RFC 9530, RFC 9457)."""
 
 import http.client
+import random
 import re
 import ssl
 import time
@@ -22,6 +23,8 @@ from icrstore.wire.signatures import new_nonce, sign_request
 
 TIMEOUT_SECONDS = 60
 MOST_ANSWER_BYTES = 256 << 20
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 15.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PLAIN = re.compile(r"[\w .,:;()'-]{1,300}")
@@ -169,16 +172,16 @@ class Patience:
 
     def progress(self) -> None:
         self._deadline = time.monotonic() + self._seconds
-        self._tries = 0
+        self._next_seconds = FIRST_WAIT_SECONDS
 
-    def wait(self, delay_seconds: float) -> bool:
-        """Sleep; False at once if that would be too long."""
-        if time.monotonic() + delay_seconds > self._deadline:
+    def wait(self, asked_seconds: float | None = None) -> bool:
+        """Sleep, as long as the server asks or ever longer; False at once if that is too long."""
+        seconds = asked_seconds
+        if seconds is None:
+            # Jitter, so that those who lost the server together do not return together.
+            seconds = random.uniform(self._next_seconds / 2, self._next_seconds)  # noqa: S311
+            self._next_seconds = min(LONGEST_WAIT_SECONDS, 2 * self._next_seconds)
+        if time.monotonic() + seconds > self._deadline:
             return False
-        self._tries += 1
-        time.sleep(delay_seconds)
+        time.sleep(seconds)
         return True
-
-    @property
-    def tries(self) -> int:
-        return self._tries

@@ -5,7 +5,6 @@ a push may be killed anywhere and run again: the server knows a batch by its id 
 """
 
 import hashlib
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,8 +34,6 @@ from icrstore.wire import hpke
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Response
 
-_LONGEST_WAIT_SECONDS = 15.0
-_FIRST_WAIT_SECONDS = 0.25
 _ZSTD_LEVEL = 1
 
 # Told (event, batch or None, what more there is to say).
@@ -100,10 +97,11 @@ class Push:
         if response.status in (401, 403):
             raise Stop(REFUSED, f"the server does not take this collector's key {_code(response)}: "
                        "is it added there and in force?")  # fmt: skip
-        if self._pushed(batch, response) if is_waiting else self._asked(batch, response):
+        gained = self._pushed(batch, response) if is_waiting else self._asked(batch, response)
+        if gained:
             self._patience.progress()
         else:
-            self._wait(None, "the server has not sealed what it accepted")
+            self._wait(None, "the server has not taken or sealed everything")
 
     def _attempt(self, call: Callable[[], Response]) -> Response:
         """The answer, once the server is there and has time for us."""
@@ -118,10 +116,6 @@ class Push:
             self._wait(retry_after(response), f"the server is busy ({response.status})")
 
     def _wait(self, asked_seconds: float | None, why: str) -> None:
-        if asked_seconds is None:
-            most = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**self._patience.tries)
-            # Jitter, so that collectors that lost the server together do not return together.
-            asked_seconds = random.uniform(most / 2, most)  # noqa: S311 # no secret
         if not self._patience.wait(asked_seconds):
             left = len(self._spool.unfinished())
             raise Stop(TEMPORARY, f"{why}: {left} batches stay in the spool, push again later")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from icrstore.collector import cut
+from icrstore.collector import client, cut
 from icrstore.collector.keyfile import KeyFile
 from tests.collector.fake_store import FakeStore
-from tests.collector.household import Site, ports, record, records, write
+from tests.collector.household import Site, ports, record, records, run, write
 
 
 @pytest.fixture
@@ -28,6 +28,12 @@ def store(site: Site) -> Iterator[FakeStore]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cut, "BATCH_RECORDS", 10)
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(client, "LONGEST_WAIT_SECONDS", 0.05)
 
 
 def log(site: Site, count: int) -> str:
@@ -258,8 +264,6 @@ def test_a_file_that_is_no_log_is_named_and_nothing_of_it_is_pushed(
 
 
 def test_people_read_what_was_done(site: Site, store: FakeStore) -> None:
-    from tests.collector.household import run
-
     config = site.configure(store)
     ran = run("push", log(site, 12), "--config", str(config))
     assert ran.out == "read 12, pushed 12, sealed 12\n"
