@@ -15,11 +15,20 @@ from icrstore.wire.errors import SignatureRefused
 logger = logging.getLogger(__name__)
 
 TITLES = {
-    400: "Bad request", 401: "Not signed by a key that is known here", 403: "Not yours",
-    404: "Not found", 405: "Method not allowed", 409: "Conflict", 411: "Length required", 413: "Too large",
-    415: "Unsupported media type", 422: "Cannot be taken", 429: "Too many", 500: "Failed here",
+    400: "Bad request",
+    401: "Not signed by a key that is known here",
+    403: "Not yours",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    411: "Length required",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Cannot be taken",
+    429: "Too many",
+    500: "Failed here",
     503: "Not ready",
-}  # fmt: skip
+}
 
 
 class Problem(Exception):

@@ -41,7 +41,7 @@ app.conf.update(
             # A look that nobody took before the next one is worth nothing.
             "options": {"expires": SWEEP_SECONDS},
         }
-        for name in ("vault.tasks.seal", "vault.tasks.register", "query.tasks.answer")
+        for name in ("vault.tasks.seal", "query.tasks.answer")
     },
 )
 app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])

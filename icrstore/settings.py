@@ -6,6 +6,7 @@ ICR_SECRETS       folder of this role's keys (default ICR_VAR/secrets/ICR_ROLE)
 ICR_DATABASE_URL  libpq URL without a password (``passfile=`` names the file that has it)
 ICR_BROKER_URL    Redis or Valkey; carries "look", never content
 ICR_AUTHORITY     the name and port by which callers reach this server, which they sign
+ICR_ENGINE        the name under which keepers pin this engine's identity
 ICR_KEEPERS       ``operator=unix:/path,oversight=unix:/path`` or http:// addresses
 """
 
@@ -22,6 +23,7 @@ SECRETS = Path(os.environ.get("ICR_SECRETS", VAR / "secrets" / ROLE))
 # web seals what only the engine may read. Written by the installer, read by every role.
 TRUST = VAR / "public" / "trust.json"
 ENGINE_STORAGE_KEY = VAR / "public" / "engine-storage.json"
+ENGINE = os.environ.get("ICR_ENGINE", "engine-1")
 AUTHORITY = os.environ.get("ICR_AUTHORITY", "127.0.0.1:8080")
 KEEPERS = dict(
     part.split("=", 1) for part in os.environ.get("ICR_KEEPERS", "").split(",") if "=" in part

@@ -57,7 +57,7 @@ class Label:
 
     @classmethod
     def parse(cls, headers: Mapping[str, str]) -> "Label":
-        """From the signed headers, named in lower case. Raises `BatchError` with the header that is wrong."""
+        """From the signed headers, by lower-case name. Raises `BatchError` naming the header."""
         (batch_id,) = _match(_ID, headers, "Idempotency-Key", '"32 hex digits"')
         stream, sequence = _match(_SEQUENCE, headers, "Batch-Sequence", 'stream="name", n=1')
         shard, first, last = _match(

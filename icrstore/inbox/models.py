@@ -62,15 +62,16 @@ class Batch(models.Model):
             ),
         ]
         indexes = [
-            # What waits to be sealed, and what waits for its receipt: both small whatever is kept.
+            # What waits to be sealed (`vault.sealer`), and what waits for its receipt
+            # (`vault.register`, `vault.reader`): both small, however much is kept.
             models.Index(
                 fields=["tenant", "shard", "last_hour"],
                 name="batch_waiting",
                 condition=models.Q(state="accepted"),
             ),
             models.Index(
-                fields=["id"],
+                fields=["tenant"],
                 name="batch_unacknowledged",
-                condition=models.Q(state="sealed", sealed_receipt=None),
+                condition=models.Q(sealed_receipt=None),
             ),
         ]

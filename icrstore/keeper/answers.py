@@ -33,6 +33,14 @@ class KeeperRefused(KeeperFailure):
     """It refused; ``code`` is its stable reason. Asking again changes nothing."""
 
 
+class KeepersRefused(Exception):
+    """One keeper or both refused. ``codes`` maps each role that did to its stable reason."""
+
+    def __init__(self, refusals: Sequence[KeeperRefused]) -> None:
+        super().__init__("; ".join(str(refusal) for refusal in refusals))
+        self.codes = {refusal.role: refusal.code for refusal in refusals}
+
+
 class KeeperUnreachable(KeeperFailure):
     """It gave no answer that says what became of the call. Asking again is safe."""
 

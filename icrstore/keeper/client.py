@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from icrstore.keeper.answers import (
     Committed,
     KeeperRefused,
+    KeepersRefused,
     KeeperUnreachable,
     KeeperUntrue,
     Logged,
@@ -238,17 +239,29 @@ class Keepers:
         # The size of each log that its witness cosigned last, as far as we know: saves a 409.
         self._cosigned: dict[str, int] = {}
 
+    def name(self, role: Role) -> str:
+        return self._keepers[role].identity.name
+
     def commit(self, question: Question) -> dict[Role, Committed]:
-        """Log the question at both; what each keeper's list of epochs says may differ."""
+        """Log the question at both; what each keeper's list of epochs says may differ.
+
+        Raises `KeepersRefused` only after both were asked: each refuses, and logs it, by itself.
+        """
         told, subjects = question.told("commit"), question.subjects
-        answered = {}
+        answered, refusals = {}, []
         for role, keeper in self._keepers.items():
-            logged, rest = keeper.logged("/v1/commit", question.to_object())
+            try:
+                logged, rest = keeper.logged("/v1/commit", question.to_object())
+            except KeeperRefused as refused:
+                refusals.append(refused)
+                continue
             epochs = keeper.read(lambda rest=rest: take_epochs(rest))  # type: ignore[misc]
             for said in self._checked(role, logged, told, subjects):
                 if said["epochs_sha256"] != epochs_sha256(epochs).hex():
                     raise keeper.untrue("epochs")
             answered[role] = logged, epochs
+        if refusals:
+            raise KeepersRefused(refusals)
         return {
             role: Committed(self._carry(role, logged, told), epochs)
             for role, (logged, epochs) in answered.items()
@@ -294,7 +307,10 @@ class Keepers:
     ) -> dict[Role, Proven]:
         answered = {}
         for role, keeper in self._keepers.items():
-            answered[role], _ = keeper.logged(path, body)
+            try:
+                answered[role], _ = keeper.logged(path, body)
+            except KeeperRefused as refused:
+                raise KeepersRefused([refused]) from refused
             self._checked(role, answered[role], told, subjects)
         return {role: self._carry(role, logged, told) for role, logged in answered.items()}
 
@@ -316,9 +332,12 @@ class Keepers:
     ) -> Shares:
         request_sha256 = question.request.sha256
         evidence = released.evidence.to_object()
-        fields = keeper.post(
-            "/v1/lend", {"request_sha256": request_sha256.hex(), "evidence": evidence}
-        )
+        try:
+            fields = keeper.post(
+                "/v1/lend", {"request_sha256": request_sha256.hex(), "evidence": evidence}
+            )
+        except KeeperRefused as refused:
+            raise KeepersRefused([refused]) from refused
         sealed = keeper.read(lambda: fields.base64("sealed", longest=MAX_ANSWER_BYTES))
         info = lend_info(request_sha256, keeper.role, keeper.identity.instance)
         try:

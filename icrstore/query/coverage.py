@@ -3,20 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from icrstore.keeper.answers import ListedEpoch
+from icrstore.warrant.strict import time_text
 
 State = Literal["COMPLETE", "INCOMPLETE", "UNSEALED"]
 Scope = tuple[int, datetime, datetime]  # shard, first hour, last hour (inclusive)
-
-
-@dataclass(frozen=True)
-class ListedEpoch:
-    """An epoch as a keeper's commit lists it."""
-
-    eid: bytes
-    hour: datetime
-    shard: int
-    statement_sha256: bytes
 
 
 @dataclass(frozen=True)
@@ -25,6 +18,14 @@ class HourCoverage:
     state: State
     epochs: tuple[bytes, ...]
     why: tuple[str, ...] = ()
+
+    def to_object(self) -> dict[str, Any]:
+        made = {
+            "hour": time_text(self.hour),
+            "coverage": self.state,
+            "epochs": [eid.hex() for eid in self.epochs],
+        }
+        return {**made, "why": list(self.why)} if self.why else made
 
 
 def cover(

@@ -44,9 +44,7 @@ class EngineKeys:
     def new_share_key(self, tenant: str, now: datetime) -> ShareKey:
         private = hpke.PrivateKey.generate()
         statement = EngineKey(tenant, self.name, private.public_bytes(), now + LIFE)
-        return ShareKey(
-            private, Envelope.sign("engine-key", statement.to_fields(), self.identity)
-        )
+        return ShareKey(private, Envelope.sign("engine-key", statement.to_fields(), self.identity))
 
     def keep(self, made: ShareKey, request_sha256: bytes) -> bytes:
         """The share key as its query's row keeps it: sealed to this engine's storage key.

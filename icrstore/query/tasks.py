@@ -1,1 +1,28 @@
+"""The engine's look: runs in a child process of its own, and what it opened ends with it."""
 
+from celery import shared_task
+from django.conf import settings
+
+from icrstore.keeper.client import Keeper, Keepers
+from icrstore.query.keyring import EngineKeys
+from icrstore.query.run import run_open
+from icrstore.warrant.trust import Trust
+
+
+@shared_task
+def answer() -> None:
+    """Take what is queued to the keepers."""
+    keys = EngineKeys.load(settings.SECRETS, settings.ENGINE)
+    trust = Trust.parse(settings.TRUST.read_bytes())
+    keepers = Keepers(
+        {
+            identity.role: Keeper(identity, settings.KEEPERS[identity.role], keys.identity)
+            for identity in trust.keepers
+        }
+    )
+    run_open(keys, keepers, _one_host())
+
+
+def _one_host() -> bool:
+    """Whether both keepers answer on sockets of this host: then they guard nothing from it."""
+    return all(address.startswith("unix:") for address in settings.KEEPERS.values())

@@ -5,7 +5,6 @@ records of today as this host, and open batches that wait; never what is already
 """
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.seal.intake import IntakeChain, hour_number
+from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.keyfile import load_signing_key
 
@@ -43,15 +43,6 @@ class SealerKeys:
 
 
 def write_intake(folder: Path, chain: IntakeChain) -> None:
-    """Replace the link so that a crash leaves the old one or the new one, never none."""
-    path, fresh = folder / "intake.json", folder / "intake.json.new"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"number": chain.number, "link": chain.link.hex()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    """Replace the link: a crash leaves the old one or the new one, never none."""
+    kept = json.dumps({"number": chain.number, "link": chain.link.hex()})
+    replace_file(folder / "intake.json", kept.encode())

@@ -69,8 +69,8 @@ def bodies(month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:
 
 
 def waiting_scopes(tenant: str) -> list[tuple[int, datetime, datetime]]:
-    """Shard, first and last hour of every batch that is accepted and not sealed yet."""
-    rows = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED)
+    """Shard, first and last hour of every batch whose epochs the keepers have not all logged."""
+    rows = Batch.objects.filter(tenant=tenant, sealed_receipt=None)
     return list(rows.values_list("shard", "first_hour", "last_hour"))
 
 

@@ -1,30 +1,34 @@
 """The sealer's looks: each runs in a child process of its own, and the keys end with it."""
 
 from celery import shared_task
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.utils import timezone
 
-from icrstore.vault import publish, sealer
-from icrstore.vault import register as registering
+from icrstore.keeper.client import Keeper
+from icrstore.vault import publish, register, sealer
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.schedule import DayKeys
+from icrstore.warrant.trust import Trust
 
 
 @shared_task
 def seal() -> None:
-    """Publish intake keys, seal what waits, give empty hours their epoch."""
+    """Publish intake keys, seal what waits, give empty hours their epoch, tell the keepers."""
     now = timezone.now()
     keys = SealerKeys.load(settings.SECRETS)
     publish.publish_intake_keys(keys, now)
-    days = DayKeys.load(settings.SECRETS, settings.TRUST, settings.KEEPERS)
+    keepers = keepers_of(keys.signing)
+    days = DayKeys(settings.SECRETS, keepers)
     sealer.seal_waiting(keys, days, now)
     sealer.seal_empty_hours(keys, days, now)
+    register.register_epochs(keys, keepers, now)
+    register.give_receipts(keys.signing, now)
 
 
-@shared_task
-def register() -> None:
-    """Tell the keepers of epochs they have not logged, then give out the sealed receipts."""
-    now = timezone.now()
-    keys = SealerKeys.load(settings.SECRETS)
-    registering.register_epochs(keys, settings.TRUST, settings.KEEPERS, now)
-    registering.give_receipts(keys, now)
+def keepers_of(caller: Ed25519PrivateKey) -> tuple[Keeper, ...]:
+    """The keepers that the trust file names, where this process reaches them."""
+    trust = Trust.parse(settings.TRUST.read_bytes())
+    return tuple(
+        Keeper(identity, settings.KEEPERS[identity.role], caller) for identity in trust.keepers
+    )

@@ -1,0 +1,148 @@
+"""The engine: takes one request to both keepers, opens what they lend, answers, and seals.
+
+1. What waits to be sealed is read first: a batch sealed meanwhile is then in neither list.
+2. Commit: both keepers check everything by themselves and log the question.
+3. Release, then lend: both log the access before either gives its share.
+4. Rows are fetched, proven and opened; what is missing names its epoch.
+5. Disclose: both keepers log whom the answer names. Only then is it sealed to its recipients.
+
+Every step is safe to take again. An engine that is back within 15 minutes of a crash finishes the
+request; after that the keepers end it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from icrstore.keeper.answers import Committed, Proven, Shares
+from icrstore.keeper.client import Keepers, Question
+from icrstore.query import services
+from icrstore.query.coverage import cover
+from icrstore.query.keyring import EngineKeys, ShareKey
+from icrstore.query.opening import Lent, Opened, open_rows
+from icrstore.query.package import package, seal_to, sha256
+from icrstore.seal.epoch import Kind, Role
+from icrstore.vault import reader
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector, Disclosure, Request, Warrant
+from icrstore.warrant.strict import dump
+
+DEMONSTRATION = "demonstration: both keepers on one host"
+
+
+class NotBuilt(Exception):
+    """This version answers no question of that purpose."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the keepers logged on the way, to be shown with the answer."""
+
+    commits: Mapping[Role, Committed]
+    releases: Mapping[Role, Proven]
+
+
+def answer(
+    keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
+    demonstration: bool,
+) -> bytes:  # fmt: skip
+    """The sealed disclosure of a question. Raises `NotBuilt` and what the keepers' client does."""
+    warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
+    if warrant.purpose != "services":
+        raise NotBuilt
+    waiting = reader.waiting_scopes(question.tenant)
+
+    commits = keepers.commit(question)
+    releases = keepers.release(question, commits)
+    shares = keepers.lend(question, commits, releases, share_key.private)
+
+    held, missing = reader.held_epochs(question.tenant, _logged(commits))
+    opened = open_rows(_lent(held, shares, question.names), reader.bodies)
+    opened.failed |= missing
+    hours = cover(
+        request.all_hours(),
+        {role: made.epochs for role, made in commits.items()},
+        reader.shards_of(question.tenant),
+        waiting,
+        opened.failed,
+    )
+    accounts = [s.account for s in request.selectors if isinstance(s, AccountSelector)]
+    plain = dump({
+        "v": 1,
+        "request_sha256": question.request.sha256.hex(),
+        "tenant": question.tenant,
+        "purpose": warrant.purpose,
+        "notice": DEMONSTRATION if demonstration else None,
+        "hours": [hour.to_object() for hour in hours],
+        "accounts": accounts,
+        **_services(accounts, opened),
+    })  # fmt: skip
+    # From here the disclosure is in both logs: if we stop now it is logged but unread, which is
+    # the safe side.
+    statement = _disclosure(keys, question, accounts, plain)
+    disclosed = keepers.disclose(question, statement)
+    shown = _shown(Steps(commits, releases), disclosed, keepers)
+    content = package(plain, question.warrant, question.request, question.grants, statement, shown)
+    return seal_to(warrant.recipient_keys, question.request.sha256, content)
+
+
+def _logged(commits: Mapping[Role, Committed]) -> dict[bytes, bytes]:
+    """The epochs that both keepers list alike, each with the digest of its logged statement."""
+    first, *others = (
+        {epoch.eid: epoch.statement_sha256 for epoch in made.epochs} for made in commits.values()
+    )
+    return {
+        eid: digest for eid, digest in first.items() if all(o.get(eid) == digest for o in others)
+    }
+
+
+def _lent(
+    held: Mapping[bytes, reader.HeldEpoch],
+    shares: Mapping[Role, Shares],
+    names: Sequence[tuple[Kind, bytes]],
+) -> Iterator[Lent]:
+    for eid, epoch in held.items():
+        for kind, selector in names:
+            place = (eid, kind, selector)
+            yield Lent(epoch, kind, selector, shares["operator"][place], shares["oversight"][place])
+
+
+def _services(accounts: Sequence[str], opened: Opened) -> dict[str, Any]:
+    reports = [
+        services.report(account, [
+            (epoch.statement.epoch.hour, segment)
+            for epoch, segment in opened.segments.get(account.encode("utf-8"), [])
+        ])
+        for account in accounts
+    ]  # fmt: skip
+    return {
+        "records": sum(report.records for report in reports),
+        "collapsed": sum(report.collapsed for report in reports),
+        "services": [row for report in reports for row in report.services],
+        "by_service": [row for report in reports for row in report.by_service],
+        "limits": services.limits(reports),
+    }
+
+
+def _disclosure(
+    keys: EngineKeys, question: Question, accounts: Sequence[str], plain: bytes
+) -> Envelope:
+    made = Disclosure(
+        request_sha256=question.request.sha256,
+        accounts=tuple(accounts),
+        opened_accounts=len(accounts),
+        answer_sha256=sha256(plain),
+    )
+    return Envelope.sign("disclosure", made.to_fields(), keys.identity)
+
+
+def _shown(steps: Steps, disclosed: Mapping[Role, Proven], keepers: Keepers) -> dict[str, Any]:
+    return {
+        role: {
+            "name": keepers.name(role),
+            "commit": steps.commits[role].proven.evidence.to_object(),
+            "release": steps.releases[role].evidence.to_object(),
+            "disclosure": disclosed[role].to_object(),
+        }
+        for role in disclosed
+    }

@@ -1,0 +1,105 @@
+"""Running queries: the row is the queue, claimed by one engine at a time, ended exactly once."""
+
+import logging
+from datetime import datetime
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.claims import FREE, held_token
+from icrstore.keeper.answers import KeepersRefused, KeeperUnreachable, KeeperUntrue
+from icrstore.keeper.client import Keepers, Question
+from icrstore.query import engine
+from icrstore.query.keyring import EngineKeys, ShareKey
+from icrstore.query.lodge import unseal
+from icrstore.query.models import Query
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.strict import StatementError
+from icrstore.wire import hpke
+
+logger = logging.getLogger(__name__)
+
+# One open query, oldest first: queued, or running in an engine that is gone.
+_CLAIM = f"""
+UPDATE query_query SET state = 'running', claim = %(token)s
+WHERE id = (
+    SELECT id FROM query_query WHERE state IN ('queued', 'running') AND {FREE}
+    ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
+RETURNING id
+"""  # noqa: S608 - FREE is a constant of ours
+
+
+def run_open(keys: EngineKeys, keepers: Keepers, demonstration: bool) -> int:
+    """Run what is queued, one after the other; how many ended."""
+    count = 0
+    while _run_one(keys, keepers, demonstration):
+        count += 1
+    return count
+
+
+def _run_one(keys: EngineKeys, keepers: Keepers, demonstration: bool) -> bool:
+    with held_token() as token:
+        query = _claim(token)
+        if query is None:
+            return False
+        state, said, disclosure = _outcome(query, keys, keepers, demonstration)
+        # Only the engine that holds the claim ends the query.
+        Query.objects.filter(id=query.id, claim=token, state=Query.RUNNING).update(
+            state=state,
+            claim=None,
+            keepers=said,
+            disclosure=disclosure,
+            share_key=None,
+            ended_at=timezone.now(),
+        )
+        return True
+
+
+def _outcome(
+    query: Query, keys: EngineKeys, keepers: Keepers, demonstration: bool
+) -> tuple[str, list[dict[str, str]], bytes | None]:
+    try:
+        question, share_key = _question(query, keys, timezone.now())
+        sealed = engine.answer(keys, keepers, question, share_key, demonstration)
+    except KeepersRefused as refused:
+        said = [{"keeper": role, "code": code} for role, code in refused.codes.items()]
+        return Query.REFUSED, said, None
+    except (KeeperUnreachable, KeeperUntrue) as failure:
+        logger.warning("query %s: keeper %s: %s", query.id, failure.role, failure.code)
+        return Query.FAILED, [{"keeper": failure.role, "code": failure.code}], None
+    except engine.NotBuilt:
+        return Query.REFUSED, [{"keeper": "", "code": "purpose-not-supported"}], None
+    except (StatementError, hpke.DoesNotOpen):
+        # What lies in the row is not what was lodged: somebody wrote the database.
+        logger.warning("query %s: what was lodged does not open", query.id)
+        return Query.FAILED, [{"keeper": "", "code": "lodged-does-not-open"}], None
+    return Query.ANSWERED, [], sealed
+
+
+def _claim(token: int) -> Query | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"token": token})
+        found = cursor.fetchone()
+    return Query.objects.select_related("warrant").get(id=found[0]) if found else None
+
+
+def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, ShareKey]:
+    """The lodged statements, and the share key that is kept until the query ends."""
+    tenant, sha256 = query.tenant_id, bytes(query.sha256)
+    lodged = query.warrant
+    warrant, by = unseal(
+        keys.storage, tenant, "warrant", bytes(lodged.sha256), bytes(lodged.sealed)
+    )
+    request, asked_by = unseal(keys.storage, tenant, "request", sha256, bytes(query.sealed))
+    if query.share_key is None:
+        share_key = keys.new_share_key(tenant, now)
+        query.share_key = keys.keep(share_key, sha256)
+        query.save(update_fields=["share_key"])
+    else:
+        share_key = keys.kept(bytes(query.share_key), sha256)
+    grants = _distinct([*by, *asked_by])
+    return Question(tenant, warrant, request, grants, share_key.statement), share_key
+
+
+def _distinct(grants: list[Envelope]) -> tuple[Envelope, ...]:
+    return tuple({grant.payload: grant for grant in grants}.values())
