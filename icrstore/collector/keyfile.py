@@ -123,28 +123,37 @@ class KeyFile(PublicKey):
 
 
 def read_public(given: str, use: Use) -> bytes:
-    """A public key from base64, a public or private key file. Raises `Stop`.
-
-    Reading the public half of a private key file spares people a second file.
-    """
+    """A public key from its base64, or from a file. Raises `Stop`."""
     raw = decode_base64(given)
     if raw is None and len(given) < 4096 and Path(given).is_file():
         raw = _public_of_file(Path(given), use)
     if raw is None or len(raw) != PUBLIC_BYTES[use]:
-        raise Stop(USAGE, f"{given[:64]}: no {use} public key: give its base64 or its file, "
-                   "see `icr key show`")  # fmt: skip
+        mend = "give its base64 or its file, see `icr key show`"
+        raise Stop(USAGE, f"{given[:64]}: no {use} public key: {mend}")
     return raw
 
 
 def _public_of_file(path: Path, use: Use) -> bytes | None:
-    content = _read(path)
-    if (raw := decode_base64(content.decode("ascii", "replace").strip())) is not None:
+    """From a file of base64 alone, or of a key, private or public, for this use."""
+    if (raw := decode_base64(_read(path).decode("ascii", "replace").strip())) is not None:
         return raw
-    fields = _fields(path, content)
+    made = read_public_file(path)
+    return made.public if made.use == use else None
+
+
+def read_public_file(path: Path) -> PublicKey:
+    """The public half in a private or public key file, which spares people the second file.
+
+    Raises `Stop`.
+    """
+    fields = _fields(path, _read(path))
     try:
-        return fields.base64("public") if fields.one_of("use", (use,)) else None
+        made = PublicKey(_use(fields), fields.text("name"), fields.base64("public"))
     except StatementError as error:
-        raise Stop(DATA, f"{path}: no {use} public key ({error}): see `icr key show`") from None
+        raise Stop(DATA, f"{path}: no public key ({error}): see `icr key show`") from None
+    if len(made.public) != PUBLIC_BYTES[made.use]:
+        raise Stop(DATA, f"{path}: no public key: see `icr key show`")
+    return made
 
 
 def read_secret(path: Path) -> bytes:

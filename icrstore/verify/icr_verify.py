@@ -343,6 +343,7 @@ class Proven:
     answer: dict[str, Any]
     answer_bytes: bytes
     warrant: dict[str, Any]
+    request_sha256: bytes
 
 
 @dataclass(frozen=True)
@@ -407,7 +408,8 @@ def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Pro
     committed = [_check_keeper(checks, question, trust, role) for role in ROLES]
     with checks.check("coverage", "COMPLETE is said only where both keepers list the same epochs"):
         _check_coverage(parsed, *committed)
-    return Proven(tuple(checks.passed), parsed, question.package["answer"], question.warrant)
+    answer_bytes, sha256 = question.package["answer"], question.package["request"].sha256
+    return Proven(tuple(checks.passed), parsed, answer_bytes, question.warrant, sha256)
 
 
 def _check_question(
