@@ -71,7 +71,7 @@ class Nonce(models.Model):
     """A signature's nonce, kept while the signature could be replayed."""
 
     keyid = models.CharField(max_length=16)
-    nonce = models.CharField(max_length=64)
+    nonce = models.CharField(max_length=128)
     expires_at = models.DateTimeField()
 
     class Meta:

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('keyid', models.CharField(max_length=16)),
-                ('nonce', models.CharField(max_length=64)),
+                ('nonce', models.CharField(max_length=128)),
                 ('expires_at', models.DateTimeField()),
             ],
             options={

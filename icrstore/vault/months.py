@@ -1,9 +1,8 @@
-"""Month partitions of the segment table: made ahead, so that sealing never has to."""
+"""Month partitions of the segment table: made ahead, so that sealing never waits for one."""
 
 from datetime import datetime, timedelta
 
 from django.db import connection
-from psycopg import sql
 
 # Made for every month that records can still arrive for, and the next.
 BEHIND, AHEAD = timedelta(days=5), timedelta(days=32)
@@ -19,9 +18,5 @@ def make_months(now: datetime) -> list[int]:
     months = sorted({month_of(now - BEHIND), month_of(now), month_of(now + AHEAD)})
     with connection.cursor() as cursor:
         for month in months:
-            cursor.execute(
-                sql.SQL(
-                    "CREATE TABLE IF NOT EXISTS {} PARTITION OF vault_segment FOR VALUES IN ({})"
-                ).format(sql.Identifier(f"vault_segment_{month}"), sql.Literal(month))
-            )
+            cursor.execute("SELECT vault_make_month(%s)", [month])
     return months

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from icrstore.keeper.client import Keeper
-from icrstore.vault import publish, register, sealer
+from icrstore.vault import months, publish, register, sealer
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.trust import Trust
@@ -14,9 +14,10 @@ from icrstore.warrant.trust import Trust
 
 @shared_task
 def seal() -> None:
-    """Publish intake keys, seal what waits, give empty hours their epoch, tell the keepers."""
+    """Make months, publish intake keys, seal what waits, give empty hours their epoch, tell the keepers."""
     now = timezone.now()
     keys = SealerKeys.load(settings.SECRETS)
+    months.make_months(now)
     publish.publish_intake_keys(keys, now)
     keepers = keepers_of(keys.signing)
     days = DayKeys(settings.SECRETS, keepers)

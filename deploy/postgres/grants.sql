@@ -1,0 +1,37 @@
+-- What each process may do with each table; run by the owner after every migration.
+-- The lines of deploy/DESIGN.md section 5, drawn once more where code cannot cross them.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_janitor;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_janitor;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_janitor;
+
+-- web: takes batches, warrants and requests; sees no sealed row and no epoch.
+GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;
+GRANT SELECT, INSERT, UPDATE ON accounts_principal TO icr_web;
+GRANT SELECT, INSERT, DELETE ON accounts_nonce TO icr_web;
+GRANT SELECT ON inbox_intakekey TO icr_web;
+GRANT SELECT, INSERT ON inbox_batch TO icr_web;
+GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
+GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
+GRANT USAGE ON SEQUENCE accounts_principal_id_seq, accounts_nonce_id_seq, inbox_batch_id_seq,
+    query_lodgedwarrant_id_seq, query_query_id_seq TO icr_web;
+
+-- sealer: writes rows and cannot read them back.
+GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
+GRANT SELECT, INSERT ON inbox_intakekey TO icr_sealer;
+GRANT SELECT, UPDATE ON inbox_batch TO icr_sealer;
+GRANT SELECT, INSERT ON vault_epoch, vault_epoch_batches TO icr_sealer;
+GRANT SELECT, INSERT, UPDATE ON vault_epochseal TO icr_sealer;
+GRANT INSERT ON vault_segment TO icr_sealer;
+GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
+GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
+    TO icr_sealer;
+
+-- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
+GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
+GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
+    ON inbox_batch TO icr_engine;
+GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
+GRANT UPDATE (state, claim, ended_at, keepers, share_key, disclosure) ON query_query TO icr_engine;
