@@ -83,4 +83,7 @@ require_python
 exec 9<"$ROOT/requirements.txt"
 flock 9
 wanted=$(fingerprint)
-[ "$(cat "$VENV/complete" 2>/dev/null)" = "$wanted" ] || build_venv "$wanted" 9<&-
+# Not "|| build_venv": a shell forgets set -e inside a function called that way.
+if [ "$(cat "$VENV/complete" 2>/dev/null)" != "$wanted" ]; then
+    build_venv "$wanted" 9<&-
+fi
