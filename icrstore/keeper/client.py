@@ -104,10 +104,16 @@ class Question:
 class Keeper:
     """One keeper, called by one signing key. Safe to use from many threads."""
 
-    def __init__(self, identity: KeeperIdentity, address: str, caller: Ed25519PrivateKey) -> None:
+    def __init__(
+        self,
+        identity: KeeperIdentity,
+        address: str,
+        caller: Ed25519PrivateKey,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """``address`` is ``unix:/path`` or loopback; ``caller`` is an engine's or sealer's key."""
         self.identity = identity
-        self._caller = caller
+        self._caller, self._clock = caller, clock
         self._authority = authority_of(identity.identity_key)
         self._peer = Peer(address, self._authority, TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
 
@@ -162,7 +168,7 @@ class Keeper:
             headers,
             key=self._caller,
             keyid=key_id(raw_public(self._caller)),
-            created_unix_seconds=int(time.time()),
+            created_unix_seconds=int(self._clock()),
             nonce=new_nonce(),
         )
         return Fields(self._answer(self._call("POST", path, {**headers, **signature}, content)))

@@ -76,14 +76,16 @@ def top_up(tx: Connection, tenant: str, chain: Chain, today: date) -> None:
     held = {row.day for row in queries.days(tx, tenant, first.isoformat(), last.isoformat())}
     for ahead in range(LIFE_DAYS + DAYS_AHEAD + 1):
         day = first + timedelta(days=ahead)
+        # The chain walks with the days: from its start for each would be 400 times as long.
+        chain = chain.advance(day + timedelta(days=LIFE_DAYS))
         if day.isoformat() not in held:
-            queries.add_day(tx, tenant, _make(tenant, day, chain))
+            queries.add_day(tx, tenant, _make(tenant, day, chain.link))
 
 
-def _make(tenant: str, day: date, chain: Chain) -> DayRow:
+def _make(tenant: str, day: date, wrapping_key: bytes) -> DayRow:
     key = hpke.PrivateKey.generate()
     seed, name = key.private_bytes(), day.isoformat()
-    locked_seed = lock(chain.wrapping_key(day), _place("day-seed", tenant, name), seed)
+    locked_seed = lock(wrapping_key, _place("day-seed", tenant, name), seed)
     wrap = prf(seed, "day-wrap")
     day_key = lock(wrap, _place("day-key", tenant, name), os.urandom(32))
     return DayRow(name, key.public_bytes(), locked_seed, day_key)

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,9 +25,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from icrstore.keeper import queries
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
-from icrstore.keeper.client import Keeper, Keepers, Question
+from icrstore.keeper.client import Keeper, KeeperRefused, Keepers, Question
+from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import authority_of
+from icrstore.keeper.pins import pin, pin_peer, pin_tenant
+from icrstore.keeper.server import Server
 from icrstore.seal.epoch import (
     ROLES,
     Epoch,
@@ -54,7 +59,6 @@ from icrstore.warrant.statements import (
     Selector,
     Warrant,
 )
-from icrstore.warrant.strict import encode_base64
 from icrstore.warrant.trust import KeeperIdentity
 from icrstore.wire import hpke
 from icrstore.wire.httpunix import Peer
@@ -64,7 +68,8 @@ ACCOUNT = "17-zoe"
 HOUR = timedelta(hours=1)
 PYTHON = [sys.executable, "-W", "error", "-m", "icrstore.keeper"]
 PEOPLE = (
-    "root", "applicant", "approver", "investigator", "tenant", "sealer", "engine", "stranger",
+    "root", "applicant", "approver", "investigator", "tenant", "sealer", "engine", "engine-2",
+    "stranger",
 )  # fmt: skip
 
 
@@ -102,7 +107,7 @@ class SealedEpoch:
 
 @dataclass(frozen=True)
 class Lent:
-    """How far a question came, and the key to which its shares were sealed."""
+    """How far a question came."""
 
     question: Question
     commits: Mapping[Role, Committed]
@@ -129,7 +134,8 @@ class Process:
 
     def start(self, *before: str) -> None:
         """Serve, under the command ``before`` if there is one; returns once it answers."""
-        command = [*before, *PYTHON, "serve", "--store", self.folder, "--socket", self.socket]
+        where = ["--store", str(self.folder), "--socket", str(self.socket)]
+        command = [*before, *PYTHON, "serve", *where]
         with self.log.open("ab") as log:
             self.running = subprocess.Popen(command, stderr=log, stdout=log)
         self._wait_until_it_answers()
@@ -176,11 +182,24 @@ class Pair:
     def public(self, name: str) -> bytes:
         return raw_public(self.keys[name])
 
-    def keeper(self, role: Role, caller: str = "engine") -> Keeper:
-        return Keeper(self.identities[role], self.processes[role].address, self.keys[caller])
+    def keeper(self, role: Role, caller: str = "engine", ahead: timedelta = timedelta(0)) -> Keeper:
+        """A client; its clock is ``ahead`` of ours, as that of `serving_ahead`."""
+        address, key = self.processes[role].address, self.keys[caller]
+        seconds = ahead.total_seconds()
+        return Keeper(self.identities[role], address, key, lambda: time.time() + seconds)
 
-    def keepers(self, caller: str = "engine") -> Keepers:
-        return Keepers({role: self.keeper(role, caller) for role in ROLES})
+    def keepers(self, caller: str = "engine", ahead: timedelta = timedelta(0)) -> Keepers:
+        return Keepers({role: self.keeper(role, caller, ahead) for role in ROLES})
+
+    @contextlib.contextmanager
+    def serving_ahead(self, ahead: timedelta) -> Iterator[Keepers]:
+        """Both keepers served from this process by a clock that is ``ahead``; stops the others."""
+        self.stop()
+        with contextlib.ExitStack() as stack:
+            for process in self.processes.values():
+                stack.enter_context(_serving_here(process, ahead))
+            yield self.keepers(ahead=ahead)
+        self.start()
 
     def start(self) -> None:
         with ThreadPoolExecutor() as pool:
@@ -418,6 +437,20 @@ def _serving(pair: Pair) -> Iterator[Pair]:
 
 
 @contextlib.contextmanager
+def _serving_here(process: Process, ahead: timedelta) -> Iterator[None]:
+    keeper = StoreOwner.open(process.folder, lambda: datetime.now(UTC) + ahead)
+    server = Server(process.socket, keeper)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.finish()
+        thread.join()
+        keeper.store.close()
+
+
+@contextlib.contextmanager
 def _sockets() -> Iterator[Path]:
     """A folder with a path short enough for a Unix socket's 107 bytes."""
     made = Path(tempfile.mkdtemp(prefix="icr", dir="/tmp"))
@@ -448,14 +481,16 @@ def _init(process: Process) -> KeeperIdentity:
 
 
 def _pin_all(pair: Pair, role: Role) -> None:
-    store = ["--store", pair.processes[role].folder]
+    """By the functions behind the command line, which has tests of its own and starts slowly."""
+    keeper = StoreOwner.open(pair.processes[role].folder)
     peer = next(identity for identity in pair.identities.values() if identity.role != role)
-    public = {name: encode_base64(pair.public(name)) for name in PEOPLE}
-    run("pin", "tenant", TENANT, public["tenant"], *store)
-    run("pin", "authority", AUTHORITY, public["root"], "--tenant", TENANT, *store)
-    run("pin", "engine", ENGINE, public["engine"], "--tenant", TENANT, *store)
-    run("pin", "peer", peer.role, peer.name, encode_base64(peer.log_key),
-        encode_base64(peer.witness_key), *store)  # fmt: skip
+    pin_tenant(keeper, TENANT, pair.public("tenant"), replace=False)
+    pin(keeper, "authority", TENANT, AUTHORITY, pair.public("root"), replace=False)
+    pin(keeper, "engine", TENANT, ENGINE, pair.public("engine"), replace=False)
+    pin(keeper, "engine", TENANT, "engine-2", pair.public("engine-2"), replace=False)
+    pinned = queries.Peer(peer.role, peer.name, peer.log_key, peer.witness_key)
+    pin_peer(keeper, pinned, replace=False)
+    keeper.store.close()
 
 
 def _selector_keys(
@@ -463,3 +498,10 @@ def _selector_keys(
 ) -> SelectorKeys:
     shares = [share(atoms[role], kind, name) for role in ROLES]
     return SelectorKeys(shares[0], shares[1], epoch.eid, kind, name)
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The stable code by which a keeper refuses a call; fails the test if it does not."""
+    with pytest.raises(KeeperRefused) as refused:
+        call()
+    return refused.value.code
