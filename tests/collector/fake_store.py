@@ -7,27 +7,23 @@ list of faults that it commits in order, one a push.
 import hashlib
 import io
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import zstandard
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.flow import Scope, validate
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
-from icrstore.warrant.dsse import Envelope, key_id
+from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import IntakeKey, Receipt
-from icrstore.warrant.strict import dump, time_text
+from icrstore.warrant.strict import time_text
 from icrstore.wire import hpke
-from icrstore.wire.errors import SignatureRefused
-from icrstore.wire.signatures import Verified, verify_request
+from icrstore.wire.signatures import Verified
+from tests.collector.loopback import Dropped, Loopback, Refused
 
 TENANT, COLLECTOR = "isp-a", "edge-1"
 REQUIRED = (
@@ -49,16 +45,6 @@ def public(name: str) -> bytes:
     return key(name).public_key().public_bytes_raw()
 
 
-class Refused(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status, self.code = status, code
-
-
-class Dropped(Exception):
-    """The connection ends without an answer."""
-
-
 @dataclass
 class Held:
     """A batch as the store has it."""
@@ -73,7 +59,7 @@ class Held:
 
 
 @dataclass
-class FakeStore:
+class FakeStore(Loopback):
     """``faults`` are taken one a push; ``on_push`` is told of each push once it is committed."""
 
     collector_key: bytes
@@ -92,72 +78,24 @@ class FakeStore:
 
     def __post_init__(self) -> None:
         self._chain = IntakeChain(hour_number(self.now()) - 2, b"k" * 32)
-        self._nonces: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.authority = f"127.0.0.1:{self._server.server_port}"
-        self.url = f"http://{self.authority}"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.clock_ahead
+        self.listen()
 
     @property
     def records(self) -> list[tuple[Any, ...]]:
         return [record for each in self.held.values() for record in each.records]
 
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any]:
-        with self._lock:
-            required = REQUIRED if method == "POST" else ()
-            verified = self._verify(method, path, headers, required, body)
-            if (method, path) == ("GET", "/v1/intake-key"):
-                return 200, self._intake_key()
-            if (method, path) == ("POST", "/v1/batches"):
-                return self._push(verified, body)
-            if method == "GET" and path.startswith("/v1/batches/"):
-                return 200, self._ask(path.removeprefix("/v1/batches/"))
-            raise Refused(404, "not-found")
+        verified = self.verify(method, path, headers, body, REQUIRED if method == "POST" else ())
+        if (method, path) == ("GET", "/v1/intake-key"):
+            return 200, self._intake_key()
+        if (method, path) == ("POST", "/v1/batches"):
+            return self._push(verified, body)
+        if method == "GET" and path.startswith("/v1/batches/"):
+            return 200, self._ask(path.removeprefix("/v1/batches/"))
+        raise Refused(404, "not-found")
 
-    def _verify(
-        self, method: str, path: str, headers: Any, required: tuple[str, ...], body: bytes
-    ) -> Verified:
-        try:
-            verified = verify_request(
-                method,
-                self.authority,
-                path,
-                headers,
-                resolve_key=self._resolve,
-                now_unix_seconds=int(self.now().timestamp()),
-                required=required,
-            )
-            verified.check_body(hashlib.sha256(body).digest())
-        except SignatureRefused as error:
-            raise Refused(401, error.reason) from None
-        if (verified.keyid, verified.nonce) in self._nonces:
-            raise Refused(401, "replayed")
-        self._nonces.add((verified.keyid, verified.nonce))
-        return verified
-
-    def _resolve(self, keyid: str) -> Ed25519PublicKey | None:
-        if keyid != key_id(self.collector_key):
-            return None
-        return Ed25519PublicKey.from_public_bytes(self.collector_key)
+    def public_keys(self) -> list[bytes]:
+        return [self.collector_key]
 
     def _intake_key(self) -> dict[str, Any]:
         number = max(hour_number(self.now()) - self.intake_hours_ago, self._chain.number)
@@ -248,41 +186,3 @@ def _match(form: str, value: str) -> "re.Match[str]":
     if made is None:
         raise Refused(400, "malformed-header")
     return made
-
-
-def _handler(store: FakeStore) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            try:
-                status, value = store.answer(self.command, self.path, self.headers, body)
-                self._answer(status, value, {})
-            except Refused as refused:
-                problem = {"type": "about:blank", "title": "refused", "status": refused.status}
-                extra = {"Retry-After": "0"} if refused.status in (429, 503) else {}
-                self._answer(refused.status, {**problem, "code": refused.code}, extra)
-            except Dropped:
-                self.close_connection = True
-
-        def _answer(self, status: int, value: dict[str, Any], extra: dict[str, str]) -> None:
-            body = dump(value)
-            self.send_response_only(status)
-            self.send_header("Date", format_datetime(store.now(), usegmt=True))
-            self.send_header("Content-Length", str(len(body)))
-            for name, told in extra.items():
-                self.send_header(name, told)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler

@@ -95,11 +95,16 @@ class Story:
     witness_keys: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    def package(self) -> dict[str, Any]:
-        warrant = Envelope.sign(
+    def package(
+        self, warrant: Envelope | None = None, request: Envelope | None = None
+    ) -> dict[str, Any]:
+        """The package; the statements are those of this story, already signed or signed here."""
+        warrant = warrant or Envelope.sign(
             "warrant", self.warrant.to_fields(), *map(key_of, self.warrant_signers)
         )
-        request = Envelope.sign("request", self.request.to_fields(), key_of(self.request_signer))
+        request = request or Envelope.sign(
+            "request", self.request.to_fields(), key_of(self.request_signer)
+        )
         answer = dump(self.answer(self._answer(request.sha256.hex())))
         sha256 = hashlib.sha256(answer).digest()
         disclosed = Disclosure(request.sha256, self.accounts, 2, sha256)
@@ -118,7 +123,7 @@ class Story:
         return {**made, "keepers": keepers}
 
     def _answer(self, request_sha256: str) -> dict[str, Any]:
-        service = {"account": ACCOUNTS[0], "service": "imaps", "records": 3}
+        service = {"account": self.accounts[0], "service": "imaps", "records": 3}
         return {
             "v": 1,
             "request_sha256": request_sha256,
@@ -164,13 +169,14 @@ class Story:
         found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
         for step in self.order.get(role, STEPS):
             log.append(f"somebody else's, before {step}\n")
-            subjects = self.accounts if step == "disclosure" else ACCOUNTS
-            for account in subjects:
+            asked = [str(each.to_fields()["account"]) for each in self.request.selectors]
+            for account in self.accounts if step == "disclosure" else asked:
                 salt = hashlib.sha256(f"{role} {step} {account}".encode()).digest()[:16]
                 said = {**about, **_more(step, answer_sha256), "type": step, "nonce": "0f" * 16}
                 said["subject"] = digest("subject", salt, account.encode()).hex()
                 private = dump(self.private(role, step, said)).decode()
-                leaf = self.leaf(role, step, _leaf(step, private))
+                day = self.request.created.date().isoformat()
+                leaf = self.leaf(role, step, _leaf(step, private, day))
                 found[step].append({"index": len(log), "leaf": leaf, "private": private})
                 if step == "disclosure":
                     found[step][-1]["salt"] = salt.hex()
@@ -238,8 +244,7 @@ def _more(step: str, answer_sha256: str) -> dict[str, Any]:
     return {}
 
 
-def _leaf(step: str, private: str) -> str:
-    day = NOW.date().isoformat()
+def _leaf(step: str, private: str, day: str) -> str:
     due = "-" if step == "commit" else day
     sha256 = hashlib.sha256(private.encode()).hexdigest()
     return f"v=1\ntype={step}\nday={day}\ndue={due}\ntag={'0a' * 16}\nprivate-sha256={sha256}\n"
