@@ -61,6 +61,7 @@ __all__ = [
     "KeeperUnreachable",
     "KeeperUntrue",
     "Keepers",
+    "KeepersRefused",
     "Question",
 ]
 
