@@ -174,8 +174,7 @@ class Push:
         if code == "sequence-used":
             self._spool.renumber(batch.id)
             return False
-        self.refused[batch.id] = code or str(response.status)
-        self._tell("refused", batch, {"code": self.refused[batch.id]})
+        self._refuse(batch, code or str(response.status))
         return True
 
     def _accept(self, batch: Spooled, response: Response) -> None:
@@ -216,11 +215,20 @@ class Push:
         rejected = made.rejected or {}
         if made.state != "sealed" or made.body_sha256 != accepted.body_sha256:
             raise _unbelievable("the sealed receipt is of another body")
+        if whole := [reason for reason in rejected if reason.startswith("batch-")]:
+            # The sealer could do nothing with the batch, so ours is the only copy.
+            self._refuse(batch, whole[0])
+            return
         if made.records + sum(rejected.values()) != batch.records:
             raise _unbelievable("the sealed receipt does not account for every record")
         self._spool.finish(batch.id, receipt.encode())
         told = {"sealed": made.records, "rejected": dict(rejected)}
         self._tell("sealed", batch, {**told, "receipt": receipt.to_object()})
+
+    def _refuse(self, batch: Spooled, code: str) -> None:
+        """Leave a batch that the server will not have; its body stays in the spool."""
+        self.refused[batch.id] = code
+        self._tell("refused", batch, {"code": code})
 
     def _receipt(
         self, fields: Fields, name: str, batch: Spooled, key: bytes

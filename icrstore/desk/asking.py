@@ -53,8 +53,11 @@ class Query:
         )
 
     def lines(self) -> list[str]:
+        verb = "failed" if self.state == "failed" else "refused"
         made = [f"query {self.id}: {self.state}"]
-        made += [f"  the {keeper} keeper refused: {code}" for keeper, code in self.refusals]
+        for keeper, code in self.refusals:
+            name = "engine" if keeper == "engine" else f"{keeper} keeper"
+            made.append(f"  the {name} {verb}: {code}")
         return made + ([f"  {printable(self.detail)}"] if self.detail else [])
 
     def to_object(self) -> dict[str, Any]:

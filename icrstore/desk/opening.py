@@ -99,9 +99,9 @@ def _coverage(hours: list[dict[str, Any]]) -> Iterator[str]:
     for state in ("COMPLETE", "INCOMPLETE", "UNSEALED"):
         if found := by_state[state]:
             ranges = ", ".join(_ranges(datetime.fromisoformat(each["hour"]) for each in found))
-            reasons = sorted({printable(each["why"]) for each in found if each.get("why")})
-            why = f" ({'; '.join(reasons)})" if reasons else ""
-            yield f"{state:11} {len(found)} of {len(hours)} hours: {ranges}{why}"
+            reasons = sorted({printable(why) for each in found for why in each.get("why", ())})
+            because = f" ({'; '.join(reasons)})" if reasons else ""
+            yield f"{state:11} {len(found)} of {len(hours)} hours: {ranges}{because}"
 
 
 def _ranges(hours: Iterable[datetime]) -> Iterator[str]:

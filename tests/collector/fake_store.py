@@ -60,7 +60,10 @@ class Held:
 
 @dataclass
 class FakeStore(Loopback):
-    """``faults`` are taken one a push; ``on_push`` is told of each push once it is committed."""
+    """``faults`` are taken one a push; ``on_push`` is told of each push once it is committed.
+
+    ``unopened`` batches are accepted but then the sealer cannot open them.
+    """
 
     collector_key: bytes
     clock_ahead: timedelta = timedelta(0)
@@ -72,6 +75,7 @@ class FakeStore(Loopback):
     intake_by: str = "sealer"
     intake_hours_ago: int = 0
     change_receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
+    unopened: int = 0
     held: dict[str, Held] = field(default_factory=dict)
     pushes: int = 0
     bodies: list[bytes] = field(default_factory=list)
@@ -141,6 +145,9 @@ class FakeStore(Loopback):
         receipt = self._receipt("accepted", batch, sha256)
         rows = [tuple(row.values()) for row in verdict.good.to_pylist()]
         held = Held(receipt, rows, dict(verdict.rejected), sha256, stream, n)
+        if self.unopened:
+            self.unopened -= 1
+            held.records, held.rejected = [], {"batch-does-not-open": 1}
         self.bodies.append(body)
         self.held[batch] = held
         return 202, held

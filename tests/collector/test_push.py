@@ -230,6 +230,18 @@ def test_what_cannot_be_believed_stops_the_push_and_deletes_nothing(
         assert site.push(honest).summary["sealed"] == 30
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_batch_that_the_sealer_cannot_open_stays_in_the_spool(
+    site: Site, store: FakeStore
+) -> None:
+    store.unopened = 1
+    ran = site.push(store, log(site, 10))
+    assert ran.status == 65
+    assert ran.summary["refused_batches"] == {"batch-does-not-open": 1}
+    store.held.clear()  # The store's operator forgets what could not be opened.
+    assert site.push(store).summary["sealed"] > 0
+
+
 def test_a_key_that_the_store_does_not_know_exits_77(site: Site) -> None:
     with FakeStore(KeyFile.new("signing", "another").public) as store:
         ran = site.push(store, log(site, 3))

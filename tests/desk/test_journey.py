@@ -206,7 +206,7 @@ def test_the_answer_to_another_question_of_the_same_warrant_is_refused(
 
 def test_an_answer_with_gaps_says_which_hours_and_why(office: Office, web: FakeWeb) -> None:
     def with_gaps(answer: dict[str, Any]) -> dict[str, Any]:
-        answer["hours"][1] |= {"coverage": "INCOMPLETE", "why": "a batch is \x1b[31mmissing"}
+        answer["hours"][1] |= {"coverage": "INCOMPLETE", "why": ["a batch is \x1b[31mmissing"]}
         answer["hours"][4] |= {"coverage": "UNSEALED"}
         return answer
 
