@@ -1,0 +1,91 @@
+"""A real installation in a temporary directory: the services of the demonstration, one by one.
+
+Only what is asked for is started; it is shared by the whole session and stopped at its end.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from deploy import services
+from deploy.installation import Installation
+from deploy.layout import CALLS, Layout
+
+
+class Stack:
+    """Starts a service with all it calls. What is elsewhere (ICR_DATABASE_URL) is used as it is."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.layout = installation.layout
+        self._started: set[str] = set()
+        self._is_migrated = False
+
+    def start(self, *names: str) -> None:
+        """Start these and whatever they call, with the tables made. Safe to call again."""
+        for name in names:
+            self._start(name, services.names())
+
+    def _start(self, name: str, ours: Sequence[str]) -> None:
+        for callee in CALLS[name]:
+            self._start(callee, ours)
+        if "postgres" in CALLS[name]:
+            self.migrate()
+        if name in ours and name not in self._started:
+            self.installation.start(name)
+            self._started.add(name)
+
+    def migrate(self) -> None:
+        """Start PostgreSQL with today's tables in it."""
+        if not self._is_migrated:
+            self.start("postgres")
+            self.installation.migrate()
+            self._is_migrated = True
+
+    def kill(self, name: str) -> None:
+        """End the process as a power cut would; returns once another serves in its place."""
+        supervisor = self.installation.supervisor
+        restarts = supervisor.restarts(name)
+        os.kill(supervisor.pid(name), signal.SIGKILL)
+        while supervisor.restarts(name) == restarts:
+            time.sleep(0.01)
+        supervisor.wait(name)
+
+    def stop(self, name: str) -> None:
+        """Stop it in good order; it stays down until it is started again."""
+        self.installation.supervisor.stop(name)
+        self._started.discard(name)
+
+    def log(self, name: str) -> str:
+        """What the present run of the service printed."""
+        return self.installation.supervisor.log(name)
+
+    def env(self, role: str) -> dict[str, str]:
+        """The whole environment of a process of that role; "admin" owns the database."""
+        return services.environment(self.layout, role)
+
+
+def new_stack(directory: Path) -> Installation:
+    """An installation in that directory, with a free port."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port = int(trial.getsockname()[1])
+    return Installation(Layout(directory, port))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The session's installation; not under tmp_path, which the services' uids cannot enter."""
+    directory = Path(tempfile.mkdtemp(prefix="icr-"))
+    try:
+        with new_stack(directory) as installation:
+            yield Stack(installation)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
