@@ -68,11 +68,11 @@ def _outcome(
         logger.warning("query %s: keeper %s: %s", query.id, failure.role, failure.code)
         return Query.FAILED, [{"keeper": failure.role, "code": failure.code}], None
     except engine.NotBuilt:
-        return Query.REFUSED, [{"keeper": "", "code": "purpose-not-supported"}], None
+        return Query.REFUSED, [{"keeper": "engine", "code": "purpose-not-supported"}], None
     except (StatementError, hpke.DoesNotOpen):
         # What lies in the row is not what was lodged: somebody wrote the database.
         logger.warning("query %s: what was lodged does not open", query.id)
-        return Query.FAILED, [{"keeper": "", "code": "lodged-does-not-open"}], None
+        return Query.FAILED, [{"keeper": "engine", "code": "lodged-does-not-open"}], None
     return Query.ANSWERED, [], sealed
 
 
