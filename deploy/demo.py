@@ -265,7 +265,8 @@ class Demo:
             row = connection.execute(
                 "SELECT (SELECT sum(records) FROM inbox_batch),"
                 " (SELECT sum(16 + length(body)) FROM vault_segment),"
-                " (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('vault_segment'))"
+                " (SELECT sum(pg_total_relation_size(relid))"
+                "  FROM pg_partition_tree('vault_segment'))"
             ).fetchone()
         records, sealed, disk = (int(value or 0) for value in row or (0, 0, 0))
         say(f"{records} records: {sealed / records:.1f} bytes each, both maps sealed;")

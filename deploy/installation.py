@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy import database, services
+from deploy.provision import provision
 from deploy.layout import SERVERS, Layout
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
@@ -60,6 +61,7 @@ class Installation:
             if name in SERVERS:
                 self.start(name)
         self.migrate()
+        provision(self)
         for name in ours:
             if name not in SERVERS:
                 self.start(name)

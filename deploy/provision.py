@@ -10,11 +10,13 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy import services
-from deploy.installation import Installation
 from icrstore.seal.intake import hour_number
+
+if TYPE_CHECKING:  # an installation provisions itself with the functions below
+    from deploy.installation import Installation
 
 ENGINE = "engine-1"
 _ROLE_KEYS = {
@@ -24,7 +26,7 @@ _ROLE_KEYS = {
 }
 
 
-def provision(site: Installation) -> None:
+def provision(site: "Installation") -> None:
     """Everything that an installation without tenants needs. Safe to repeat.
 
     The keepers must serve: their own commands pin each to the other.
@@ -45,7 +47,7 @@ def provision(site: Installation) -> None:
     write_trust(site, {}, {})
 
 
-def add_tenant(site: Installation, name: str, root: Path, authorities: Mapping[str, str]) -> None:
+def add_tenant(site: "Installation", name: str, root: Path, authorities: Mapping[str, str]) -> None:
     """Let in an ISP with its root key file and its authorities' root keys (base64). Repeatable."""
     public = json.loads(root.read_text())["public"]
     site.manage("tenant", "add", name, "--root", public)
@@ -62,7 +64,7 @@ def add_tenant(site: Installation, name: str, root: Path, authorities: Mapping[s
 
 
 def write_trust(
-    site: Installation, authorities: Mapping[str, str], sealers: Mapping[str, str]
+    site: "Installation", authorities: Mapping[str, str], sealers: Mapping[str, str]
 ) -> Path:
     """The public keys by which anyone checks what comes from here; adds to what is there."""
     path = trust_file(site)
@@ -76,18 +78,18 @@ def write_trust(
     })  # fmt: skip
 
 
-def trust_file(site: Installation) -> Path:
+def trust_file(site: "Installation") -> Path:
     return site.layout.var / "public" / "trust.json"
 
 
-def keeper_identity(site: Installation, role: str) -> dict[str, Any]:
+def keeper_identity(site: "Installation", role: str) -> dict[str, Any]:
     """What a keeper says of itself: role, instance, name and its three public keys."""
     shown = json.loads(_keeper(site, role, "show", "--json"))
     wanted = ("role", "instance", "name", "identity_key", "log_key", "witness_key")
     return {name: shown[name] for name in wanted}
 
 
-def _grant_sealer(site: Installation, tenant: str, root: Path) -> None:
+def _grant_sealer(site: "Installation", tenant: str, root: Path) -> None:
     """The tenant's root vouches for the sealer host; keepers take epochs from no other."""
     target = site.layout.secrets("sealer") / f"{tenant}.grant"
     if target.exists():
@@ -102,25 +104,25 @@ def _grant_sealer(site: Installation, tenant: str, root: Path) -> None:
     draft.unlink()
 
 
-def _make_key(site: Installation, role: str, name: str, use: str) -> None:
+def _make_key(site: "Installation", role: str, name: str, use: str) -> None:
     """A key is made by the uid that will use it, and never leaves its folder."""
     path = site.layout.secrets(role) / name
     if not path.exists():
         site.run(role, "icr", "key", "new", name, "--for", use, "--out", str(path))
 
 
-def _public(site: Installation, role: str, name: str) -> str:
+def _public(site: "Installation", role: str, name: str) -> str:
     path = site.layout.secrets(role) / name
     return str(json.loads(site.run(role, "icr", "key", "show", str(path), "--json"))["public"])
 
 
-def _keeper(site: Installation, role: str, *arguments: str) -> str:
+def _keeper(site: "Installation", role: str, *arguments: str) -> str:
     store = str(services.keeper_store(site.layout, role))
     command = (sys.executable, "-m", "icrstore.keeper", *arguments)
     return site.run(f"keeper-{role}", *command, "--store", store)
 
 
-def _publish(site: Installation, name: str, value: Mapping[str, Any]) -> Path:
+def _publish(site: "Installation", name: str, value: Mapping[str, Any]) -> Path:
     """Write a file that anyone may read, whole or not at all."""
     path = site.layout.var / "public" / name
     draft = path.with_suffix(".new")

@@ -17,6 +17,7 @@ import pytest
 from deploy import services
 from deploy.installation import Installation
 from deploy.layout import CALLS, Layout
+from deploy.provision import provision
 
 
 class Stack:
@@ -27,6 +28,7 @@ class Stack:
         self.layout = installation.layout
         self._started: set[str] = set()
         self._is_migrated = False
+        self._is_provisioned = False
 
     def start(self, *names: str) -> None:
         """Start these and whatever they call, with the tables made. Safe to call again."""
@@ -37,7 +39,7 @@ class Stack:
         for callee in CALLS[name]:
             self._start(callee, ours)
         if "postgres" in CALLS[name]:
-            self.migrate()
+            self.provision()
         if name in ours and name not in self._started:
             self.installation.start(name)
             self._started.add(name)
@@ -48,6 +50,14 @@ class Stack:
             self.start("postgres")
             self.installation.migrate()
             self._is_migrated = True
+
+    def provision(self) -> None:
+        """The tables, both keepers, every process's keys and the trust file."""
+        if not self._is_provisioned:
+            self.migrate()
+            self.start("keeper-operator", "keeper-oversight")
+            provision(self.installation)
+            self._is_provisioned = True
 
     def kill(self, name: str) -> None:
         """End the process as a power cut would; returns once another serves in its place."""
