@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from deploy import database, services
-from deploy.provision import provision
 from deploy.layout import SERVERS, Layout
+from deploy.provision import provision
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
 

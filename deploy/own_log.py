@@ -49,7 +49,7 @@ def move(source: Path, account: str, target: Path, now: datetime) -> Moved:
             kept = _moved(batch, by, now - OLDEST)
             too_old += batch.num_rows - kept.num_rows
             out.writelines(f"{line}\n" for line in ndjson(kept))
-            accounts.update(kept.column("account").to_pylist())
+            accounts.update(str(name) for name in kept.column("account").to_pylist())
             if kept.num_rows:
                 first = min(first, _moments(kept)[0])
     if not accounts:
