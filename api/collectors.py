@@ -17,8 +17,8 @@ from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
+from icrstore.shell.keyfile import KeyFile
 from icrstore.vault import tasks
-from icrstore.warrant.keyfile import load_signing_key
 from icrstore.warrant.strict import time_text
 from icrstore.wire.errors import SignatureRefused
 
@@ -93,7 +93,7 @@ def _id(text: str) -> bytes:
 
 @cache
 def _receipt_key() -> Ed25519PrivateKey:
-    return load_signing_key(settings.SECRETS / "receipt.key")
+    return KeyFile.read(settings.SECRETS / "receipt.key", "signing").signing()
 
 
 def _json(status: int, value: dict[str, Any]) -> HttpResponse:

@@ -25,14 +25,14 @@ from deploy.household import household
 from deploy.installation import Installation
 from deploy.layout import Layout
 from deploy.own_log import NoRecords, move
-from icrstore.collector.client import Server
 from icrstore.flow.errors import FlowRefused
 from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.shell.client import Server
+from icrstore.shell.keyfile import KeyFile
 from icrstore.tlog.checkpoint import parse_checkpoint
 from icrstore.tlog.note import parse_note
 from icrstore.tlog.tiles import TILE_WIDTH, Tile, parse_bundle
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.keyfile import load_signing_key
 from icrstore.warrant.statements import AccountSelector, HourRange, Request
 from icrstore.wire.httpunix import Peer
 
@@ -226,7 +226,7 @@ class Demo:
             nonce=secrets.token_bytes(16),
             created=datetime.now(UTC).replace(microsecond=0),
         )
-        key = load_signing_key(self.file("investigator"))
+        key = KeyFile.read(self.file("investigator"), "signing").signing()
         said = self.put(Envelope.sign("request", request.to_fields(), key))
         for one in said:
             say(f"the {one['keeper']} keeper, by itself: refused, {one['code']}")
@@ -274,7 +274,7 @@ class Demo:
 
     def put(self, request: Envelope) -> list[dict[str, str]]:
         """Put a request without the checks of `icr ask`; what the keepers said of it."""
-        server = Server(self.url, load_signing_key(self.file("investigator")))
+        server = Server(self.url, KeyFile.read(self.file("investigator"), "signing").signing())
         grants = [json.loads(Path(path).read_bytes()) for path in self.grants()]
         body = {"tenant": TENANT, "request": request.to_object(), "grants": grants}
         query = json.loads(server.post("/v1/queries", body).body)["query"]

@@ -21,11 +21,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy import database, provision
-from icrstore.collector.client import Server
 from icrstore.seal.encode import enc
 from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.shell.client import Server
+from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.keyfile import load_signing_key, write_signing_key
 from icrstore.warrant.statements import AccountSelector, Grant, HourRange, Request, Warrant
 from icrstore.warrant.strict import decode_base64, encode_base64
 from icrstore.wire import hpke
@@ -84,7 +84,7 @@ class Site:
 
     def add_tenant(self, name: str) -> None:
         root = self.folder / f"{name}.key"
-        write_signing_key(root, name)
+        KeyFile.new("signing", name).write(root)
         provision.add_tenant(
             self.installation, name, root, {self.authority.name: self.authority.public}
         )
@@ -257,7 +257,7 @@ class Site:
         return made
 
     def sealer_key(self) -> Ed25519PrivateKey:
-        return load_signing_key(self.stack.layout.secrets("sealer") / "sealer.key")
+        return KeyFile.read(self.stack.layout.secrets("sealer") / "sealer.key", "signing").signing()
 
 
 def last_hours(count: int) -> tuple[datetime, datetime]:

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from icrstore.collector.config import SECRET_BYTES, Config
 from icrstore.collector.cut import cut
-from icrstore.collector.keyfile import KeyFile, write_secret
 from icrstore.collector.push import Push, spool_cut, utc_now
 from icrstore.collector.read import iter_records, read_files
 from icrstore.collector.spool import Spool, Spooled
-from icrstore.collector.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import FORMATS, Tally
+from icrstore.shell.keyfile import KeyFile, write_secret
+from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Receipt
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icrstore.collector.keyfile import read_secret
-from icrstore.collector.stop import DATA, NO_INPUT, Stop
+from icrstore.shell.keyfile import read_secret
+from icrstore.shell.stop import DATA, NO_INPUT, Stop
 from icrstore.warrant.strict import Fields, StatementError
 
 SECRET_BYTES = 32

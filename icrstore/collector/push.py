@@ -12,7 +12,13 @@ from datetime import UTC, datetime, timedelta
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from icrstore.collector.client import (
+from icrstore.collector.config import Config
+from icrstore.collector.cut import Cut
+from icrstore.collector.spool import Spool, Spooled
+from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.seal.epoch import hour_start
+from icrstore.seal.intake import batch_id, batch_info
+from icrstore.shell.client import (
     Patience,
     Server,
     fields_of,
@@ -20,13 +26,7 @@ from icrstore.collector.client import (
     problem,
     retry_after,
 )
-from icrstore.collector.config import Config
-from icrstore.collector.cut import Cut
-from icrstore.collector.spool import Spool, Spooled
-from icrstore.collector.stop import DATA, REFUSED, TEMPORARY, Stop
-from icrstore.flow.validate import NEWEST, OLDEST
-from icrstore.seal.epoch import hour_start
-from icrstore.seal.intake import batch_id, batch_info
+from icrstore.shell.stop import DATA, REFUSED, TEMPORARY, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import IntakeKey, Receipt
 from icrstore.warrant.strict import Fields, StatementError, time_text

@@ -18,9 +18,9 @@ from typing import Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from icrstore.collector.keyfile import MODE
-from icrstore.collector.stop import DATA, TEMPORARY, Stop
 from icrstore.seal.encode import enc, prf
+from icrstore.shell.keyfile import MODE
+from icrstore.shell.stop import DATA, TEMPORARY, Stop
 from icrstore.warrant.strict import time_text
 
 State = Literal["waiting", "accepted", "sealed"]

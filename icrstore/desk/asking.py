@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from icrstore.collector.client import (
+from icrstore.desk.papers import WarrantPaper
+from icrstore.shell.client import (
     Patience,
     Server,
     fields_of,
@@ -17,9 +18,8 @@ from icrstore.collector.client import (
     problem,
     retry_after,
 )
-from icrstore.collector.keyfile import KeyFile
-from icrstore.collector.stop import DATA, REFUSED, UNAVAILABLE, USAGE, Stop
-from icrstore.desk.papers import WarrantPaper
+from icrstore.shell.keyfile import KeyFile
+from icrstore.shell.stop import DATA, REFUSED, UNAVAILABLE, USAGE, Stop
 from icrstore.verify import icr_verify
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.scope import check_within

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from icrstore.collector.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
-from icrstore.collector.stop import USAGE, Stop
 from icrstore.desk.asking import Desk, check_answered, make_request
 from icrstore.desk.opening import open_answer, report, write_answer
 from icrstore.desk.papers import (
@@ -21,6 +19,8 @@ from icrstore.desk.papers import (
     read_grants,
     write_new,
 )
+from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
+from icrstore.shell.stop import USAGE, Stop
 from icrstore.warrant.statements import GRANT_ROLES, HourRange
 from icrstore.warrant.strict import parse_object
 

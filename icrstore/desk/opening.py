@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from icrstore.collector.keyfile import KeyFile, write_secret
-from icrstore.collector.stop import DATA, REFUSED, USAGE, Stop
 from icrstore.desk.asking import SEALED_FILE, printable
 from icrstore.desk.papers import read_file
 from icrstore.seal.encode import enc
+from icrstore.shell.keyfile import KeyFile, write_secret
+from icrstore.shell.stop import DATA, REFUSED, USAGE, Stop
 from icrstore.verify import icr_verify
 from icrstore.verify.icr_verify import CheckFailed, Proven, Wrong
 from icrstore.wire import hpke

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from icrstore.collector.keyfile import KeyFile, read_public
-from icrstore.collector.stop import DATA, NO_INPUT, USAGE, Stop
+from icrstore.shell.keyfile import KeyFile, read_public
+from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import (
     AccountSelector,

@@ -11,8 +11,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.seal.encode import enc
+from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.keyfile import load_recipient_key, load_signing_key
 from icrstore.warrant.statements import EngineKey
 from icrstore.wire import hpke
 
@@ -37,8 +37,8 @@ class EngineKeys:
     def load(cls, folder: Path, name: str) -> "EngineKeys":
         return cls(
             name,
-            load_signing_key(folder / "engine.key"),
-            load_recipient_key(folder / "storage.key"),
+            KeyFile.read(folder / "engine.key", "signing").signing(),
+            KeyFile.read(folder / "storage.key", "recipient").recipient(),
         )
 
     def new_share_key(self, tenant: str, now: datetime) -> ShareKey:

@@ -12,9 +12,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.seal.intake import IntakeChain, hour_number
+from icrstore.shell.keyfile import KeyFile
 from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.keyfile import load_signing_key
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SealerKeys:
         grants = tuple(
             Envelope.parse(path.read_bytes(), "grant") for path in sorted(folder.glob("*.grant"))
         )
-        return cls(folder, load_signing_key(folder / "sealer.key"), grants)
+        return cls(folder, KeyFile.read(folder / "sealer.key", "signing").signing(), grants)
 
     def intake(self) -> IntakeChain:
         kept = json.loads((self.folder / "intake.json").read_text())

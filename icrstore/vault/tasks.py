@@ -14,7 +14,7 @@ from icrstore.warrant.trust import Trust
 
 @shared_task
 def seal() -> None:
-    """Make months, publish intake keys, seal what waits, give empty hours their epoch, tell the keepers."""
+    """Months and intake keys made ahead; what waits sealed; keepers told; receipts given."""
     now = timezone.now()
     keys = SealerKeys.load(settings.SECRETS)
     months.make_months(now)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.collector import cli
-from icrstore.collector.keyfile import KeyFile
+from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.strict import encode_base64, time_text
 from tests.collector.fake_store import FakeStore, public
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from icrstore.collector.config import Config
-from icrstore.collector.keyfile import KeyFile, read_public_file
-from icrstore.collector.stop import Stop
+from icrstore.shell.keyfile import KeyFile, read_public_file
+from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import encode_base64
 from tests.collector.household import records, run, write
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from icrstore.collector import client, cut
-from icrstore.collector.keyfile import KeyFile
+from icrstore.collector import cut
+from icrstore.shell import client
+from icrstore.shell.keyfile import KeyFile
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
 

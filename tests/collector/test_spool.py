@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icrstore.collector.spool import Spool
-from icrstore.collector.stop import Stop
+from icrstore.shell.stop import Stop
 
 HOUR = datetime(2026, 11, 22, 8, tzinfo=UTC)
 SECRET = b"s" * 32

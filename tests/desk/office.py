@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icrstore.collector.keyfile import KeyFile
 from icrstore.desk import cli
+from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump
 from tests.verify import genuine

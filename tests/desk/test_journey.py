@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from icrstore.collector import client
-from icrstore.collector.keyfile import KeyFile
+from icrstore.shell import client
+from icrstore.shell.keyfile import KeyFile
 from icrstore.verify import icr_verify
 from tests.desk.fake_web import FakeWeb
 from tests.desk.office import ACCOUNT, Office, icr

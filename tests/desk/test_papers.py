@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from icrstore.collector.keyfile import KeyFile
+from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Grant, Warrant
 from icrstore.warrant.strict import encode_base64

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from icrstore.collector.stop import DATA, NO_INPUT, USAGE, Stop
+from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, parse_object
 from icrstore.warrant.strict import encode_base64 as shown

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from icrstore.collector.stop import DATA, USAGE, Stop
+from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 from icrstore.wire.digest import content_digest_of
