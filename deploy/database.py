@@ -8,6 +8,7 @@ import importlib.util
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ from deploy.supervisor import drop_to
 
 ADMIN = "icr_admin"
 DATABASE = "icrstore"
+PREDECESSOR_SECONDS = 10.0
 GRANTS = Path("deploy/postgres/grants.sql")
 
 
@@ -66,6 +68,24 @@ def _initdb(layout: Layout, data: Path, password_file: Path) -> None:
     ]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     subprocess.run(command, env=environment, cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+
+def await_predecessor(layout: Layout) -> None:
+    """Wait until a postmaster that was killed with its supervisor is quite gone.
+
+    Until process 1 reaps it, which in a container may take seconds, PostgreSQL takes the dead one
+    for a living one and refuses to start. One that lives is left to PostgreSQL's own check.
+    """
+    lock = layout.private("postgres", "postgres") / "data" / "postmaster.pid"
+    deadline = time.monotonic() + PREDECESSOR_SECONDS
+    while lock.exists() and time.monotonic() < deadline:
+        status = Path(f"/proc/{lock.read_text().split()[0]}/status")
+        try:
+            if "State:\tZ" not in status.read_text():
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(0.05)
 
 
 def create_roles(layout: Layout) -> None:

@@ -37,14 +37,16 @@ class Installation:
     ) -> None:
         self.supervisor.__exit__(kind, error, traceback)
 
-    def start(self, name: str) -> None:
-        """Make what the service needs on disk, start it, and return once it serves."""
-        if name == "postgres":
-            database.create_cluster(self.layout)
-        elif name.startswith("keeper-"):
-            self._make_keeper(name.removeprefix("keeper-"))
-        self.supervisor.start(services.service(self.layout, name))
-        if name == "postgres":
+    def start(self, *names: str) -> None:
+        """Make what these need on disk, start them side by side, return once all serve."""
+        for name in names:
+            if name == "postgres":
+                database.create_cluster(self.layout)
+                database.await_predecessor(self.layout)
+            elif name.startswith("keeper-"):
+                self._make_keeper(name.removeprefix("keeper-"))
+        self.supervisor.start(*(services.service(self.layout, name) for name in names))
+        if "postgres" in names:
             database.create_roles(self.layout)
 
     def migrate(self) -> None:
@@ -57,14 +59,12 @@ class Installation:
     def up(self) -> None:
         """Start everything that we run ourselves: what is called, the tables, and who calls."""
         ours = services.names()
-        for name in ours:
-            if name in SERVERS:
-                self.start(name)
+        self.start(*(name for name in ours if name in SERVERS))
         self.migrate()
-        provision(self)
-        for name in ours:
-            if name not in SERVERS:
-                self.start(name)
+        # Whose keepers run elsewhere has pinned them there, and brings the trust file.
+        if all(f"keeper-{role}" in ours for role in services.KEEPER_ROLES):
+            provision(self)
+        self.start(*(name for name in ours if name not in SERVERS))
 
     def manage(self, *arguments: str) -> None:
         """Run one `manage.py` command as the database's owner."""

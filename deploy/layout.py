@@ -96,14 +96,6 @@ class Layout:
         """Where the service `name` keeps passwords and keys; "admin" is whoever runs us."""
         return self.private(name, "secrets", name)
 
-    def publish(self, file_name: str, content: bytes) -> Path:
-        """Put a file that anyone may read into `var/public`, whole or not at all."""
-        path = self.var / "public" / file_name
-        draft = path.with_name(f".{file_name}.new")
-        draft.write_bytes(content)
-        draft.chmod(0o644)
-        return draft.replace(path)
-
     @property
     def url(self) -> str:
         """Where web answers."""

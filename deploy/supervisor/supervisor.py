@@ -1,4 +1,4 @@
-"""Watches services: starts each when the one before serves, restarts what dies, stops in reverse.
+"""Watches services: starts them, restarts what dies, stops the last started first.
 
 Restarts wait twice as long after each failure, with jitter, until a run has proven steady.
 """
@@ -93,15 +93,20 @@ class Supervisor:
         self._watcher.join()
         self._state_file.unlink(missing_ok=True)
 
-    def start(self, service: Service) -> None:
-        """Start it and return once it serves. A first start is not tried twice: raises NotReady."""
-        run = _Run(service, Log(self._logs / f"{service.name}.log"))
+    def start(self, *services: Service) -> None:
+        """Start them side by side and return once all serve.
+
+        A first start is not tried twice: raises NotReady. Raises ValueError if one runs already.
+        """
         with self._lock:
-            before = self._runs.get(service.name)
-            if before is not None and before.state not in (State.FAILED, State.STOPPED):
-                raise ValueError(f"{service.name} is already {before.state}")
-            self._runs[service.name] = run
-        self.wait(service.name)
+            for service in services:
+                before = self._runs.get(service.name)
+                if before is not None and before.state not in (State.FAILED, State.STOPPED):
+                    raise ValueError(f"{service.name} is already {before.state}")
+                log = Log(self._logs / f"{service.name}.log")
+                self._runs[service.name] = _Run(service, log)
+        for service in services:
+            self.wait(service.name)
 
     def wait(self, name: str) -> None:
         """Return once the service serves, be it after restarts; raises NotReady if it cannot."""
@@ -147,10 +152,6 @@ class Supervisor:
     def log(self, name: str) -> str:
         """What the present run of the service printed, at most its last 64 KiB."""
         return self._runs[name].log.this_run()
-
-    def names(self) -> Iterable[str]:
-        """All services in the order of their start."""
-        return tuple(self._runs)
 
     # What follows runs in the watching thread only.
 
