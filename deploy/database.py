@@ -79,9 +79,9 @@ def await_predecessor(layout: Layout) -> None:
     lock = layout.private("postgres", "postgres") / "data" / "postmaster.pid"
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while lock.exists() and time.monotonic() < deadline:
-        status = Path(f"/proc/{lock.read_text().split()[0]}/status")
+        pid = lock.read_text().partition("\n")[0]
         try:
-            if "State:\tZ" not in status.read_text():
+            if "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
                 return
         except (FileNotFoundError, ProcessLookupError):
             return

@@ -110,11 +110,15 @@ def test_it_serves_alone_and_nothing_outlives_its_kill(operator: Operator) -> No
     assert operator.run("status")[0] == 3
 
 
-def test_it_goes_on_from_what_a_kill_left_and_stops_when_told(operator: Operator) -> None:
-    with operator.begin("up") as running:
-        serve(running)
+def test_it_goes_on_from_what_a_kill_left_and_told_to_stop_ends_its_command_too(
+    operator: Operator,
+) -> None:
+    with operator.begin("up", "--once", "--", "sh", "-c", "echo begun; sleep 600") as running:
+        assert running.stdout is not None
+        while "begun" not in running.stdout.readline():
+            assert running.poll() is None
         assert operator.run("stop") == (0, "")
-        assert running.wait(5) == 0
+        assert running.wait(5) == 128 + signal.SIGTERM
     assert not processes_of(operator.var)
 
 
@@ -130,16 +134,6 @@ def test_once_ends_with_the_commands_exit_code_and_hands_on_what_runs_elsewhere(
     assert not processes_of(newcomer.var)
     assert "unix:/elsewhere/1" in (newcomer.var / "k").read_text()
     assert not list(newcomer.var.glob("keeper-*"))
-
-
-def test_interrupted_it_ends_the_command_and_all_that_runs(operator: Operator) -> None:
-    with operator.begin("up", "--once", "--", "sh", "-c", "echo begun; sleep 600") as running:
-        assert running.stdout is not None
-        while "begun" not in running.stdout.readline():
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 128 + signal.SIGINT
-    assert not processes_of(operator.var)
 
 
 def test_reset_deletes_the_state_and_the_sockets_that_lie_elsewhere(newcomer: Operator) -> None:
