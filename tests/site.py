@@ -107,8 +107,12 @@ class Site:
         return config
 
     def wait_ready(self, seconds: float = 60) -> None:
-        """Until this hour's intake key is published and every past hour has its epoch."""
-        self.wait_for("SELECT count(*) >= 47 FROM vault_epoch", seconds)
+        """Until every ended hour has an epoch that both keepers logged, also the one just ended."""
+        self.wait_for(
+            "SELECT count(DISTINCT hour) >= 47 FROM vault_epoch"
+            " WHERE hour >= date_trunc('hour', now()) - interval '47 hours'",
+            seconds,
+        )
         self.wait_logged(seconds)
 
     def wait_logged(self, seconds: float = 60) -> None:
@@ -247,6 +251,7 @@ class Site:
 
     def ask(self, accounts: Sequence[str], first: datetime, end: datetime) -> dict[str, Any]:
         """The plain answer to purpose 2 under a warrant of its own."""
+        self.wait_ready()
         warrant = self.warrant(accounts, first, end)
         self.lodge(warrant)
         query = self.put(self.request(warrant, accounts, first, end))
