@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump,
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 with the reason on stderr."""
     harden()
+    return run(arguments)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """The command alone, for a process that is not the keeper's own."""
     asked = _parser().parse_args(arguments)
     try:
         asked.run(asked)
@@ -51,10 +57,14 @@ def init(asked: argparse.Namespace) -> None:
 
 
 def show(asked: argparse.Namespace) -> None:
+    with closing(Keeper.open(asked.store)) as keeper:
+        _print(shown(keeper), asked.json)
+
+
+def shown(keeper: Keeper) -> dict[str, Any]:
     """Everything that is pinned and how long the logs are; nothing private."""
-    keeper = Keeper.open(asked.store)
     with keeper.store.read() as tx:
-        shown: dict[str, Any] = {
+        return {
             **keeper.identity.public(),
             "tenants": [
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
@@ -72,21 +82,22 @@ def show(asked: argparse.Namespace) -> None:
             ],
             "strangers": queries.strangers(tx),
         }  # fmt: skip
-    _print(shown, asked.json)
 
 
 def _pin_tenant(asked: argparse.Namespace) -> None:
-    pin_tenant(Keeper.open(asked.store), asked.name, asked.key, asked.replace)
+    with closing(Keeper.open(asked.store)) as keeper:
+        pin_tenant(keeper, asked.name, asked.key, asked.replace)
 
 
 def _pin(asked: argparse.Namespace) -> None:
-    keeper = Keeper.open(asked.store)
-    pin(keeper, asked.kind, asked.tenant, asked.name, asked.key, asked.replace)
+    with closing(Keeper.open(asked.store)) as keeper:
+        pin(keeper, asked.kind, asked.tenant, asked.name, asked.key, asked.replace)
 
 
 def _pin_peer(asked: argparse.Namespace) -> None:
     peer = Peer(asked.role, asked.name, asked.log_key, asked.witness_key)
-    pin_peer(Keeper.open(asked.store), peer, asked.replace)
+    with closing(Keeper.open(asked.store)) as keeper:
+        pin_peer(keeper, peer, asked.replace)
 
 
 def _serve(asked: argparse.Namespace) -> None:
@@ -158,9 +169,9 @@ def _name(value: str) -> str:
         raise argparse.ArgumentTypeError(error.code) from None
 
 
-def _print(shown: dict[str, Any], as_json: bool) -> None:
+def _print(told: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(dump(shown).decode())
+        print(dump(told).decode())
         return
-    for name, value in shown.items():
+    for name, value in told.items():
         print(f"{name}: {value if isinstance(value, str | int) else dump({'': value}).decode()}")

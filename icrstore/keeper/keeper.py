@@ -53,6 +53,9 @@ class Keeper:
     def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now) -> "Keeper":
         return cls(folder, Identity.load(folder), Store(folder / STORE), clock)
 
+    def close(self) -> None:
+        self.store.close()
+
     def chain(self) -> Chain:
         return Chain.load(self.folder)
 

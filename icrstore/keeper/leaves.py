@@ -73,7 +73,7 @@ class Leaf:
 
     @classmethod
     def read(cls, value: Any, place: str) -> "Leaf":
-        """Raises StatementError; the private text must be the one that the leaf names."""
+        """Raises StatementError; checks nothing but the layout."""
         fields = Fields(value, place)
         made = cls(
             fields.integer("index", 0, 1 << 53),

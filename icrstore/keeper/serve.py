@@ -12,23 +12,24 @@ from icrstore.keeper.server import EXIT_STORE_LOST, Server, log
 from icrstore.keeper.upkeep import keep_up
 
 UPKEEP_SECONDS = 600.0
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(folder: Path, socket_path: Path) -> None:
     """Returns when SIGTERM or SIGINT came and the requests that ran are answered."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Blocked before there are threads, so that the signal waits for us whichever thread it finds:
+    # a handler would run only once the main thread woke up by itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     keeper = Keeper.open(folder)
     _keep_up(keeper)
     server = Server(socket_path, keeper)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}).start()
     log("serving")
-    while not stop.wait(UPKEEP_SECONDS):
+    while signal.sigtimedwait(_STOP, UPKEEP_SECONDS) is None:
         _keep_up(keeper)
     server.finish()
     socket_path.unlink(missing_ok=True)
-    keeper.store.close()
+    keeper.close()
 
 
 def _keep_up(keeper: Keeper) -> None:

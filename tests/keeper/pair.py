@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper import queries
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
+from icrstore.keeper.cli import shown
 from icrstore.keeper.client import Keeper, KeeperRefused, Keepers, KeepersRefused, Question
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import authority_of
@@ -193,13 +195,12 @@ class Pair:
 
     @contextlib.contextmanager
     def serving_ahead(self, ahead: timedelta) -> Iterator[Keepers]:
-        """Both keepers served from this process by a clock that is ``ahead``; stops the others."""
+        """Both keepers served from this process by a clock that is ``ahead``; none serve after."""
         self.stop()
         with contextlib.ExitStack() as stack:
             for process in self.processes.values():
                 stack.enter_context(_serving_here(process, ahead))
             yield self.keepers(ahead=ahead)
-        self.start()
 
     def start(self) -> None:
         with ThreadPoolExecutor() as pool:
@@ -366,10 +367,8 @@ class Pair:
 
     def show(self, role: Role) -> dict[str, Any]:
         """What `keeper show` tells."""
-        shown: dict[str, Any] = json.loads(
-            run("show", "--json", "--store", self.processes[role].folder)
-        )
-        return shown
+        with closing(StoreOwner.open(self.processes[role].folder)) as keeper:
+            return shown(keeper)
 
     def leaves(self, role: Role) -> int:
         """How many leaves the tenant's log has."""
@@ -447,7 +446,7 @@ def _serving_here(process: Process, ahead: timedelta) -> Iterator[None]:
     finally:
         server.finish()
         thread.join()
-        keeper.store.close()
+        keeper.close()
 
 
 @contextlib.contextmanager
@@ -490,7 +489,7 @@ def _pin_all(pair: Pair, role: Role) -> None:
     pin(keeper, "engine", TENANT, "engine-2", pair.public("engine-2"), replace=False)
     pinned = queries.Peer(peer.role, peer.name, peer.log_key, peer.witness_key)
     pin_peer(keeper, pinned, replace=False)
-    keeper.store.close()
+    keeper.close()
 
 
 def _selector_keys(

@@ -281,7 +281,7 @@ def opened(pair: Pair, role: Role) -> Iterator[Keeper]:
     """The store of a serving keeper, opened beside it."""
     keeper = Keeper.open(pair.processes[role].folder)
     yield keeper
-    keeper.store.close()
+    keeper.close()
 
 
 def flips(envelope: Envelope, every: int) -> Iterator[Envelope]:
@@ -304,7 +304,7 @@ def flip(content: bytes, at: int) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "every"),
     [
-        (lambda q, e: [replace(q, warrant=each) for each in flips(q.warrant, e)], 1),
+        (lambda q, e: [replace(q, warrant=each) for each in flips(q.warrant, e)], 3),
         (lambda q, e: [replace(q, request=each) for each in flips(q.request, e)], 3),
         (lambda q, e: [replace(q, engine_key=each) for each in flips(q.engine_key, e)], 19),
         (lambda q, e: [replace(q, grants=(each, *q.grants[1:])) for each in flips(q.grants[0], e)],

@@ -1,6 +1,8 @@
 """The key chain and the days under it: forward only, and noise after a year."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -41,9 +43,10 @@ def test_a_day_lives_for_365_days() -> None:
 
 
 @pytest.fixture
-def keeper(template: Pair, tmp_path: Path) -> Keeper:
+def keeper(template: Pair, tmp_path: Path) -> Iterator[Keeper]:
     shutil.copytree(template.processes["operator"].folder, tmp_path / "keeper")
-    return Keeper.open(tmp_path / "keeper")
+    with closing(Keeper.open(tmp_path / "keeper")) as opened:
+        yield opened
 
 
 def held(keeper: Keeper) -> list[queries.DayRow]:

@@ -288,7 +288,7 @@ def test_people_whose_root_was_replaced_since_the_commit_are_not_released(own_pa
     for role in ROLES:
         keeper = StoreOwner.open(own_pair.processes[role].folder)
         pin(keeper, "authority", TENANT, AUTHORITY, own_pair.public("stranger"), replace=True)
-        keeper.store.close()
+        keeper.close()
         assert refused_with(own_pair, role, question, shown(commits)) == "not-signed"
 
 
@@ -312,7 +312,7 @@ def test_a_cosignature_by_a_clock_that_is_ahead_is_refused(own_pair: Pair) -> No
     note = note_of(evidence["operator"])
     keeper = StoreOwner.open(own_pair.processes["oversight"].folder)
     witness = SigningKey(witness_key_name(keeper.identity.name), keeper.identity.witness)
-    keeper.store.close()
+    keeper.close()
     for seconds in (300, -300):
         ahead = witness.cosign(note.body, int(utc_now().timestamp()) + seconds)
         changed = replace(note, signatures=(note.signatures[0], ahead))
@@ -324,6 +324,7 @@ def test_a_keeper_whose_clock_went_back_refuses_everything(own_pair: Pair) -> No
     question = own_pair.question()
     with own_pair.serving_ahead(timedelta(minutes=30)) as ahead:
         ahead.commit(question)
+    own_pair.start()
     for role in ROLES:
         commit = lambda: own_pair.keeper(role).logged("/v1/commit", question.to_object())  # noqa: B023, E731
         assert code_of(commit) == "clock-behind"
