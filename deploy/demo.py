@@ -93,6 +93,8 @@ class Demo:
     def tell(self, source: Path | None) -> None:
         say("icrstore: nobody reads these records unseen, because everyone can check")
         say("demonstration: both keepers on one host, so they guard nothing from its owner")
+        if not self.site.layout.separated:
+            say("not started by root: all processes share one uid, which separates nothing")
         self.prepare()
         day = self.household() if source is None else self.own(source)
         self.push(day)
