@@ -7,11 +7,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from icrstore.keeper.client import KeeperUnreachable, Question
+from icrstore.keeper.client import KeeperUnreachable, KeeperUntrue, Question
 from icrstore.keeper.leaves import Leaf
 from icrstore.keeper.server import EXIT_STORE_LOST
 from icrstore.seal.epoch import ROLES, Role
@@ -160,6 +161,32 @@ def test_sigterm_ends_with_zero_after_the_requests_that_run(own_pair: Pair, role
     asking.join()
     assert set(failures) <= {"unreachable"}
     assert not process.socket.exists()
+
+
+@each_role
+@pytest.mark.parametrize("leaves_lost", [1, 2, 5], ids=["same size", "shorter", "much shorter"])
+def test_a_keeper_put_back_to_an_old_backup_is_found_out(
+    own_pair: Pair, role: Role, leaves_lost: int, tmp_path: Path
+) -> None:
+    """Its log forgot leaves that the other cosigned, whatever was written since."""
+    process = own_pair.processes[role]
+    process.stop()
+    shutil.copytree(process.folder, tmp_path / "backup")
+    process.start()
+    for _ in range(leaves_lost):
+        own_pair.keepers().commit(own_pair.question())
+    process.stop()
+    shutil.rmtree(process.folder)
+    shutil.copytree(tmp_path / "backup", process.folder)
+    process.start()
+    with pytest.raises(KeeperUntrue) as found:
+        own_pair.keepers().commit(own_pair.question())
+    assert found.value.role == role
+    for _ in range(leaves_lost):
+        own_pair.keeper(role).logged("/v1/commit", own_pair.question().to_object())
+    with pytest.raises(KeeperUntrue) as found:
+        own_pair.keepers().commit(own_pair.question())
+    assert found.value.role == role
 
 
 @each_role

@@ -1,0 +1,176 @@
+"""Calls to one keeper: signed, bounded, and read strictly; what they say is not yet believed."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.keeper.answers import (
+    KeeperRefused,
+    KeeperUnreachable,
+    KeeperUntrue,
+    Logged,
+    read_proof,
+)
+from icrstore.keeper.names import authority_of, pseudonym_of
+from icrstore.seal.epoch import Role
+from icrstore.tlog.note import Note
+from icrstore.tlog.witness import format_request
+from icrstore.warrant.dsse import Envelope, key_id, raw_public
+from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.strict import Fields, StatementError, dump, encode_base64, parse_object
+from icrstore.warrant.trust import KeeperIdentity
+from icrstore.wire.digest import content_digest_of
+from icrstore.wire.errors import CallFailed
+from icrstore.wire.httpunix import Peer, Response
+from icrstore.wire.signatures import new_nonce, sign_request
+
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 30.0
+MAX_ANSWER_BYTES = 64 << 20
+# Refusals that say nothing about the question.
+_TRANSIENT = ("busy", "store-lost", "fault")
+
+
+class Keeper:
+    """One keeper, called by one signing key. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        identity: KeeperIdentity,
+        address: str,
+        caller: Ed25519PrivateKey,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``address`` is ``unix:/path`` or loopback; ``caller`` is an engine's or sealer's key."""
+        self.identity = identity
+        self._caller, self._clock = caller, clock
+        self._authority = authority_of(identity.identity_key)
+        self._peer = Peer(address, self._authority, TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
+
+    @property
+    def role(self) -> Role:
+        return self.identity.role
+
+    def key_schedule(self, tenant: str, first: str, last: str) -> Envelope:
+        """The signed public day keys (`KeySchedule`) of days ``first`` to ``last``, checked."""
+        query = urlencode({"tenant": tenant, "from": first, "to": last})
+        fields = self._get(f"/v1/key-schedule?{query}")
+        try:
+            envelope = Envelope.read(fields, "key-schedule")
+            envelope.verify(self.identity.identity_key)
+            schedule = KeySchedule.parse(envelope)
+        except StatementError as error:
+            raise self.untrue("key-schedule") from error
+        whose = (schedule.tenant, schedule.role, schedule.instance)
+        if whose != (tenant, self.role, self.identity.instance):
+            raise self.untrue("key-schedule")
+        return envelope
+
+    def register(
+        self, epochs: Sequence[tuple[Envelope, bytes]], grants: Sequence[Envelope]
+    ) -> dict[bytes, str | None]:
+        """Hand in epoch statements, each with this keeper's seal; the code of each eid's refusal,
+        None where the keeper logged it."""
+        listed = [
+            {"statement": statement.to_object(), "seal": encode_base64(seal)}
+            for statement, seal in epochs
+        ]
+        shown = [grant.to_object() for grant in grants]
+        fields = self.post("/v1/epochs", {"epochs": listed, "grants": shown})
+        return dict(self.read(lambda: fields.items("acks", _ack, 0, len(epochs))))
+
+    def logged(self, path: str, body: Mapping[str, Any]) -> tuple[Logged, Fields]:
+        """The leaves that a call answers, unchecked, and the fields beside them."""
+        fields = self.post(path, body)
+        return self.read(lambda: Logged.take(fields)), fields
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Fields:
+        """A signed call. Raises `KeeperRefused`, `KeeperUnreachable`, `KeeperUntrue`."""
+        content = dump(body)
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Digest": content_digest_of(content),
+        }
+        signature = sign_request(
+            "POST",
+            self._authority,
+            path,
+            headers,
+            key=self._caller,
+            keyid=key_id(raw_public(self._caller)),
+            created_unix_seconds=int(self._clock()),
+            nonce=new_nonce(),
+        )
+        return Fields(self._answer(self._call("POST", path, {**headers, **signature}, content)))
+
+    def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: Note) -> bytes | int:
+        """Its cosignature lines; or, where it has seen another size last, that size."""
+        body = format_request(old_size, proof, note)
+        response = self._call("POST", "/add-checkpoint", {"Content-Type": "text/plain"}, body)
+        if response.status == 200:
+            return response.body
+        told = response.body.removesuffix(b"\n")
+        if response.status == 409 and told.isdigit() and len(told) < 19:
+            return int(told)
+        self._answer(response)
+        raise self.untrue("add-checkpoint")
+
+    def checkpoint(self, origin: str) -> str:
+        """The latest checkpoint of a log, unchecked."""
+        response = self._call("GET", f"/log/{pseudonym_of(origin)}/checkpoint", {})
+        if response.status != 200:
+            self._answer(response)
+        return response.body.decode("utf-8", "replace")
+
+    def consistency(self, origin: str, old: int, new: int) -> tuple[bytes, ...]:
+        fields = self._get(f"/log/{pseudonym_of(origin)}/consistency?from={old}&to={new}")
+        return self.read(lambda: read_proof(Fields(fields).take("proof"), "proof"))
+
+    def inclusion(self, origin: str, index: int, size: int) -> tuple[bytes, ...]:
+        fields = self._get(f"/log/{pseudonym_of(origin)}/inclusion?index={index}&size={size}")
+        return self.read(lambda: read_proof(Fields(fields).take("proof"), "proof"))
+
+    def read(self, reads: Callable[[], T]) -> T:
+        """What ``reads`` makes of an answer. Raises `KeeperUntrue` where it is not well formed."""
+        try:
+            return reads()
+        except StatementError as error:
+            raise self.untrue("malformed") from error
+
+    def untrue(self, code: str) -> KeeperUntrue:
+        return KeeperUntrue(self.role, code)
+
+    def _get(self, target: str) -> dict[str, Any]:
+        return self._answer(self._call("GET", target, {}))
+
+    def _call(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
+        try:
+            return self._peer.call(method, target, headers, body)
+        except CallFailed as failed:
+            raise KeeperUnreachable(self.role, failed.reason) from failed
+
+    def _answer(self, response: Response) -> dict[str, Any]:
+        """The object in an answer of 200. Raises `KeeperRefused` and its kin otherwise."""
+        parsed = self.read(lambda: parse_object(response.body, MAX_ANSWER_BYTES))
+        if response.status == 200:
+            return parsed
+        code = parsed.get("code")
+        if not isinstance(code, str) or not code.replace("-", "").isalnum():
+            raise self.untrue("malformed")
+        if code in _TRANSIENT:
+            raise KeeperUnreachable(self.role, code)
+        raise KeeperRefused(self.role, code)
+
+
+def _ack(value: Any, place: str) -> tuple[bytes, str | None]:
+    fields = Fields(value, place)
+    eid, ok = fields.hexadecimal("eid", 16), fields.boolean("ok")
+    code = None if ok else fields.text("code", 64)
+    fields.finish()
+    return eid, code
