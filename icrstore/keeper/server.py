@@ -151,11 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         return Answer("application/problem+json", dump(told), status)
 
     def _read_body(self) -> bytes:
-        """Raises Refused(headers-too-large, length-required, body-too-large, body-cut)."""
-        pairs = self.headers.items()
-        characters = sum(len(name) + len(value) for name, value in pairs)
-        if len(pairs) > MAX_HEADERS or characters > MAX_HEADER_CHARACTERS:
-            raise Refused("headers-too-large", 431)
+        """Raises Refused(length-required, body-too-large, body-cut, headers-too-large)."""
         lengths = self.headers.get_all("Content-Length") or []
         if len(lengths) != 1 or "Transfer-Encoding" in self.headers or not lengths[0].isdecimal():
             raise Refused("length-required", 411)
@@ -164,7 +160,15 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(lengths[0]))
         if len(body) != int(lengths[0]):
             raise Refused("body-cut", 400)
+        # Only now: an answer before the body was read may be lost with the connection.
+        self._check_headers()
         return body
+
+    def _check_headers(self) -> None:
+        pairs = self.headers.items()
+        characters = sum(len(name) + len(value) for name, value in pairs)
+        if len(pairs) > MAX_HEADERS or characters > MAX_HEADER_CHARACTERS:
+            raise Refused("headers-too-large", 431)
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
