@@ -15,5 +15,5 @@ check() {
 check format ruff format --check --quiet
 check lint ruff check --quiet
 check types mypy
-check imports lint-imports
+check imports lint-imports --no-logo
 [ -z "$failed" ] || { echo "check: failed:$failed" >&2; exit 1; }

@@ -16,7 +16,7 @@ from pathlib import Path
 from psycopg import pq
 
 from deploy import database
-from deploy.layout import CALLS, DATABASE_ROLES, Layout
+from deploy.layout import CALLS, Layout
 from deploy.supervisor import Service
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Peer
@@ -52,7 +52,7 @@ def service(layout: Layout, name: str) -> Service:
 
 def environment(layout: Layout, role: str) -> dict[str, str]:
     """All that a process of `role` is told; "admin" may do what no service may."""
-    calls = (*CALLS, "") if role == "admin" else CALLS[role]
+    calls = tuple(CALLS) if role == "admin" else CALLS[role]
     told = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -64,7 +64,7 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         "ICR_SECRETS": str(layout.secrets(role)),
         "ICR_AUTHORITY": f"127.0.0.1:{layout.port}",
     }
-    if role == "admin" or role in DATABASE_ROLES:
+    if "postgres" in calls:
         told["ICR_DATABASE_URL"] = _outside("ICR_DATABASE_URL") or database.database_url(
             layout, role
         )

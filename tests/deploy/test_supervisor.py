@@ -60,9 +60,8 @@ def test_it_waits_longer_before_each_restart(supervisor: Supervisor, tmp_path: P
 
     moments = [float(moment) for moment in starts.read_text().split()]
     pauses = [later - earlier for earlier, later in pairwise(moments)]
-    # Jitter at least halves a pause, so only every second one must be longer.
-    assert pauses[2] > pauses[0]
-    assert pauses[3] > pauses[1]
+    # Jitter at most halves a pause: the first is 0.2 s at most, the fourth 0.8 s at least.
+    assert pauses[3] - pauses[0] > 0.4
     assert supervisor.restarts("brief") == 4
 
 
