@@ -249,12 +249,15 @@ class Site:
         )
         return made
 
-    def ask(self, accounts: Sequence[str], first: datetime, end: datetime) -> dict[str, Any]:
-        """The plain answer to purpose 2 under a warrant of its own."""
+    def ask(
+        self, accounts: Sequence[str], first: datetime, end: datetime, **changed: Any
+    ) -> dict[str, Any]:
+        """The plain answer under a warrant of its own; purpose 2 unless ``changed`` says so."""
         self.wait_ready()
-        warrant = self.warrant(accounts, first, end)
+        warrant = self.warrant(accounts, first, end, **changed)
         self.lodge(warrant)
-        query = self.put(self.request(warrant, accounts, first, end))
+        asked = {name: changed[name] for name in ("selectors", "targets") if name in changed}
+        query = self.put(self.request(warrant, accounts, first, end, **asked))
         told = self.wait(query)
         if told["state"] != "answered":
             raise AssertionError(told)

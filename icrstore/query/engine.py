@@ -16,22 +16,35 @@ from typing import Any
 
 from icrstore.keeper.answers import Committed, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
-from icrstore.query import services
-from icrstore.query.coverage import cover
+from icrstore.query import reached, resolve, services
+from icrstore.query.coverage import HourCoverage, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
 from icrstore.query.package import package, seal_to, sha256
+from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.epoch import Kind, Role
 from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AccountSelector, Disclosure, Request, Warrant
+from icrstore.warrant.statements import (
+    AccountSelector,
+    AddressSelector,
+    Disclosure,
+    Request,
+    Warrant,
+)
 from icrstore.warrant.strict import dump
 
 DEMONSTRATION = "demonstration: both keepers on one host"
 
 
-class NotBuilt(Exception):
-    """This version answers no question of that purpose."""
+@dataclass(frozen=True)
+class Found:
+    """What a purpose makes of the opened rows: its part of the answer, whom it names, and how
+    many accounts were opened for it."""
+
+    fields: dict[str, Any]
+    accounts: tuple[str, ...]
+    opened_accounts: int
 
 
 @dataclass(frozen=True)
@@ -46,10 +59,8 @@ def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
     demonstration: bool,
 ) -> bytes:  # fmt: skip
-    """The sealed disclosure of a question. Raises `NotBuilt` and what the keepers' client does."""
+    """The sealed disclosure of a question. Raises what the keepers' client does."""
     warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
-    if warrant.purpose != "services":
-        raise NotBuilt
     waiting = reader.waiting_scopes(question.tenant)
 
     commits = keepers.commit(question)
@@ -66,7 +77,7 @@ def answer(
         waiting,
         opened.failed,
     )
-    accounts = [s.account for s in request.selectors if isinstance(s, AccountSelector)]
+    found = _PURPOSES[warrant.purpose](warrant, request, opened, hours)
     plain = dump({
         "v": 1,
         "request_sha256": question.request.sha256.hex(),
@@ -74,12 +85,12 @@ def answer(
         "purpose": warrant.purpose,
         "notice": DEMONSTRATION if demonstration else None,
         "hours": [hour.to_object() for hour in hours],
-        "accounts": accounts,
-        **_services(accounts, opened),
+        "accounts": list(found.accounts),
+        **found.fields,
     })  # fmt: skip
     # From here the disclosure is in both logs: if we stop now it is logged but unread, which is
     # the safe side.
-    statement = _disclosure(keys, question, accounts, plain)
+    statement = _disclosure(keys, question, found, plain)
     disclosed = keepers.disclose(question, statement)
     shown = _shown(Steps(commits, releases), disclosed, keepers)
     content = package(plain, question.warrant, question.request, question.grants, statement, shown)
@@ -107,30 +118,62 @@ def _lent(
             yield Lent(epoch, kind, selector, shares["operator"][place], shares["oversight"][place])
 
 
-def _services(accounts: Sequence[str], opened: Opened) -> dict[str, Any]:
-    reports = [
-        services.report(account, [
-            (epoch.statement.epoch.hour, segment)
-            for epoch, segment in opened.segments.get(account.encode("utf-8"), [])
-        ])
-        for account in accounts
-    ]  # fmt: skip
-    return {
+def _resolve(
+    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
+) -> Found:
+    made = [
+        resolve.resolve(selector, opened.of(selector.sealed_names()[0]))
+        for selector in request.selectors
+        if isinstance(selector, AddressSelector)
+    ]
+    shown = [one.to_object(warrant.max_candidates) for one in made]
+    named = {account for one in shown for account in one["accounts"]}
+    fields = {"resolutions": shown, "limits": list(resolve.LIMITS)}
+    return Found(fields, tuple(sorted(named)), len({a for one in made for a in one.opened}))
+
+
+def _services(
+    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
+) -> Found:
+    accounts = _accounts(request)
+    reports = [services.report(account, opened.of(account.encode())) for account in accounts]
+    fields = {
         "records": sum(report.records for report in reports),
         "collapsed": sum(report.collapsed for report in reports),
         "services": [row for report in reports for row in report.services],
         "by_service": [row for report in reports for row in report.by_service],
         "limits": services.limits(reports),
     }
+    return Found(fields, accounts, len(accounts))
 
 
-def _disclosure(
-    keys: EngineKeys, question: Question, accounts: Sequence[str], plain: bytes
-) -> Envelope:
+def _reached(
+    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
+) -> Found:
+    accounts = _accounts(request)
+    reaches = [
+        one.to_object()
+        for account in accounts
+        for one in reached.reach(
+            account, distinct_of(records_of(opened.of(account.encode()))), request.targets, hours
+        )
+    ]
+    fields = {"reached": reaches, "limits": list(reached.LIMITS)}
+    return Found(fields, accounts, len(accounts))
+
+
+_PURPOSES = {"resolve": _resolve, "services": _services, "reached": _reached}
+
+
+def _accounts(request: Request) -> tuple[str, ...]:
+    return tuple(s.account for s in request.selectors if isinstance(s, AccountSelector))
+
+
+def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:
     made = Disclosure(
         request_sha256=question.request.sha256,
-        accounts=tuple(accounts),
-        opened_accounts=len(accounts),
+        accounts=found.accounts,
+        opened_accounts=found.opened_accounts,
         answer_sha256=sha256(plain),
     )
     return Envelope.sign("disclosure", made.to_fields(), keys.identity)

@@ -7,6 +7,7 @@ absent from it: a list that somebody shortened names its epoch instead of passin
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from icrstore.seal.epoch import Kind
 from icrstore.seal.manifest import ManifestError, check
@@ -39,6 +40,11 @@ class Opened:
         default_factory=lambda: defaultdict(list)
     )
     failed: set[bytes] = field(default_factory=set)
+
+    def of(self, selector: bytes) -> list[tuple[datetime, Segment]]:
+        """The segments of one selector, each with its hour; none if nothing was found."""
+        found = self.segments.get(selector, [])
+        return [(epoch.statement.epoch.hour, segment) for epoch, segment in found]
 
 
 def open_rows(lent: Iterable[Lent], bodies: Bodies) -> Opened:

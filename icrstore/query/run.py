@@ -67,8 +67,6 @@ def _outcome(
     except (KeeperUnreachable, KeeperUntrue) as failure:
         logger.warning("query %s: keeper %s: %s", query.id, failure.role, failure.code)
         return Query.FAILED, [{"keeper": failure.role, "code": failure.code}], None
-    except engine.NotBuilt:
-        return Query.REFUSED, [{"keeper": "engine", "code": "purpose-not-supported"}], None
     except (StatementError, hpke.DoesNotOpen):
         # What lies in the row is not what was lodged: somebody wrote the database.
         logger.warning("query %s: what was lodged does not open", query.id)

@@ -6,21 +6,12 @@ protocol and port, and by the name that the port has.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
 
 from icrstore.flow.schema import address_text
 from icrstore.query.names import is_tunnel, service
-from icrstore.seal import account_map
-from icrstore.seal.group import (
-    HAS_DESTINATION_PORT,
-    HAS_PUBLIC_ADDRESS,
-    HAS_PUBLIC_PORT,
-    HAS_SOURCE_PORT,
-)
+from icrstore.query.records import distinct_of, records_of, time_of
 from icrstore.seal.rows import Segment
 
 LIMITS = (
@@ -45,8 +36,8 @@ class ServiceReport:
 
 def report(account: str, segments: Iterable[tuple[datetime, Segment]]) -> ServiceReport:
     """The report of one account from its segments, each with its epoch's hour."""
-    records = _table(segments)
-    distinct = records.group_by(records.schema.names).aggregate([])
+    records = records_of(segments)
+    distinct = distinct_of(records)
     grouped = (
         distinct.group_by(_KEY)
         .aggregate([([], "count_all"), ("observed_at", "min"), ("observed_at", "max")])
@@ -67,55 +58,6 @@ def limits(reports: Iterable[ServiceReport]) -> list[str]:
     return [*LIMITS, TUNNEL_LIMIT] if tunnels else list(LIMITS)
 
 
-def _table(segments: Iterable[tuple[datetime, Segment]]) -> pa.Table:
-    """All fields of every record; times in nanoseconds since 1970, absent values null."""
-    parts = [_rows(hour, account_map.read(segment)) for hour, segment in segments]
-    return pa.concat_tables(parts) if parts else _rows_of_nothing()
-
-
-def _rows(hour: datetime, rows: account_map.AccountRows) -> pa.Table:
-    start = int(hour.timestamp()) * 10**9
-    flags = rows.flags
-    return pa.table(
-        {
-            "observed_at": rows.nanoseconds + start,
-            "protocol": rows.protocol,
-            "source_address": _addresses(rows.source),
-            "source_port": _masked(rows.source_port, flags, HAS_SOURCE_PORT),
-            "destination_address": _addresses(rows.destination),
-            "destination_port": _masked(rows.destination_port, flags, HAS_DESTINATION_PORT),
-            "post_nat_source_address": _addresses(rows.public, (flags & HAS_PUBLIC_ADDRESS) == 0),
-            "post_nat_source_port": _masked(rows.public_port, flags, HAS_PUBLIC_PORT),
-        }
-    )
-
-
-def _rows_of_nothing() -> pa.Table:
-    none = np.zeros(0, np.uint16)
-    addresses = np.zeros((0, 16), np.uint8)
-    return _rows(
-        datetime.fromtimestamp(0, UTC),
-        account_map.AccountRows(
-            none.astype(np.int64), none.astype(np.uint8), none.astype(np.uint8),
-            addresses, none, addresses, none, addresses, none,
-        ),
-    )  # fmt: skip
-
-
-def _masked(values: Any, flags: Any, bit: int) -> Any:
-    return pa.array(values, mask=(flags & bit) == 0)
-
-
-def _addresses(values: Any, absent: Any = None) -> Any:
-    texts = np.ascontiguousarray(values).view("V16").reshape(len(values))
-    made = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(values), [None, pa.py_buffer(texts.tobytes())]
-    )
-    if absent is None or not absent.any():
-        return made
-    return pa.compute.if_else(pa.array(absent), pa.scalar(None, pa.binary(16)), made)
-
-
 def _service(account: str, row: dict[str, Any]) -> dict[str, Any]:
     port = row["destination_port"]
     made = {
@@ -125,8 +67,8 @@ def _service(account: str, row: dict[str, Any]) -> dict[str, Any]:
         "destination_port": port,
         "service": service(row["protocol"], port),
         "records": row["count_all"],
-        "first": _time(row["observed_at_min"]),
-        "last": _time(row["observed_at_max"]),
+        "first": time_of(row["observed_at_min"]),
+        "last": time_of(row["observed_at_max"]),
     }
     return {key: value for key, value in made.items() if value is not None}
 
@@ -142,10 +84,3 @@ def _by_name(account: str, services: list[dict[str, Any]]) -> list[dict[str, Any
         {"account": account, "service": name, "records": records, "destinations": len(places)}
         for name, (records, places) in ordered
     ]
-
-
-def _time(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, 10**9)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f".{rest:09d}".rstrip("0").rstrip(".") if rest else ""
-    return f"{whole}{fraction}Z"

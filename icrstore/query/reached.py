@@ -1,0 +1,101 @@
+"""Purpose 3: did this account reach one of these networks while it was the service's?
+
+YES      with how often, and when first and last.
+NO       only where every hour of the target's time is COMPLETE.
+UNKNOWN  no such record, but the coverage forbids a no.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from icrstore.query.coverage import HourCoverage
+from icrstore.query.records import time_of
+from icrstore.seal.epoch import HOUR
+from icrstore.warrant.statements import Target
+
+Verdict = Literal["YES", "NO", "UNKNOWN"]
+
+LIMITS = (
+    "A record says that a connection began, not what was said or seen.",
+    "An address may serve many names at once: reaching it is not proof of reaching one of them.",
+)
+_START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The verdict on one account and one target; times in nanoseconds since 1970."""
+
+    account: str
+    target: Target
+    verdict: Verdict
+    records: int
+    first: int | None = None
+    last: int | None = None
+
+    def to_object(self) -> dict[str, Any]:
+        made = {
+            "account": self.account,
+            **self.target.to_fields(),
+            "verdict": self.verdict,
+            "records": self.records,
+        }
+        if self.first is None or self.last is None:
+            return made
+        return {**made, "first": time_of(self.first), "last": time_of(self.last)}
+
+
+def reach(
+    account: str, records: pa.Table, targets: Iterable[Target], hours: Sequence[HourCoverage]
+) -> list[Reach]:
+    """The verdict on every target, from the account's distinct records of the hours asked for."""
+    moments = np.asarray(records.column("observed_at").to_numpy())
+    raw: list[Any] = records.column("destination_address").to_pylist()
+    addresses = np.frombuffer(b"".join(raw), np.uint8).reshape(-1, 16)
+    return [_reach(account, moments, addresses, target, hours) for target in targets]
+
+
+def _reach(
+    account: str, moments: Any, addresses: Any, target: Target, hours: Sequence[HourCoverage]
+) -> Reach:
+    network, mask = _bits(target.cidr)
+    inside = ((addresses & mask) == network).all(axis=1)
+    then = (moments >= _nanoseconds(target.first)) & (moments < _nanoseconds(target.end))
+    found = moments[inside & then]
+    if len(found):
+        return Reach(account, target, "YES", len(found), int(found.min()), int(found.max()))
+    return Reach(account, target, "NO" if _covered(target, hours) else "UNKNOWN", 0)
+
+
+def _covered(target: Target, hours: Sequence[HourCoverage]) -> bool:
+    """Whether the target's time, as far as it was asked for, lies in COMPLETE hours.
+
+    A target whose time was not asked for at all gets no "no".
+    """
+    complete = {hour.hour for hour in hours if hour.state == "COMPLETE"}
+    asked = [hour.hour for hour in hours]
+    if not asked:
+        return False
+    first, end = max(target.first, asked[0]), min(target.end, asked[-1] + HOUR)
+    touched = [hour for hour in asked if hour < end and first < hour + HOUR]
+    return bool(touched) and all(hour in complete for hour in touched)
+
+
+def _bits(cidr: str) -> tuple[Any, Any]:
+    """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
+    network = ipaddress.ip_network(cidr)
+    lead, cover = (bytes(10) + b"\xff\xff", b"\xff" * 12) if network.version == 4 else (b"", b"")
+    return (
+        np.frombuffer(lead + network.network_address.packed, np.uint8),
+        np.frombuffer(cover + network.netmask.packed, np.uint8),
+    )
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return (moment - _START) // timedelta(microseconds=1) * 1000
