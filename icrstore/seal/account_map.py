@@ -8,6 +8,7 @@ the one before). Little-endian inside. The codec is not frozen yet; vectors pin 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import zstandard
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
 from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group
-from icrstore.seal.planes import interleave, split
+from icrstore.seal.planes import cut, planes, split
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment
 
 Numbers = npt.NDArray[Any]
@@ -55,21 +56,19 @@ def pieces(group: Group) -> Iterator[Piece]:
     """The columns of every account of a group, cut at `RECORDS_PER_CHUNK`, in account order."""
     starts = chunk_starts(group.account)
     translated = bool((group.flags & HAS_PUBLIC_ADDRESS).any())
-    dictionary, counts, columns = _columns(group, starts, translated)
-    addresses = interleave(np.concatenate([[0], np.cumsum(counts)]), [dictionary]).tobytes()
-    rows = interleave(starts, columns).tobytes()
+    dictionary, ends, columns = _columns(group, starts, translated)
+    addresses, rows = planes([dictionary]), planes(columns)
 
     compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
-    width = sum(column.dtype.itemsize for column in columns)
     flags = UNITS.index(group.unit) | (_TRANSLATED if translated else 0)
+    names = [group.accounts[account] for account in group.account[starts[:-1]].tolist()]
     at = 0
-    for start, end, count in zip(starts[:-1].tolist(), starts[1:].tolist(), counts.tolist(),
-                                 strict=True):  # fmt: skip
-        planes = addresses[at : at + 16 * count] + rows[start * width : end * width]
-        at += 16 * count
-        header = _HEADER.pack(CODEC, flags, count)
-        name = group.accounts[group.account[start]]
-        yield Piece(name, end - start, header + compress(planes))
+    for name, (start, end), stop in zip(names, pairwise(starts.tolist()), ends.tolist(),
+                                        strict=True):  # fmt: skip
+        header = _HEADER.pack(CODEC, flags, stop - at)
+        frame = compress(cut(addresses, at, stop) + cut(rows, start, end))
+        at = stop
+        yield Piece(name, end - start, header + frame)
 
 
 def read(segment: Segment) -> AccountRows:
@@ -83,11 +82,11 @@ def read(segment: Segment) -> AccountRows:
     types = _types(unit, bool(flags & _TRANSLATED))
     width = sum(np.dtype(name).itemsize for name in types)
     size = 16 * count + width * segment.records
-    planes = inflate(segment.columns[_HEADER.size :], size, size)
+    inflated = inflate(segment.columns[_HEADER.size :], size, size)
 
-    (addresses,) = split(planes, count, ["S16"])
+    (addresses,) = split(inflated, count, ["S16"])
     time, protocol, bits, sport, dport, source, destination, *translated = split(
-        planes[16 * count :], segment.records, types
+        inflated[16 * count :], segment.records, types
     )
     public, public_port = translated or (np.zeros_like(source), np.zeros_like(sport))
     if max(source.max(), destination.max(), public.max()) >= count:
@@ -133,7 +132,7 @@ def _types(unit: Unit, translated: bool) -> list[str]:
 
 def _columns(group: Group, starts: Numbers, translated: bool) -> tuple[Numbers, Numbers,
                                                                        list[Numbers]]:  # fmt: skip
-    """Distinct addresses of each segment (D, 16), how many each has, and the row columns."""
+    """Distinct addresses of all segments (D, 16), where each segment's end, and the columns."""
     lengths = np.diff(starts)
     segment = np.repeat(np.arange(len(lengths)), lengths)
     source = group.source
@@ -158,4 +157,4 @@ def _columns(group: Group, starts: Numbers, translated: bool) -> tuple[Numbers, 
     if translated:
         values += [local[:, 2], group.public_port]
     columns = [value.astype(name) for value, name in zip(values, types, strict=True)]
-    return group.addresses[distinct & 0xFFFFFFFF], counts, columns
+    return group.addresses[distinct & 0xFFFFFFFF], before + counts, columns

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import zstandard
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
@@ -25,8 +26,9 @@ from icrstore.seal.group import (
     HAS_PUBLIC_PORT,
     HAS_SOURCE_PORT,
     Group,
+    digits,
 )
-from icrstore.seal.planes import interleave, split
+from icrstore.seal.planes import cut, planes, split
 from icrstore.seal.pools import address_selector, are_private, masked
 from icrstore.seal.rows import RowError, Segment
 
@@ -85,25 +87,26 @@ def pieces(group: Group) -> Iterator[Piece]:
     networks, network_of = _networks(group.addresses, address)
     runs = _runs(rows, address, own_port, network_of)
     starts = chunk_starts(runs.network)
-    local, names = _local_accounts(runs.account, starts)
+    local, codes, ends = _local_accounts(runs.account, starts)
+    names = [_listed(group.accounts[code]) for code in codes.tolist()]
     low = group.addresses[runs.address].copy()
     low[network_bits(low)] = 0
     columns = [low[:, 8:], runs.protocol, runs.flags, runs.port, _last_port(runs), local,
                runs.first, runs.last - runs.first, runs.count]  # fmt: skip
-    planes = interleave(starts, [
-        np.ascontiguousarray(column).astype(name, copy=False)
+    bindings = planes(
+        column.astype(name, copy=False)
         for column, name in zip(columns, ["u1", *_types(group.unit)[1:]], strict=True)
-    ]).tobytes()  # fmt: skip
+    )
 
-    width = sum(np.dtype(name).itemsize for name in _types(group.unit))
     compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
-    for number, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(),
-                                              strict=True)):  # fmt: skip
-        accounts = [group.accounts[code].encode("utf-8") for code in names[number]]
-        listed = b"".join(bytes([len(account)]) + account for account in accounts)
-        header = _HEADER.pack(CODEC, UNITS.index(group.unit), len(accounts))
-        frame = compress(planes[start * width : end * width] + listed)
-        yield Piece(networks[int(runs.network[start])], end - start, header + frame)
+    selectors = [networks[network] for network in runs.network[starts[:-1]].tolist()]
+    at = 0
+    for selector, (start, end), stop in zip(selectors, pairwise(starts.tolist()), ends.tolist(),
+                                            strict=True):  # fmt: skip
+        header = _HEADER.pack(CODEC, UNITS.index(group.unit), stop - at)
+        frame = compress(cut(bindings, start, end) + b"".join(names[at:stop]))
+        at = stop
+        yield Piece(selector, end - start, header + frame)
 
 
 def read(segment: Segment) -> Bindings:
@@ -115,12 +118,12 @@ def read(segment: Segment) -> Bindings:
         raise RowError("corrupted or tampered with")
     types = _types(UNITS[flags])
     size = segment.records * sum(np.dtype(name).itemsize for name in types)
-    planes = inflate(segment.columns[_HEADER.size :], size, size + 65 * count)
+    inflated = inflate(segment.columns[_HEADER.size :], size, size + 65 * count)
 
     low, protocol, bits, port, last_port, local, first, length, records = split(
-        planes, segment.records, types
+        inflated, segment.records, types
     )
-    accounts = _accounts(planes[size:], count)
+    accounts = _accounts(inflated[size:], count)
     if local.max() >= len(accounts):
         raise RowError("corrupted or tampered with")
     scale = NANOSECONDS[UNITS[flags]]
@@ -186,11 +189,19 @@ def _runs(rows: Group, address: Numbers, own_port: Numbers, network_of: Numbers)
     flags = np.where(shared, ported * HAS_PORT, MERGED).astype(np.int64)
 
     key = (protocol << 18) | (port << 2) | flags
-    order = np.lexsort((rows.time, key, address, network_of[address]))
+    place = _places(network_of)[address]
+    order = np.lexsort((*digits(rows.time), *digits(key), *digits(place)))
     return _merge(
         network_of[address][order], address[order], key[order], rows.account[order],
         rows.time[order],
     )  # fmt: skip
+
+
+def _places(network_of: Numbers) -> Numbers:
+    """Each address's place in the order of networks, then addresses."""
+    place = np.empty(len(network_of), np.int64)
+    place[np.argsort(network_of, kind="stable")] = np.arange(len(network_of))
+    return place
 
 
 def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
@@ -215,25 +226,36 @@ def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
 
 def _shared(address: Numbers, account: Numbers, addresses: int) -> Numbers:
     """For each address, whether more than one account used it."""
-    lowest = np.full(addresses, np.iinfo(np.int64).max)
-    highest = np.full(addresses, -1)
-    np.minimum.at(lowest, address, account)
-    np.maximum.at(highest, address, account)
-    return lowest < highest
+    one = np.zeros(addresses, account.dtype)
+    one[address] = account  # of several, one is left
+    shared = np.zeros(addresses, np.bool_)
+    shared[address[one[address] != account]] = True
+    return shared
 
 
 def _last_port(runs: _Runs) -> Numbers:
     return np.where(runs.flags & MERGED, 0xFFFF, runs.port)
 
 
-def _local_accounts(account: Numbers, starts: Numbers) -> tuple[Numbers, list[list[int]]]:
-    """For each binding its account's number within the chunk, and the accounts of each chunk."""
-    local = np.empty(len(account), np.int64)
-    names = []
-    for start, end in pairwise(starts):
-        codes, local[start:end] = np.unique(account[start:end], return_inverse=True)
-        names.append(codes.tolist())
-    return local, names
+def _local_accounts(account: Numbers, starts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """For each binding its account's number within the chunk; the accounts of all chunks, each
+    chunk's in order; and where each chunk's end."""
+    lengths = np.diff(starts)
+    chunk = np.repeat(np.arange(len(lengths)), lengths)
+    encoded = pa.array((chunk << 32) | account).dictionary_encode()
+    distinct = np.asarray(encoded.dictionary.to_numpy())
+    order = np.argsort(distinct)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    counts = np.bincount(distinct >> 32, minlength=len(lengths))
+    ends = np.cumsum(counts)
+    local = rank[encoded.indices.to_numpy()] - (ends - counts)[chunk]
+    return local, distinct[order] & 0xFFFFFFFF, ends
+
+
+def _listed(account: str) -> bytes:
+    encoded = account.encode("utf-8")
+    return len(encoded).to_bytes(1, "big") + encoded
 
 
 def _accounts(listed: bytes, count: int) -> list[str]:

@@ -9,11 +9,13 @@ import unicodedata
 def enc(*parts: bytes) -> bytes:
     """``u16be(len x1) || x1 ... u16be(len xn) || xn``: no two lists share an encoding.
 
-    Raises ValueError for a part longer than 65,535 bytes.
+    ``enc(a, b) == enc(a) + enc(b)``, so what many encodings begin with is encoded once. Raises
+    ValueError for a part longer than 65,535 bytes.
     """
-    if any(len(part) > 0xFFFF for part in parts):
-        raise ValueError("a part longer than 65,535 bytes cannot be encoded")
-    return b"".join(struct.pack(">H", len(part)) + part for part in parts)
+    try:
+        return b"".join([len(part).to_bytes(2, "big") + part for part in parts])
+    except OverflowError:
+        raise ValueError("a part longer than 65,535 bytes cannot be encoded") from None
 
 
 def prf(key: bytes, label: str, *parts: bytes) -> bytes:

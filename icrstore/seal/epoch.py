@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-from icrstore.seal.encode import digest, enc, prf, text, u8, u16
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from icrstore.seal.encode import digest, enc, text, u8, u16
 from icrstore.wire import hpke
 
 SUITE = 1
@@ -20,6 +23,10 @@ Role = Literal["operator", "oversight"]
 Kind = Literal["account", "address"]
 ROLES: tuple[Role, ...] = get_args(Role)
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+# How the text of every share begins: the label of its PRF, and the kind.
+_SHARE = {kind: enc(b"icr/v1/share", kind.encode("ascii")) for kind in KINDS}
 
 
 class EpochError(Exception):
@@ -112,9 +119,22 @@ def commitment(epoch: Epoch, role: Role, atom: bytes) -> bytes:
     return digest("atom-commit", epoch.encode(), role.encode("ascii"), atom)
 
 
+class Shares:
+    """The shares of one atom; the PRF is keyed once for them all."""
+
+    def __init__(self, atom: bytes) -> None:
+        self._keyed = HMAC(atom, SHA256())
+
+    def of(self, kind: Kind, selector: bytes) -> bytes:
+        """``P(a[r], "share", kind, sel)``: the only thing a keeper ever lends, 32 bytes."""
+        made = self._keyed.copy()
+        made.update(_SHARE[kind] + enc(selector))
+        return made.finalize()
+
+
 def share(atom: bytes, kind: Kind, selector: bytes) -> bytes:
-    """``P(a[r], "share", kind, sel)``: the only thing a keeper ever lends, 32 bytes."""
-    return prf(atom, "share", kind.encode("ascii"), selector)
+    """One share of an atom."""
+    return Shares(atom).of(kind, selector)
 
 
 def _seal_info(epoch: Epoch, role: Role, instance: int) -> bytes:

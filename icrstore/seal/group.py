@@ -58,6 +58,17 @@ def units_per_hour(unit: Unit) -> int:
     return 3600 * 10**9 // NANOSECONDS[unit]
 
 
+def digits(values: Numbers) -> list[Numbers]:
+    """Non-negative integers as keys for `numpy.lexsort`, the least significant 16 bits first.
+
+    numpy sorts 16 bits by radix, five times as fast as whole numbers.
+    """
+    most = int(values.max()) if len(values) else 0
+    return [
+        (values >> shift).astype(np.uint16) for shift in range(0, max(most.bit_length(), 1), 16)
+    ]
+
+
 def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
     """The groups of valid records of one unit (`flow.validate` has passed them), hour by hour."""
     unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
@@ -67,7 +78,7 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
 
     everything = _group(records, unit, account, moment - hour * units_per_hour(unit))
     first = int(hour.min()) if len(hour) else 0
-    order = np.lexsort((moment, ((hour - first) << 32) | everything.account))
+    order = np.lexsort((moment, *digits(everything.account), *digits(hour - first)))
     everything, hour = everything.rows(order), hour[order]
 
     cuts = np.flatnonzero(np.diff(hour)) + 1

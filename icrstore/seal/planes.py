@@ -1,10 +1,10 @@
-"""Byte planes: columns of many segments arranged at once, so that each segment is one slice.
+"""Byte planes: columns arranged so that one segment's bytes of a kind stand together.
 
 Within a segment every byte position of every column stands together (all low bytes, then all
 next bytes ...), which is what a general compressor packs best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,21 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 
 
-def interleave(starts: Numbers, columns: Sequence[Numbers]) -> npt.NDArray[np.uint8]:
-    """The planes of all segments.
+def planes(columns: Iterable[Numbers]) -> list[bytes]:
+    """The planes of N rows: unsigned arrays of N, or (N, width) bytes; N bytes for each plane.
 
-    ``starts``: row number at which each segment begins, and the number of rows (S + 1 numbers).
-    ``columns``: unsigned arrays of N rows, or (N, width) bytes. Segment s then lies at
-    ``starts[s] * width`` to ``starts[s + 1] * width``, where width sums the columns' bytes.
+    They are made for all segments at once: a segment then is a slice of each (`cut`).
     """
-    rows = int(starts[-1])
-    parts = [_bytes(column, rows) for column in columns]
-    width = sum(part.shape[1] for part in parts)
-    made = np.empty(rows * width, np.uint8)
+    return [
+        plane.tobytes()
+        for column in columns
+        for plane in _little(column).view(np.uint8).reshape(len(column), -1).T
+    ]
 
-    lengths = np.diff(starts)
-    stride = np.repeat(lengths, lengths)
-    # Row i of a segment that begins at s lies at s * width + plane * length + (i - s).
-    position = np.repeat(starts[:-1] * (width - 1), lengths) + np.arange(rows)
-    for part in parts:
-        for plane in range(part.shape[1]):
-            made[position] = part[:, plane]
-            position += stride
-    return made
+
+def cut(planes: Iterable[bytes], start: int, end: int) -> bytes:
+    """The planes of the segment of rows ``start`` to ``end``, one after the other."""
+    return b"".join([plane[start:end] for plane in planes])
 
 
 def split(planes: bytes, rows: int, types: Sequence[str]) -> list[Numbers]:
@@ -49,6 +43,5 @@ def split(planes: bytes, rows: int, types: Sequence[str]) -> list[Numbers]:
     return made
 
 
-def _bytes(column: Numbers, rows: int) -> npt.NDArray[np.uint8]:
-    little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(rows, -1)
+def _little(column: Numbers) -> Numbers:
+    return np.ascontiguousarray(column, column.dtype.newbyteorder("<"))

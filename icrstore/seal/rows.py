@@ -1,12 +1,13 @@
 """Rows: a selector's segments, each under a label and a key that two shares make together."""
 
-import hmac
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from icrstore.seal.encode import enc, u32
 from icrstore.seal.epoch import SUITE, Kind
@@ -46,13 +47,15 @@ class SelectorKeys:
         self, operator_share: bytes, oversight_share: bytes, eid: bytes, kind: Kind, selector: bytes
     ) -> None:
         self._secret = operator_share + oversight_share
-        self._eid = eid
-        # The chunk number is the last part: everything before it is encoded once.
-        self._prefix = enc(b"icr/v1/row", eid, kind.encode("ascii"), selector)
+        # The chunk's number, or its label, is the last part: all before it is encoded once.
+        self._row = enc(b"icr/v1/row", eid, kind.encode("ascii"), selector)
+        self._seg = enc(b"icr/v1/seg", eid)
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
-        made = hmac.digest(self._secret, self._prefix + enc(u32(chunk)), "sha512")
+        prf = HMAC(self._secret, SHA512())
+        prf.update(self._row + enc(u32(chunk)))
+        made = prf.finalize()
         return made[:16], made[16:48]
 
     def seal(self, segment: Segment) -> Row:
@@ -94,7 +97,7 @@ class SelectorKeys:
             chunk += 1
 
     def _aad(self, label: bytes) -> bytes:
-        return enc(b"icr/v1/seg", self._eid, label)
+        return self._seg + enc(label)
 
 
 def _parse(encoded: bytes, chunk: int) -> Segment:

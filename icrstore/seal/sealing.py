@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
-from icrstore.seal.epoch import Epoch, Kind, Role, share
+from icrstore.seal.epoch import Epoch, Kind, Role, Shares
 from icrstore.seal.group import Group
 from icrstore.seal.manifest import Manifest
 from icrstore.seal.rows import Row, Segment, SelectorKeys
@@ -32,9 +32,10 @@ def seal_epoch(epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group
     addresses: list[Named] = [
         (piece.selector, piece) for group in groups for piece in address_map.pieces(group)
     ]
+    shares = Shares(atoms["operator"]), Shares(atoms["oversight"])
     rows = [
-        *_seal(epoch, atoms, "account", accounts),
-        *_seal(epoch, atoms, "address", addresses),
+        *_seal(epoch, *shares, "account", accounts),
+        *_seal(epoch, *shares, "address", addresses),
     ]
     rows.sort(key=attrgetter("label"))
     return SealedEpoch(rows, Manifest.of(rows))
@@ -42,16 +43,16 @@ def seal_epoch(epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group
 
 def _seal(
     epoch: Epoch,
-    atoms: Mapping[Role, bytes],
+    operator: Shares,
+    oversight: Shares,
     kind: Kind,
     pieces: list[Named],
 ) -> Iterator[Row]:
     eid = epoch.eid
     pieces.sort(key=lambda named: named[0])
     for selector, named in groupby(pieces, key=lambda named: named[0]):
-        operator = share(atoms["operator"], kind, selector)
-        oversight = share(atoms["oversight"], kind, selector)
-        keys = SelectorKeys(operator, oversight, eid, kind, selector)
+        shares = operator.of(kind, selector), oversight.of(kind, selector)
+        keys = SelectorKeys(*shares, eid, kind, selector)
         chunks = [piece for _, piece in named]
         for number, piece in enumerate(chunks):
             segment = Segment(number, len(chunks) - 1, piece.records, piece.columns)
