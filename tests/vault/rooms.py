@@ -1,0 +1,208 @@
+"""The Django rooms inside this process: PostgreSQL with today's tables, two keepers, no worker.
+
+A database of its own beside the site's, so that no sealer or engine at work takes what a test lays
+down. Other folders' conftests import the fixtures they need.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import call_command
+from django.db import connection, connections
+from psycopg.conninfo import conninfo_to_dict
+
+from accounts.models import Authority, Collector, Tenant
+from deploy import database as cluster
+from deploy.layout import DATABASE_ROLES
+from icrstore.flow.schema import Unit, address_bytes, record_schema
+from icrstore.inbox.accept import Label, accept
+from icrstore.inbox.models import Batch
+from icrstore.keeper.client import Keeper
+from icrstore.seal.epoch import HOUR, ROLES, hour_start
+from icrstore.seal.intake import IntakeChain, batch_info, hour_number
+from icrstore.vault.keyring import SealerKeys, write_intake
+from icrstore.vault.months import make_months
+from icrstore.vault.publish import publish_intake_keys
+from icrstore.vault.schedule import DayKeys
+from icrstore.warrant.dsse import key_id, raw_public
+from icrstore.wire import hpke
+from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
+from tests.stack import Stack
+
+NAME = "rooms"
+RECEIPT_KEY = Ed25519PrivateKey.generate()
+
+
+@dataclass(frozen=True)
+class Database:
+    """The database of these tests, as each process role connects to it."""
+
+    stack: Stack
+
+    def url(self, role: str) -> str:
+        return cluster.database_url(self.stack.layout, role, NAME)
+
+    def connect(self, role: str) -> psycopg.Connection:
+        return psycopg.connect(self.url(role), autocommit=True)
+
+    def use(self, role: str) -> None:
+        """From now on this process speaks to it as that role."""
+        connections.close_all()
+        parts = conninfo_to_dict(self.url(role))
+        connections["default"].settings_dict.update(
+            NAME=NAME, USER=parts["user"], HOST=parts["host"],
+            OPTIONS={"passfile": parts["passfile"]},
+        )  # fmt: skip
+        connections.settings["default"].update(connections["default"].settings_dict)
+
+
+@pytest.fixture(scope="session")
+def database(stack: Stack) -> Iterator[Database]:
+    """Made by the real migrations and the real grants."""
+    stack.start("postgres")
+    made = Database(stack)
+    with psycopg.connect(cluster.database_url(stack.layout, "admin"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {NAME}")
+        admin.execute(f"REVOKE ALL ON DATABASE {NAME} FROM PUBLIC")
+        for role in DATABASE_ROLES:
+            admin.execute(f"GRANT CONNECT ON DATABASE {NAME} TO icr_{role}")
+    made.use("admin")
+    call_command("migrate", verbosity=0, interactive=False)
+    with psycopg.connect(made.url("admin")) as admin:
+        admin.execute((stack.layout.code / cluster.GRANTS).read_bytes())
+    make_months(utc_now())
+    yield made
+    connections.close_all()
+
+
+_TABLES = (
+    "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
+    "inbox_intakekey", "query_query", "query_lodgedwarrant", "accounts_principal",
+    "accounts_nonce", "accounts_collector", "accounts_authority", "accounts_tenant",
+)  # fmt: skip
+
+
+def record(at: datetime, account: str = "line-1", **changed: Any) -> dict[str, Any]:
+    """A good TCP record."""
+    return {
+        "observed_at": at,
+        "protocol": 6,
+        "source_address": address_bytes("203.0.113.9"),
+        "source_port": 40001,
+        "destination_address": address_bytes("198.51.100.7"),
+        "destination_port": 443,
+        "post_nat_source_address": None,
+        "post_nat_source_port": None,
+        "account": account,
+        **changed,
+    }
+
+
+def arrow(records: Sequence[dict[str, Any]], unit: Unit = "us", **options: Any) -> bytes:
+    """An Arrow IPC stream of the records; ``options`` are pyarrow's write options."""
+    schema = record_schema(unit)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(pa.Table.from_pylist(list(records), schema))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def frame(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(content)
+
+
+@dataclass
+class Rooms:
+    """One tenant with a collector and an authority, a sealer host and two keepers' clients."""
+
+    folder: Path
+    pair: Pair
+    tenant: Tenant
+    collector: Collector
+    collector_key: Ed25519PrivateKey
+    keys: SealerKeys
+    keepers: tuple[Keeper, ...]
+    now: datetime = field(default_factory=utc_now)
+    sequence: int = 0
+
+    @property
+    def days(self) -> DayKeys:
+        return DayKeys(self.folder, self.keepers)
+
+    @property
+    def hour(self) -> datetime:
+        """The last whole hour."""
+        return hour_start(self.now) - HOUR
+
+    def label(self, **changed: Any) -> Label:
+        """A label that `accept` takes: the next batch of the stream, of the last hour."""
+        self.sequence += 1
+        fields = {
+            "batch_id": secrets.token_bytes(16), "stream": "main", "sequence": self.sequence,
+            "shard": 0, "first_hour": self.hour, "last_hour": self.hour,
+            "intake_hour": hour_start(self.now),
+        }  # fmt: skip
+        return Label(**{**fields, **changed})
+
+    def seal(self, label: Label, content: bytes, collector: Collector | None = None) -> bytes:
+        """What a collector puts into a body: here any bytes."""
+        public = self.keys.intake().key_pair(hour_number(label.intake_hour)).public_bytes()
+        by = collector or self.collector
+        return hpke.seal(public, batch_info(by.tenant_id, by.name, label.batch_id), content)
+
+    def take(self, content: bytes, collector: Collector | None = None, **changed: Any) -> Batch:
+        """Accept a batch whose sealed content is this; ``changed`` is of its label."""
+        label = self.label(**changed)
+        body = self.seal(label, content, collector)
+        by = collector or self.collector
+        batch, new = accept(by, label, body, hashlib.sha256(body).digest(), RECEIPT_KEY, self.now)
+        assert new
+        return batch
+
+    def take_records(self, records: Sequence[dict[str, Any]], **changed: Any) -> Batch:
+        return self.take(frame(arrow(records)), **changed)
+
+
+@pytest.fixture
+def rooms(database: Database, pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
+    """Empty tables but for what `Rooms` names, and the intake keys of this hour and the next."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    key, now = Ed25519PrivateKey.generate(), utc_now()
+    tenant = add_tenant(TENANT, pair.public("root"))
+    write_intake(tmp_path, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))
+    made = Rooms(
+        folder=tmp_path,
+        pair=pair,
+        tenant=tenant,
+        collector=add_collector(tenant, "edge-1", key),
+        collector_key=key,
+        keys=SealerKeys(tmp_path, pair.keys["sealer"], (pair.grant("sealer"),)),
+        keepers=tuple(pair.keeper(role, "sealer") for role in ROLES),
+        now=now,
+    )
+    publish_intake_keys(made.keys, now)
+    yield made
+    connections.close_all()
+
+
+def add_tenant(name: str, authority_root: bytes) -> Tenant:
+    """With the keeper pair's authority, under this root."""
+    tenant = Tenant.objects.create(name=name, root_key=bytes(32))
+    Authority.objects.create(tenant=tenant, name=AUTHORITY, root_key=authority_root)
+    return tenant
+
+
+def add_collector(tenant: Tenant, name: str, key: Ed25519PrivateKey) -> Collector:
+    public = raw_public(key)
+    return Collector.objects.create(tenant=tenant, name=name, key=public, keyid=key_id(public))

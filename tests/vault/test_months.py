@@ -1,0 +1,30 @@
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+from icrstore.vault.months import make_months, months_around
+from tests.vault.rooms import Rooms
+
+
+def test_the_next_month_is_made_ahead_on_every_day_of_four_years() -> None:
+    for day in range(4 * 366):
+        now = datetime(2024, 1, 1, 23, 59, tzinfo=UTC) + timedelta(days=day)
+        next_month = (now.replace(day=28) + timedelta(days=4)).replace(day=1)
+        assert next_month.year * 100 + next_month.month in months_around(now)
+
+
+def test_months_of_late_records_and_of_today_are_among_them() -> None:
+    assert months_around(datetime(2026, 1, 2, tzinfo=UTC)) == [202512, 202601, 202602]
+    assert months_around(datetime(2026, 12, 31, tzinfo=UTC)) == [202612, 202701]
+
+
+def test_months_are_made_once_and_only_around_now(rooms: Rooms) -> None:
+    now = datetime(2031, 1, 31, 23, 58, tzinfo=UTC)
+    assert make_months(now) == make_months(now) == [203101, 203102]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relname LIKE 'vault_segment_2031__' ORDER BY 1"
+        )
+        assert [name for (name,) in cursor.fetchall()] == [
+            "vault_segment_203101", "vault_segment_203102",
+        ]  # fmt: skip
