@@ -22,7 +22,8 @@ INTAKE_LIFE = timedelta(hours=2)
 
 _ID = re.compile(r'"([0-9a-f]{32})"', re.ASCII)
 _SEQUENCE = re.compile(r'stream="([A-Za-z0-9._-]{1,64})", n=(0|[1-9][0-9]{0,17})', re.ASCII)
-_TIME = r'"(\d{4}-\d\d-\d\dT\d\d:00:00Z)"'
+# Far from the ends of the calendar: hours are added to it.
+_TIME = r'"(2\d{3}-\d\d-\d\dT\d\d:00:00Z)"'
 _SCOPE = re.compile(rf"shard=(0|[1-9][0-9]{{0,4}}), first={_TIME}, last={_TIME}", re.ASCII)
 _INTAKE = re.compile(rf"hour={_TIME}", re.ASCII)
 
@@ -130,7 +131,11 @@ def accept(
 
 def hurry(tenant: str) -> None:
     """Let what waits be sealed at once, not at its hour's end."""
-    Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED).update(urgent=True)
+    with transaction.atomic():
+        # What a sealer has locked is being sealed already: to wait for it could end in a deadlock.
+        waiting = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED, urgent=False)
+        free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
+        Batch.objects.filter(id__in=list(free)).update(urgent=True)
 
 
 def _held(collector: Collector, label: Label) -> Batch | None:
