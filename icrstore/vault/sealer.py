@@ -174,7 +174,7 @@ def _open(batch: Batch, chain: IntakeChain) -> Opened:
         return Opened(batch, rejected=Counter({"batch-intake-key-gone": 1}))
     except hpke.DoesNotOpen:
         return Opened(batch, rejected=Counter({"batch-does-not-open": 1}))
-    except (zstandard.ZstdError, pa.ArrowInvalid, OSError, EOFError):
+    except (zstandard.ZstdError, pa.ArrowException, OSError, EOFError):
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
