@@ -1,8 +1,9 @@
 """What was accepted and waits to be sealed. A body is ciphertext to an intake key throughout.
 
-Not trusted: who writes here can lose batches before they are sealed, which the collector then
-sees (no sealed receipt), and cannot read or forge one (its records open under the intake key
-only as that collector's batch).
+Who writes here can lose batches before they are sealed, which the collector then sees (no sealed
+receipt), and cannot read them. In one thing these rows are trusted: that web checked the
+collector's signature. Who can insert here can have records sealed that no collector sent, since the
+intake key is public.
 """
 
 from django.db import models
@@ -46,6 +47,9 @@ class Batch(models.Model):
     claim = models.BigIntegerField(null=True)
     records = models.BigIntegerField(default=0)
     rejected = models.JSONField(default=dict)
+    # What the sealer host signed as it sealed: all that the sealed receipt will repeat. It is no
+    # receipt itself, so whoever copies it to a collector makes it forget nothing.
+    sealing = models.BinaryField(null=True)
     sealed_receipt = models.BinaryField(null=True)
 
     class Meta:

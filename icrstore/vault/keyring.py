@@ -15,6 +15,7 @@ from icrstore.seal.intake import IntakeChain, hour_number
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import Grant
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class SealerKeys:
             Envelope.parse(path.read_bytes(), "grant") for path in sorted(folder.glob("*.grant"))
         )
         return cls(folder, KeyFile.read(folder / "sealer.key", "signing").signing(), grants)
+
+    def grants_of(self, tenant: str) -> list[Envelope]:
+        """Those that this tenant's root signed: its keepers refuse a word of another's."""
+        return [grant for grant in self.grants if Grant.parse(grant).issuer == tenant]
 
     def intake(self) -> IntakeChain:
         kept = json.loads((self.folder / "intake.json").read_text())

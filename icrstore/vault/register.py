@@ -1,72 +1,107 @@
 """Telling the keepers of sealed epochs; once all have logged them, the batch's receipt is given.
 
-Until then nothing is lent for the epoch, and the batch's body is kept.
+Until then nothing is lent for the epoch, and the batch's body is kept. The database is believed in
+nothing that a receipt says: a collector forgets a batch for it.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
-from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import Receipt
+from icrstore.warrant.strict import StatementError
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
+# By that keeper's clock the hour has not begun: the one refusal that mends itself.
+_TOO_EARLY = "future-hour"
 
 
 def register_epochs(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
     """Hand each keeper the epochs that it has not logged; how many were logged. Safe to repeat."""
-    return sum(_register_at(keeper, keys, now) for keeper in keepers)
+    return sum(
+        _register_at(keeper, keys, tenant, now)
+        for keeper in keepers
+        for tenant in _tenants(_waiting(keeper, now))
+    )
 
 
-def give_receipts(signing_key: Ed25519PrivateKey, now: datetime) -> int:
-    """Sign the sealed receipt of every batch whose epochs all keepers logged, drop its body."""
+def give_receipts(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
+    """Sign the sealed receipt of every batch whose epochs all keepers logged, drop its body.
+
+    1. The database only says where to look.
+    2. What the receipt says is what this host signed when it sealed the batch.
+    3. That its epochs are logged is what each keeper says now.
+    """
+    # 1.
     unlogged = EpochSeal.objects.filter(epoch__batches=OuterRef("pk"), acknowledged_at=None)
     waiting = Batch.objects.filter(~Exists(unlogged), state=Batch.SEALED, sealed_receipt=None)
+    # 2.
+    signed = {batch: _sealing(batch, keys) for batch in waiting.defer("body")}
+    sealed = {batch: receipt for batch, receipt in signed.items() if receipt is not None}
+    # 3.
+    logged = [_logged_at(keeper, keys, sealed.values()) for keeper in keepers]
     count = 0
-    for batch in waiting.defer("body").select_related("collector"):
-        receipt = Envelope.sign("receipt", _receipt(batch, now).to_fields(), signing_key)
+    for batch, receipt in sealed.items():
+        if not all(set(receipt.epochs) <= eids for eids in logged):
+            logger.error("batch %s: marked as logged, but a keeper lacks an epoch", batch.id)
+            continue
+        made = Envelope.sign("receipt", replace(receipt, at=now).to_fields(), keys.signing)
         # From here the collector may forget the batch: its rows are committed and logged.
-        Batch.objects.filter(id=batch.id).update(sealed_receipt=receipt.encode(), body=None)
+        Batch.objects.filter(id=batch.id).update(sealed_receipt=made.encode(), body=None)
         count += 1
     return count
 
 
-def _register_at(keeper: Keeper, keys: SealerKeys, now: datetime) -> int:
+def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -> int:
     """In groups, each acknowledged in one transaction; a keeper that is down is asked later."""
     count = 0
-    while seals := _waiting(keeper):
-        epochs = [
-            (Envelope.parse(bytes(seal.epoch.statement), "epoch"), bytes(seal.seal))
-            for seal in seals
-        ]
-        try:
-            answers = keeper.register(epochs, keys.grants)
-        except (KeeperUnreachable, KeeperUntrue, KeeperRefused) as failure:
-            logger.warning("keeper %s logged no epoch: %s", keeper.role, failure.code)
-            break
+    while seals := list(_waiting(keeper, now).filter(epoch__tenant=tenant)[:AT_ONCE]):
+        answers = _hand_in(keeper, keys, tenant, seals)
         count += _acknowledge(seals, answers, now)
+        if not answers or _TOO_EARLY in answers.values():
+            break
     return count
 
 
-def _waiting(keeper: Keeper) -> list[EpochSeal]:
-    rows = EpochSeal.objects.filter(
-        role=keeper.role,
-        instance=keeper.identity.instance,
-        acknowledged_at=None,
-        refused="",
-    )
-    return list(rows.select_related("epoch").order_by("epoch")[:AT_ONCE])
+def _waiting(keeper: Keeper, now: datetime) -> QuerySet[EpochSeal]:
+    """A record may be minutes ahead of us, and its epoch too: it waits for its hour."""
+    rows = _seals_for(keeper).filter(acknowledged_at=None, refused="", epoch__hour__lte=now)
+    return rows.order_by("epoch")
+
+
+def _seals_for(keeper: Keeper) -> QuerySet[EpochSeal]:
+    seals = EpochSeal.objects.filter(role=keeper.role, instance=keeper.identity.instance)
+    return seals.select_related("epoch")
+
+
+def _tenants(seals: QuerySet[EpochSeal]) -> list[str]:
+    return sorted(set(seals.values_list("epoch__tenant", flat=True)))
+
+
+def _hand_in(
+    keeper: Keeper, keys: SealerKeys, tenant: str, seals: Sequence[EpochSeal]
+) -> dict[bytes, str | None]:
+    """What the keeper says of each epoch of one tenant; nothing if it takes none of them."""
+    epochs = [
+        (Envelope.parse(bytes(seal.epoch.statement), "epoch"), bytes(seal.seal)) for seal in seals
+    ]
+    try:
+        return keeper.register(epochs, keys.grants_of(tenant))
+    except (KeeperUnreachable, KeeperUntrue, KeeperRefused) as failure:
+        logger.warning("keeper %s logged no epoch: %s", keeper.role, failure.code)
+        return {}
 
 
 def _acknowledge(
@@ -75,25 +110,38 @@ def _acknowledge(
     """What the keeper said of each; a refusal is final and shows as an epoch it never lends."""
     with transaction.atomic():
         for seal in seals:
-            refused = answers.get(bytes(seal.epoch.eid), "not-answered")
+            refused = answers.get(bytes(seal.epoch.eid), _TOO_EARLY)
             if refused is None:
                 EpochSeal.objects.filter(id=seal.id).update(acknowledged_at=now)
-            else:
+            elif refused != _TOO_EARLY:
                 logger.error("keeper %s refused epoch %s: %s", seal.role, seal.epoch_id, refused)
                 EpochSeal.objects.filter(id=seal.id).update(refused=refused)
     return sum(1 for refused in answers.values() if refused is None)
 
 
-def _receipt(batch: Batch, now: datetime) -> Receipt:
-    eids = batch.epochs.order_by("hour", "id").values_list("eid", flat=True)
-    return Receipt(
-        state="sealed",
-        tenant=batch.tenant_id,
-        collector=batch.collector.name,
-        batch_id=bytes(batch.batch_id),
-        at=now,
-        body_sha256=bytes(batch.body_sha256),
-        records=batch.records,
-        rejected=batch.rejected,
-        epochs=tuple(bytes(eid) for eid in eids),
-    )
+def _sealing(batch: Batch, keys: SealerKeys) -> Receipt | None:
+    """What this host signed of the batch as it sealed it; None for what it did not sign."""
+    try:
+        envelope = Envelope.parse(bytes(batch.sealing or b""), "sealing")
+        envelope.verify(raw_public(keys.signing))
+        receipt = Receipt.parse(envelope)
+    except StatementError as error:
+        logger.warning("batch %s: not sealed by this host: %s", batch.id, error.code)
+        return None
+    return receipt if receipt.batch_id == bytes(batch.batch_id) else None
+
+
+def _logged_at(keeper: Keeper, keys: SealerKeys, receipts: Collection[Receipt]) -> set[bytes]:
+    """Which of the receipts' epochs the keeper has logged, by its own word."""
+    logged: set[bytes] = set()
+    for tenant in {receipt.tenant for receipt in receipts}:
+        eids = _epochs(receipt for receipt in receipts if receipt.tenant == tenant)
+        for start in range(0, len(eids), AT_ONCE):
+            seals = list(_seals_for(keeper).filter(epoch__eid__in=eids[start : start + AT_ONCE]))
+            answers = _hand_in(keeper, keys, tenant, seals) if seals else {}
+            logged |= {eid for eid, refused in answers.items() if refused is None}
+    return logged
+
+
+def _epochs(receipts: Iterable[Receipt]) -> list[bytes]:
+    return sorted({eid for receipt in receipts for eid in receipt.epochs})

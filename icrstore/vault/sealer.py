@@ -43,7 +43,7 @@ from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.statements import EpochStatement, Receipt
 from icrstore.wire import hpke
 
 GROUP_BYTES = 256 << 20
@@ -113,7 +113,7 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
         ]
         with transaction.atomic():
             _store(tenant, made)
-            _mark_sealed(opened, token)
+            _mark_sealed(opened, made, token, keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
         return len(opened)
 
@@ -281,20 +281,52 @@ def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:
                 copy.write_row((month, epoch_no, row.label, row.body))
 
 
-def _mark_sealed(opened: Sequence[Opened], token: int) -> None:
+def _mark_sealed(
+    opened: Sequence[Opened],
+    made: Sequence[MadeEpoch],
+    token: int,
+    keys: SealerKeys,
+    now: datetime,
+) -> None:
     """ "Sealed", only where the claim is still ours; a count that differs rolls everything back."""
-    changed = 0
+    changed, epochs = 0, _epochs_by_batch(made)
     for one in opened:
+        sealed = _receipt(one, epochs.get(one.batch.id, ()), now)
         changed += Batch.objects.filter(
             id=one.batch.id, claim=token, state=Batch.ACCEPTED
         ).update(
             state=Batch.SEALED,
             claim=None,
-            records=one.records.num_rows if one.records is not None else 0,
-            rejected=dict(one.rejected),
+            records=sealed.records,
+            rejected=sealed.rejected,
+            sealing=Envelope.sign("sealing", sealed.to_fields(), keys.signing).encode(),
         )  # fmt: skip
     if changed != len(opened):
         raise ClaimLost
+
+
+def _epochs_by_batch(made: Iterable[MadeEpoch]) -> dict[int, list[bytes]]:
+    found: dict[int, list[bytes]] = {}
+    for one in made:
+        for batch in one.batches:
+            found.setdefault(batch.id, []).append(one.epoch.eid)
+    return found
+
+
+def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
+    """What became of a batch; given as its receipt once all keepers have logged its epochs."""
+    batch = one.batch
+    return Receipt(
+        state="sealed",
+        tenant=batch.tenant_id,
+        collector=batch.collector.name,
+        batch_id=bytes(batch.batch_id),
+        at=now,
+        body_sha256=bytes(batch.body_sha256),
+        records=one.records.num_rows if one.records is not None else 0,
+        rejected=dict(one.rejected),
+        epochs=tuple(eids),
+    )
 
 
 def _hours_without_epoch(tenant: Tenant, shard: int, now: datetime) -> list[datetime]:

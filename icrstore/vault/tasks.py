@@ -24,7 +24,7 @@ def seal() -> None:
     sealer.seal_waiting(keys, days, now)
     sealer.seal_empty_hours(keys, days, now)
     register.register_epochs(keys, keepers, now)
-    register.give_receipts(keys.signing, now)
+    register.give_receipts(keys, keepers, now)
 
 
 def keepers_of(caller: Ed25519PrivateKey) -> tuple[Keeper, ...]:
