@@ -1,6 +1,7 @@
 """Accepting a batch: its sealed body into PostgreSQL, and only then a signed receipt."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,9 @@ from icrstore.wire import hpke
 
 MAX_BODY_BYTES = 64 << 20
 MAX_SCOPE = timedelta(hours=49)
+# How much of a body shows whether it was sealed, and how zstd and gzip begin.
+_SAMPLE_BYTES = 4096
+_COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08")
 # Bodies are sealed to the key of the hour in which they were pushed; a push may straddle hours.
 INTAKE_LIFE = timedelta(hours=2)
 
@@ -172,6 +176,17 @@ def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> No
         )
     if len(body) <= hpke.OVERHEAD_BYTES:
         raise BatchError("bad-body", "body", "seal it to the intake key: it is too short")
+    if _lies_open(body):
+        raise BatchError("not-sealed", "body", "seal it to the intake key: it lies open")
+
+
+def _lies_open(body: bytes) -> bool:
+    """Whether a collector forgot to seal: ciphertext begins like no file and does not compress.
+
+    What is refused has touched no disk. A body that means to look sealed cannot be told.
+    """
+    start = body[:_SAMPLE_BYTES]
+    return start.startswith(_COMPRESSED) or len(zlib.compress(start, 1)) < 0.9 * len(start)
 
 
 def _match(pattern: re.Pattern[str], headers: Mapping[str, str], name: str,

@@ -1,4 +1,6 @@
+import gzip
 import hashlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -6,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import zstandard
 from django.db import IntegrityError, connection, connections, transaction
 
 from accounts.models import Tenant
@@ -16,7 +19,7 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import Receipt
 from tests.vault.rooms import RECEIPT_KEY, Rooms
 
-BODY = b"sealed" * 1000
+BODY = os.urandom(6000)  # as ciphertext looks
 
 
 def push(rooms: Rooms, label: Label, body: bytes = BODY) -> tuple[Batch, bool]:
@@ -147,6 +150,15 @@ def test_an_hour_whose_key_was_never_published_is_refused(rooms: Rooms) -> None:
 @pytest.mark.parametrize("size", [0, 1, 1136])
 def test_a_body_too_short_to_be_sealed_is_refused(rooms: Rooms, size: int) -> None:
     assert code_of(lambda: push(rooms, rooms.label(), bytes(size))) == "bad-body"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"account":"line-17"}\n' * 100, zstandard.compress(BODY), gzip.compress(BODY)],
+    ids=["text", "zstd", "gzip"],
+)
+def test_a_body_that_nobody_sealed_is_refused(rooms: Rooms, body: bytes) -> None:
+    assert code_of(lambda: push(rooms, rooms.label(), body)) == "not-sealed"
 
 
 def test_to_hurry_reaches_what_waits_of_one_tenant_only(rooms: Rooms) -> None:
