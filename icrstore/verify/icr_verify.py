@@ -379,14 +379,19 @@ class Question:
             "instrument": self.warrant["instrument"],
         }
 
-    def signer(self, kind: str, role: str) -> bytes:
-        """The key, granted for this role when the request was made, that signed."""
+    def signers(self, kind: str, role: str) -> set[bytes]:
+        """The keys, granted for this role when the request was made, that signed; one at least."""
         created = self.request["created"]
-        for grant in self.grants:
-            in_force = grant["not_before"] - SKEW <= created < grant["not_after"]
-            if in_force and grant["role"] == role and self.package[kind].is_signed_by(grant["key"]):
-                return bytes(grant["key"])
-        raise Wrong(f"no granted {role} signed it")
+        signed = {
+            bytes(grant["key"])
+            for grant in self.grants
+            if grant["role"] == role
+            and grant["not_before"] - SKEW <= created < grant["not_after"]
+            and self.package[kind].is_signed_by(grant["key"])
+        }
+        if not signed:
+            raise Wrong(f"no granted {role} signed it")
+        return signed
 
 
 def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Proven:
@@ -397,7 +402,7 @@ def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Pro
     3. request: an investigator so granted signed it, for this warrant, while it was in force.
     4. scope: the request's selectors, targets and hours are within the warrant's.
     5. disclosure: an engine that we trust signed it, for this request and these answer bytes.
-    6. answer: it is this request's, hour by hour, and names nobody whom the disclosure does not.
+    6. answer: it is this request's, hour by hour, and names whom the disclosure names.
     7 to 14, and again 15 to 22 for the other role: the keeper's log, see `_check_keeper`.
     23. coverage: COMPLETE for every hour is said only where both keepers list the same epochs.
 
@@ -425,7 +430,7 @@ def _check_question(
         _check_scope(question.request, question.warrant)
     with checks.check("disclosure", "a trusted engine signed it, for this request and answer"):
         _check_disclosure(question, trust)
-    with checks.check("answer", "it answers this request, each hour, and names nobody else"):
+    with checks.check("answer", "it answers this request, each hour, and names who was logged"):
         parsed = _check_answer(question, answer)
     return question, parsed
 
@@ -437,12 +442,13 @@ def _check_warrant(question: Question, trust: Trust) -> None:
     for signed, grant in zip(question.package["grants"], question.grants, strict=True):
         if grant["issuer"] != question.warrant["authority"] or not signed.is_signed_by(root):
             raise Wrong("a grant is not the authority's")
-    if question.signer("warrant", "applicant") == question.signer("warrant", "approver"):
+    # A key may have both roles, but nobody approves alone.
+    if len(question.signers("warrant", "applicant") | question.signers("warrant", "approver")) < 2:
         raise Wrong("the applicant approved it")
 
 
 def _check_request(question: Question) -> None:
-    question.signer("request", "investigator")
+    question.signers("request", "investigator")
     if question.request["warrant_sha256"] != question.package["warrant"].sha256:
         raise Wrong("it is of another warrant")
     valid_from, valid_to = question.warrant["valid_from"], question.warrant["valid_to"]
@@ -494,12 +500,17 @@ def _check_answer(question: Question, given: bytes | None) -> dict[str, Any]:
 
 
 def _check_names(question: Question, answer: dict[str, Any]) -> None:
-    named, disclosed = list_of(text)(answer.get("accounts")), question.disclosure["accounts"]
-    if not set(named) <= set(disclosed) or not set(_accounts_in(answer)) <= set(named):
-        raise Wrong("it names an account that the disclosure does not")
-    asked = {each["account"] for each in question.request["selectors"] if "account" in each}
-    if question.warrant["purpose"] != "resolve" and not set(disclosed) <= asked:
-        raise Wrong("it names an account that was not asked for")
+    named = list_of(text)(answer.get("accounts"))
+    disclosed = set(question.disclosure["accounts"])
+    if not disclosed == set(named) == set(_accounts_in(answer)):
+        raise Wrong("it names other accounts than the disclosure does")
+    selectors, warrant = question.request["selectors"], question.warrant
+    if warrant["purpose"] == "resolve":
+        # What is unique has a name; what is not has names up to the warrant's limit.
+        if len(disclosed) > len(selectors) * max(warrant["max_candidates"], 1):
+            raise Wrong("it names more accounts than the warrant allows")
+    elif disclosed != {each.get("account") for each in selectors}:
+        raise Wrong("it names other accounts than those that were asked for")
 
 
 def _accounts_in(value: Any) -> Iterator[str]:
@@ -507,6 +518,7 @@ def _accounts_in(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if "account" in value:
             yield text(value["account"])
+        yield from list_of(text)(value.get("accounts", []))
         value = list(value.values())
     if isinstance(value, list):
         for each in value:
