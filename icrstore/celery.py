@@ -33,6 +33,7 @@ app.conf.update(
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
+        "icrstore.notices.tasks.*": {"queue": "notify"},
     },
     beat_schedule={
         name: {
@@ -41,10 +42,10 @@ app.conf.update(
             # A look that nobody took before the next one is worth nothing.
             "options": {"expires": SWEEP_SECONDS},
         }
-        for name in ("vault.tasks.seal", "query.tasks.answer")
+        for name in ("vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell")
     },
 )
-app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])
+app.autodiscover_tasks(["icrstore.vault", "icrstore.query", "icrstore.notices"])
 
 
 def look(task: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
@@ -63,13 +64,16 @@ def show(asked: argparse.Namespace) -> None:
 
 
 def shown(keeper: Keeper) -> dict[str, Any]:
-    """Everything that is pinned and how long the logs are; nothing private."""
+    """Everything that is pinned, how long the logs are and what is owed; nothing private."""
+    now = int(keeper.clock().timestamp()) + 1
+    late = now - int(OVERDUE.total_seconds())
     with keeper.store.read() as tx:
         return {
             **keeper.identity.public(),
             "tenants": [
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
-                 "notices_owed": queries.debts_untold(tx, t.name),
+                 "notices_owed": queries.debts_untold(tx, t.name, now),
+                 "notices_overdue": queries.debts_untold(tx, t.name, late),
                  "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],

@@ -11,7 +11,7 @@ was told asks from its first gap. Which leaf is whose stays with the keeper and 
 
 import hashlib
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from icrstore.keeper import queries
@@ -30,6 +30,8 @@ from icrstore.warrant.strict import dump, encode_base64, time_text
 from icrstore.wire import hpke
 
 MOST_AT_ONCE = 100
+# A subscriber who was not told by then is one that oversight hears of.
+OVERDUE = timedelta(hours=24)
 
 
 def owe_release(call: Call, row: RequestRow) -> None:
@@ -102,7 +104,7 @@ def _check(call: Call, caller: bytes, tenant: str, envelope: Envelope) -> DebtRo
     if hashlib.sha256(leaf_text).digest() != said.leaf_sha256:
         raise Refused("another-leaf")
     # 3.
-    owed_at = call.now - timedelta(seconds=call.unix_seconds - debt.owed_at)
+    owed_at = datetime.fromtimestamp(debt.owed_at, UTC)
     if not owed_at - SKEW <= said.delivered_at <= call.now + SKEW:
         raise Refused("notice-time")
     return debt
@@ -131,7 +133,10 @@ def _sealed(keeper: Keeper, ledger: Ledger, to: NotifierRow, debt: DebtRow) -> d
         if debt.notice is not None
         else []
     )
-    content = dump({"v": 1, "account": account, **leaf.to_object(), "notices": told})
+    owed_at = time_text(datetime.fromtimestamp(debt.owed_at, UTC))
+    content = dump(
+        {"v": 1, "account": account, "owed_at": owed_at, **leaf.to_object(), "notices": told}
+    )
     info = notice_info(to.tenant, own.role, own.instance, leaf.index)
     return {
         "number": debt.number,

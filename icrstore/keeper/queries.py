@@ -232,10 +232,11 @@ def mark_told(tx: Connection, tenant_name: str, number: int, notice_leaf: int) -
     )
 
 
-def debts_untold(tx: Connection, tenant_name: str) -> int:
-    """How many leaves still wait for a notice."""
+def debts_untold(tx: Connection, tenant_name: str, before: int) -> int:
+    """How many leaves that fell due before a time (Unix seconds) wait for their notice."""
     row = tx.execute(
-        "SELECT count(*) FROM debt WHERE tenant = ? AND notice IS NULL", (tenant_name,)
+        "SELECT count(*) FROM debt WHERE tenant = ? AND notice IS NULL AND owed_at < ?",
+        (tenant_name, before),
     ).fetchone()
     return int(row[0])
 

@@ -6,7 +6,7 @@ private text that come with it. What came with a cosignature says so; the rest i
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -36,6 +36,7 @@ class Debt:
     account: str
     leaf: Leaf
     said: dict[str, Any]
+    owed_at: datetime
     notice: Leaf | None
     evidence: Evidence | None
 
@@ -68,14 +69,8 @@ class Teller:
             raise self._keeper.untrue("debts")
         return self._proven(opened, checkpoint)
 
-    def told(
-        self, tenant: str, leaf: int, leaf_text: str, channel: str, delivered_at: datetime,
-        signer: Ed25519PrivateKey,
-    ) -> Leaf:  # fmt: skip
-        """Have the keeper log that a leaf's subscriber was told; repeated, the same leaf."""
-        sha256 = hashlib.sha256(leaf_text.encode()).digest()
-        said = Notice(tenant, leaf, sha256, channel, delivered_at)
-        notice = Envelope.sign("notice", said.to_fields(), signer)
+    def told(self, tenant: str, notice: Envelope) -> Leaf:
+        """Have the keeper log a notice (`sign_notice`); the same leaf, however often it is sent."""
         body = {"tenant": tenant, "notice": notice.to_object()}
         logged, _ = self._keeper.logged("/v1/notices", body)
         if len(logged.leaves) != 1:
@@ -106,12 +101,14 @@ class Teller:
         fields.version()
         account = read_account(fields.take("account"), "account")
         notices = fields.items("notices", Leaf.read, 0, 1)
+        owed_at = fields.time("owed_at")
         leaf = Leaf.read({name: fields.take(name) for name in _LEAF}, "due")
         fields.finish()
         said = _said(leaf, account)
         if leaf.index != index:
             raise StatementError("another-leaf", "due")
-        return Debt(number, account, leaf, said, notices[0] if notices else None, None)
+        notice = notices[0] if notices else None
+        return Debt(number, account, leaf, said, owed_at, notice, None)
 
     def _proven(
         self, opened: Sequence[tuple[Debt, tuple[bytes, ...]]], checkpoint: str
@@ -126,10 +123,19 @@ class Teller:
             # Telling does not wait for the other keeper; the proof is made once it answers.
             return debts
         return [
-            Debt(d.number, d.account, d.leaf, d.said, d.notice,
-                 Evidence(evidence.checkpoint, (shown,)))
-            for d, shown in zip(debts, evidence.leaves, strict=True)
-        ]  # fmt: skip
+            replace(debt, evidence=Evidence(evidence.checkpoint, (shown,)))
+            for debt, shown in zip(debts, evidence.leaves, strict=True)
+        ]
+
+
+def sign_notice(
+    tenant: str, leaf: int, leaf_text: str, channel: str, delivered_at: datetime,
+    signer: Ed25519PrivateKey,
+) -> Envelope:  # fmt: skip
+    """A notifier's word that the subscriber of a leaf was told."""
+    sha256 = hashlib.sha256(leaf_text.encode()).digest()
+    said = Notice(tenant, leaf, sha256, channel, delivered_at)
+    return Envelope.sign("notice", said.to_fields(), signer)
 
 
 _LEAF = ("index", "leaf", "private", "salt")

@@ -15,7 +15,7 @@ from icrstore.keeper.evidence import EvidenceError, check_leaves
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.leaves import LeafText
 from icrstore.keeper.names import notice_info
-from icrstore.keeper.telling import Debt
+from icrstore.keeper.telling import Debt, sign_notice
 from icrstore.seal.encode import digest
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import Envelope
@@ -54,9 +54,10 @@ def debts(pair: Pair, role: Role, question: Question) -> list[Debt]:
 
 
 def tell(pair: Pair, role: Role, debt: Debt, at: datetime | None = None) -> Any:
-    return pair.teller(role).told(
+    notice = sign_notice(
         TENANT, debt.leaf.index, debt.leaf.text, "outbox", at or utc_now(), pair.keys["notifier"]
     )
+    return pair.teller(role).told(TENANT, notice)
 
 
 @each_role
