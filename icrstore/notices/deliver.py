@@ -7,6 +7,7 @@ is never sent again, and its signed statements wait for the keepers (`report`).
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +29,8 @@ from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 50
+# One look sends for so long; the next goes on.
+LOOK_SECONDS = 20.0
 # A question that shares were lent for and no answer named: the engine may still be at work.
 SETTLED_AFTER = timedelta(minutes=15)
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
@@ -78,10 +80,10 @@ class Delivery:
 
     def deliver(self, now: datetime) -> int:
         """Send what is ready; how many messages left. Safe from two processes at once."""
-        count = 0
+        count, ends = 0, time.monotonic() + LOOK_SECONDS
         with held_token() as token:
             for step in (self._old_contact, self._notice):
-                for _ in range(AT_ONCE):
+                while time.monotonic() < ends:
                     try:
                         sent = step(token, now)
                     except Unreachable:
@@ -103,7 +105,8 @@ class Delivery:
         notice = Notice.objects.get(id=number)
         leaves = list(notice.leaves.filter(statement=None, logged=False).order_by("role", "number"))
         try:
-            self._send(notice, leaves, now)
+            if leaves:
+                self._send(notice, leaves, now)
         except (NotDeliverable, NotSent) as failed:
             _put_off(notice, failed.code, now)
             if isinstance(failed, Unreachable):

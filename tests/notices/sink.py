@@ -41,8 +41,13 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         sink: Sink = self.server.sink  # type: ignore[attr-defined]
         sink.sessions += 1
-        with contextlib.suppress(OSError):
+        try:
             self._converse(sink)
+        except OSError:
+            pass  # the client went away, or was killed
+        finally:
+            # After STARTTLS this is another socket than the one that the server closes.
+            self.connection.close()
 
     def _converse(self, sink: Sink) -> None:
         if sink.hang_up:
