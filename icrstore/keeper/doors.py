@@ -107,8 +107,8 @@ class Doors:
             asked = knock.ask("tenant", "from", "to")
             return Answer(JSON, dump(key_schedule(self._keeper, *asked)))
         if knock.path == "/v1/log":
-            self._signer(knock, self._engine_with)
-            return Answer(JSON, dump(logs.where(self._keeper, *knock.ask("tenant"))))
+            caller = self._signer(knock, self._engine_with)
+            return Answer(JSON, dump(logs.where(self._keeper, caller, *knock.ask("tenant"))))
         found = _LOG.fullmatch(knock.path)
         if found is None:
             raise Refused("no-such-door", 404)
