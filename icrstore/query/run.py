@@ -13,18 +13,20 @@ from icrstore.query import engine
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
+from icrstore.seal.rows import RowError
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import StatementError
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-# One open query, oldest first: queued, or running in an engine that is gone.
+# One open query: the oldest that is queued, then one whose engine is gone. Those come last, since
+# what ended one engine may end the next, and must not keep the others waiting.
 _CLAIM = f"""
 UPDATE query_query SET state = 'running', claim = %(token)s
 WHERE id = (
     SELECT id FROM query_query WHERE state IN ('queued', 'running') AND {FREE}
-    ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
+    ORDER BY state = 'running', id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
 
@@ -71,6 +73,10 @@ def _outcome(
         # What lies in the row is not what was lodged: somebody wrote the database.
         logger.warning("query %s: what was lodged does not open", query.id)
         return Query.FAILED, [{"keeper": "engine", "code": "lodged-does-not-open"}], None
+    except RowError:
+        # A row that its manifest names and its key opens, and that is none: our own sealer's fault.
+        logger.warning("query %s: a row is not what a sealer writes", query.id)
+        return Query.FAILED, [{"keeper": "engine", "code": "row-not-understood"}], None
     return Query.ANSWERED, [], sealed
 
 
