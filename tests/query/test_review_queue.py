@@ -6,13 +6,14 @@ from django.db import connection
 from accounts.claims import held_token
 from icrstore.query import run
 from icrstore.query.keyring import EngineKeys
-from icrstore.query.lodge import lodge_request, lodge_warrant
-from icrstore.query.models import Query
+from icrstore.query.lodge import _seal
+from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.run import run_open
 from icrstore.seal.manifest import Manifest
 from icrstore.seal.rows import Row
 from icrstore.vault import models
 from icrstore.vault.months import month_of
+from icrstore.warrant.dsse import Envelope
 from icrstore.wire import hpke
 from tests.keeper.pair import ACCOUNT, AUTHORITY, ENGINE, SealedEpoch, rows_of
 from tests.vault.rooms import Rooms
@@ -25,10 +26,26 @@ def engine(rooms: Rooms) -> EngineKeys:
 
 def ask(rooms: Rooms, engine: EngineKeys) -> Query:
     """A request on the queue, all of which keepers allow."""
-    question, storage = rooms.pair.question(), engine.storage.public_bytes()
-    about = (list(question.grants), [AUTHORITY], storage, rooms.now)
-    lodge_warrant(rooms.tenant, question.warrant, *about)
-    return lodge_request(rooms.tenant, question.request, *about)
+    question = rooms.pair.question()
+
+    def sealed(kind: str, statement: Envelope) -> bytes:
+        key = engine.storage.public_bytes()
+        return _seal(key, rooms.tenant.name, kind, statement, question.grants)
+
+    warrant = LodgedWarrant.objects.create(
+        tenant=rooms.tenant,
+        sha256=question.warrant.sha256,
+        authority=AUTHORITY,
+        sealed=sealed("warrant", question.warrant),
+        valid_from=rooms.now,
+        valid_to=rooms.now,
+    )
+    return Query.objects.create(
+        tenant=rooms.tenant,
+        warrant=warrant,
+        sha256=question.request.sha256,
+        sealed=sealed("request", question.request),
+    )
 
 
 def store(rooms: Rooms, sealed: SealedEpoch) -> None:
