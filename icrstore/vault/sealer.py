@@ -12,9 +12,10 @@ ends (`accounts.claims`).
 import hashlib
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache, partial
 
 import psycopg
 import pyarrow as pa
@@ -56,6 +57,9 @@ MAX_ARROW_BYTES = 512 << 20
 EMPTY_BEHIND = timedelta(hours=47)
 
 
+DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
+
+
 class ClaimLost(Exception):
     """Another sealer has taken the batches: nothing of ours was committed."""
 
@@ -92,9 +96,10 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Give every ended hour that has no epoch, and awaits no batch, an empty one."""
     count = 0
     for tenant in Tenant.objects.order_by("name"):
+        day_keys = _day_keys(tenant, days)
         for shard in range(tenant.shards):
             made = [
-                _make_epoch(tenant.name, hour, shard, (), (), keys, days, now)
+                _make_epoch(tenant.name, hour, shard, (), (), keys, day_keys, now)
                 for hour in _hours_without_epoch(tenant, shard, now)
             ]
             with transaction.atomic():
@@ -108,9 +113,9 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
         claimed = _claim(token, tenant, shard, now)
         if not claimed:
             return 0
-        opened = _open_all(claimed, keys.intake(), now)
+        opened, day_keys = _open_all(claimed, keys.intake(), now), _day_keys(tenant, days)
         made = [
-            _make_epoch(tenant.name, hour, shard, groups, batches, keys, days, now)
+            _make_epoch(tenant.name, hour, shard, groups, batches, keys, day_keys, now)
             for hour, (groups, batches) in _hours(opened).items()
         ]
         with transaction.atomic():
@@ -220,6 +225,11 @@ def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[B
     return hours
 
 
+def _day_keys(tenant: Tenant, days: DayKeys) -> DayKeysOf:
+    """The keepers' keys of a day, read and verified once for all of its hours."""
+    return cache(partial(days.of, tenant.name))
+
+
 def _make_epoch(
     tenant: str,
     hour: datetime,
@@ -227,14 +237,14 @@ def _make_epoch(
     groups: Iterable[Group],
     batches: Sequence[Batch],
     keys: SealerKeys,
-    days: DayKeys,
+    day_keys: DayKeysOf,
     now: datetime,
 ) -> MadeEpoch:
     epoch, atoms = Epoch.new(tenant, hour, shard), new_atoms()
     sealed = seal_epoch(epoch, atoms, groups)
     seals = {
         (role, instance): seal_atom(key, epoch, role, instance, atoms[role])
-        for (role, instance), key in days.of(tenant, epoch.day).items()
+        for (role, instance), key in day_keys(epoch.day).items()
     }
     statement = EpochStatement(
         epoch=epoch,
