@@ -34,4 +34,5 @@ GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
 GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
-GRANT UPDATE (state, claim, ended_at, keepers, share_key, disclosure) ON query_query TO icr_engine;
+GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query
+    TO icr_engine;
