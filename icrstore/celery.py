@@ -23,9 +23,8 @@ app = Celery("icrstore")
 app.conf.update(
     broker_url=settings.BROKER_URL,
     broker_connection_retry_on_startup=True,
-    # A worker that reconnects no longer sees its children end (celery issue 7800) and takes 5 s for
-    # each task: so one that loses its broker finishes its task and ends, and the supervisor starts
-    # another.
+    # Workers that reconnect may go deaf (celery issue 7800): one that loses its broker finishes its
+    # task and ends, and the supervisor starts another.
     broker_connection_retry=False,
     broker_transport_options={
         "socket_keepalive": True,
@@ -40,6 +39,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     # Exit is the only erasure that Python has: keys and plain records end with the child.
     worker_max_tasks_per_child=1,
+    worker_pool="icrstore.pool:Pool",
     worker_hijack_root_logger=False,
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
