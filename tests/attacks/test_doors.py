@@ -230,7 +230,7 @@ def test_a_signature_over_another_method_or_path_is_refused(
     site: Site, investigator: Caller, query: str
 ) -> None:
     letter = investigator.letter("GET", f"/v1/queries/{query}")
-    assert replace(letter, method="HEAD").send(site).status == 401
+    assert replace(letter, method="HEAD").send(site).status in (401, 405)
     assert replace(letter, target=f"{letter.target}/disclosure").send(site).status == 401
     assert letter.send(site).status == 200
 

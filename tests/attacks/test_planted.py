@@ -95,10 +95,12 @@ def plant_under_a_true_statement(at: Scene) -> None:
 def have_the_sealer_register_it(at: Scene) -> None:
     """The true sealer host takes it to the keepers; what they refuse, the database then denies."""
     at.numbers.append(do.plant(at.site, at.planted, None))
-    which = f"vault_epochseal WHERE epoch_id = {at.numbers[-1]}"
-    at.site.wait_for(f"SELECT NOT EXISTS (SELECT 1 FROM {which} AND refused = '')")
-    at.site.sql("UPDATE vault_epochseal SET acknowledged_at = now() WHERE epoch_id = %s",
-                at.numbers[-1])  # fmt: skip
+    told = "acknowledged_at IS NOT NULL OR refused <> ''"
+    seals = f"vault_epochseal WHERE epoch_id = {at.numbers[-1]}"
+    at.site.wait_for(f"SELECT bool_and({told}) FROM {seals}")
+    at.site.sql(
+        "UPDATE vault_epochseal SET acknowledged_at = now() WHERE epoch_id = %s", at.numbers[-1]
+    )
 
 
 Deed = Callable[[Scene], None]
