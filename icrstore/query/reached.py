@@ -25,6 +25,7 @@ LIMITS = (
     "A record says that a connection began, not what was said or seen.",
     "An address may serve many names at once: reaching it is not proof of reaching one of them.",
 )
+_MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
 _START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -66,6 +67,8 @@ def _reach(
 ) -> Reach:
     network, mask = _bits(target.cidr)
     inside = ((addresses & mask) == network).all(axis=1)
+    # IPv4 is kept within ::ffff:0:0/96, which a network of IPv6 around it does not mean.
+    inside &= (addresses[:, :12] == _MAPPED).all(axis=1) == (network[:12] == _MAPPED).all()
     then = (moments >= _nanoseconds(target.first)) & (moments < _nanoseconds(target.end))
     found = moments[inside & then]
     if len(found):
@@ -78,19 +81,17 @@ def _covered(target: Target, hours: Sequence[HourCoverage]) -> bool:
 
     A target whose time was not asked for at all gets no "no".
     """
-    complete = {hour.hour for hour in hours if hour.state == "COMPLETE"}
-    asked = [hour.hour for hour in hours]
-    if not asked:
-        return False
-    first, end = max(target.first, asked[0]), min(target.end, asked[-1] + HOUR)
-    touched = [hour for hour in asked if hour < end and first < hour + HOUR]
-    return bool(touched) and all(hour in complete for hour in touched)
+    touched = [
+        each.state for each in hours
+        if each.hour < target.end and target.first < each.hour + HOUR
+    ]  # fmt: skip
+    return bool(touched) and set(touched) == {"COMPLETE"}
 
 
 def _bits(cidr: str) -> tuple[Any, Any]:
     """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
     network = ipaddress.ip_network(cidr)
-    lead, cover = (bytes(10) + b"\xff\xff", b"\xff" * 12) if network.version == 4 else (b"", b"")
+    lead, cover = (_MAPPED.tobytes(), b"\xff" * 12) if network.version == 4 else (b"", b"")
     return (
         np.frombuffer(lead + network.network_address.packed, np.uint8),
         np.frombuffer(cover + network.netmask.packed, np.uint8),
