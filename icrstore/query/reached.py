@@ -17,6 +17,7 @@ import pyarrow as pa
 from icrstore.query.coverage import HourCoverage
 from icrstore.query.records import time_of
 from icrstore.seal.epoch import HOUR
+from icrstore.seal.pools import network_bits
 from icrstore.warrant.statements import Target
 
 Verdict = Literal["YES", "NO", "UNKNOWN"]
@@ -65,7 +66,9 @@ def reach(
 def _reach(
     account: str, moments: Any, addresses: Any, target: Target, hours: Sequence[HourCoverage]
 ) -> Reach:
-    network, mask = _bits(target.cidr)
+    network, mask = (
+        np.frombuffer(bits, np.uint8) for bits in network_bits(ipaddress.ip_network(target.cidr))
+    )
     inside = ((addresses & mask) == network).all(axis=1)
     # IPv4 is kept within ::ffff:0:0/96, which a network of IPv6 around it does not mean.
     inside &= (addresses[:, :12] == _MAPPED).all(axis=1) == (network[:12] == _MAPPED).all()
@@ -86,16 +89,6 @@ def _covered(target: Target, hours: Sequence[HourCoverage]) -> bool:
         if each.hour < target.end and target.first < each.hour + HOUR
     ]  # fmt: skip
     return bool(touched) and set(touched) == {"COMPLETE"}
-
-
-def _bits(cidr: str) -> tuple[Any, Any]:
-    """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
-    network = ipaddress.ip_network(cidr)
-    lead, cover = (_MAPPED.tobytes(), b"\xff" * 12) if network.version == 4 else (b"", b"")
-    return (
-        np.frombuffer(lead + network.network_address.packed, np.uint8),
-        np.frombuffer(cover + network.netmask.packed, np.uint8),
-    )
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -29,7 +29,7 @@ from icrstore.seal.group import (
     digits,
 )
 from icrstore.seal.planes import cut, planes, split
-from icrstore.seal.pools import address_selector, are_private, masked
+from icrstore.seal.pools import PRIVATE_BITS, address_selector, masked
 from icrstore.seal.rows import RowError, Segment
 
 Numbers = npt.NDArray[Any]
@@ -161,6 +161,15 @@ def _public(group: Group) -> tuple[Group, Numbers, Numbers]:
     address = np.where(translated, group.public, group.source)
     kept = np.flatnonzero(translated | ~are_private(group.addresses)[address])
     return group.rows(kept), address[kept], translated[kept]
+
+
+def are_private(addresses: Numbers) -> Numbers:
+    """`pools.is_private` of each of (n, 16) addresses."""
+    made = np.zeros(len(addresses), np.bool_)
+    for network, mask in PRIVATE_BITS:
+        masks = np.frombuffer(mask, np.uint8)
+        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
+    return made
 
 
 def _networks(addresses: Numbers, used: Numbers) -> tuple[list[bytes], Numbers]:
