@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class Rogue:
         private = dump({**case.told(type_), **besides, "subject": subject, "nonce": nonce})
         text = LeafText(
             type=type_,
-            day=datetime.now().astimezone().date().isoformat(),
+            day=datetime.now(UTC).date().isoformat(),
             due="-",
             tag=os.urandom(16),
             private_sha256=hashlib.sha256(private).digest(),
