@@ -24,9 +24,12 @@ GRANT USAGE ON SEQUENCE accounts_principal_id_seq, accounts_nonce_id_seq, inbox_
 -- sealer: writes rows and cannot read them back.
 GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
 GRANT SELECT, INSERT ON inbox_intakekey TO icr_sealer;
-GRANT SELECT, UPDATE ON inbox_batch TO icr_sealer;
+GRANT SELECT ON inbox_batch TO icr_sealer;
+GRANT UPDATE (state, claim, records, rejected, sealing, sealed_receipt, body)
+    ON inbox_batch TO icr_sealer;
 GRANT SELECT, INSERT ON vault_epoch, vault_epoch_batches TO icr_sealer;
-GRANT SELECT, INSERT, UPDATE ON vault_epochseal TO icr_sealer;
+GRANT SELECT, INSERT ON vault_epochseal TO icr_sealer;
+GRANT UPDATE (acknowledged_at, refused) ON vault_epochseal TO icr_sealer;
 GRANT INSERT ON vault_segment TO icr_sealer;
 GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
 GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
@@ -37,11 +40,17 @@ GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
 GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
-GRANT UPDATE (state, claim, ended_at, keepers, share_key, disclosure) ON query_query TO icr_engine;
+GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query
+    TO icr_engine;
 
 -- notifier: reads whom to tell, keeps what is owed. It sees no row, no batch and no query.
 GRANT SELECT ON accounts_tenant, notices_subscriber TO icr_notifier;
-GRANT SELECT, INSERT, UPDATE, DELETE ON notices_notice, notices_noticeleaf, notices_pull,
-    notices_oldcontact TO icr_notifier;
+GRANT SELECT, INSERT ON notices_notice TO icr_notifier;
+GRANT UPDATE (newest_leaf_at, delivered_at, attempts, next_attempt_at, why, claim)
+    ON notices_notice TO icr_notifier;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notices_noticeleaf TO icr_notifier;
+GRANT SELECT, INSERT, UPDATE ON notices_pull TO icr_notifier;
+GRANT SELECT, DELETE ON notices_oldcontact TO icr_notifier;
+GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_notifier;
 GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
     TO icr_notifier;

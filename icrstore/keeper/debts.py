@@ -54,11 +54,12 @@ def due(keeper: Keeper, caller: bytes, tenant: str, after: int) -> dict[str, Any
     """Debts after a number, at most MOST_AT_ONCE, each sealed to the notifier that asks.
 
     ``proof`` shows the leaf under ``checkpoint``; ``notice`` is the leaf that says it was told.
-    Raises Refused(unknown-tenant, unknown-notifier).
+    Raises Refused(unknown-notifier).
     """
     with keeper.store.read() as tx:
-        ledger = Ledger(tx, keeper.identity, queries.tenant(tx, tenant))
+        # First, so that it learns of no other tenant whether it is there.
         notifier = queries.notifier_of(tx, tenant, caller)
+        ledger = Ledger(tx, keeper.identity, queries.tenant(tx, tenant))
         debts = queries.debts_after(tx, tenant, after, MOST_AT_ONCE)
         return {
             "due": [_sealed(keeper, ledger, notifier, debt) for debt in debts],

@@ -124,7 +124,7 @@ def test_only_callers_are_in_the_group_that_may_enter_a_keepers_sockets(
         "keeper-oversight",
     }
     reaching = {name for name in callers if group in getattr(layout.identity(name), "groups", ())}
-    assert reaching == {"sealer", "engine"}
+    assert reaching == {"sealer", "engine", "notifier"}
 
 
 @as_root

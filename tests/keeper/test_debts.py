@@ -156,7 +156,7 @@ def test_what_is_owed_is_counted_and_numbered_without_gaps(pair: Pair, role: Rol
 def test_nobody_but_the_notifier_learns_who_is_due(pair: Pair, role: Role, caller: str) -> None:
     ask(pair)
     assert code_of(lambda: pair.teller(role, caller).due(TENANT, 0)) == "unknown-key"
-    assert code_of(lambda: pair.teller(role).due("another", 0)) == "unknown-tenant"
+    assert code_of(lambda: pair.teller(role).due("another", 0)) == "unknown-notifier"
     assert pair.raw(role).call("GET", f"/v1/due?tenant={TENANT}&after=0", {}).status == 401
     fields = pair.keeper(role, "notifier").ask(f"/v1/due?tenant={TENANT}&after=0")
     sealed = fields.take("due")[0]

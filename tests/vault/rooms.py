@@ -94,7 +94,7 @@ TABLES = (
 )  # fmt: skip
 
 
-def record(at: datetime, account: str = "line-1", **changed: Any) -> dict[str, Any]:
+def record(at: datetime, account: str | None = "line-1", **changed: Any) -> dict[str, Any]:
     """A good TCP record."""
     return {
         "observed_at": at,
