@@ -69,6 +69,12 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
 DATABASES = {"default": _database(os.environ.get("ICR_DATABASE_URL", ""))}
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "api" / "pages" / "templates"],
+    }
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True

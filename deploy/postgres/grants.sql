@@ -20,6 +20,13 @@ GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
 GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
 GRANT USAGE ON SEQUENCE accounts_principal_id_seq, accounts_nonce_id_seq, inbox_batch_id_seq,
     query_lodgedwarrant_id_seq, query_query_id_seq TO icr_web;
+-- Of subscribers it sees whether there is one; what they read is locked under their own account.
+GRANT SELECT (id, tenant_id, lookup, since, closed_at) ON notices_subscriber TO icr_web;
+GRANT SELECT ON notices_notice, notices_noticeleaf, notices_pull TO icr_web;
+GRANT SELECT, INSERT ON notices_signin TO icr_web;
+GRANT UPDATE (tries, is_used) ON notices_signin TO icr_web;
+GRANT SELECT, INSERT, DELETE ON notices_session TO icr_web;
+GRANT USAGE ON SEQUENCE notices_signin_id_seq, notices_session_id_seq TO icr_web;
 
 -- sealer: writes rows and cannot read them back.
 GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
@@ -50,7 +57,8 @@ GRANT UPDATE (newest_leaf_at, delivered_at, attempts, next_attempt_at, why, clai
     ON notices_notice TO icr_notifier;
 GRANT SELECT, INSERT, UPDATE, DELETE ON notices_noticeleaf TO icr_notifier;
 GRANT SELECT, INSERT, UPDATE ON notices_pull TO icr_notifier;
-GRANT SELECT, DELETE ON notices_oldcontact TO icr_notifier;
+GRANT SELECT, DELETE ON notices_oldcontact, notices_signin, notices_session TO icr_notifier;
+GRANT UPDATE (is_sent, attempts, next_attempt_at, claim) ON notices_signin TO icr_notifier;
 GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_notifier;
 GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
     TO icr_notifier;

@@ -5,12 +5,14 @@ since a subscriber who was never told is what all of this exists to prevent. Fro
 is never sent again, and its signed statements wait for the keepers (`report`).
 """
 
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from django.db import connection, transaction
 
@@ -20,8 +22,9 @@ from icrstore.keeper.telling import sign_notice
 from icrstore.notices import words
 from icrstore.notices.keyring import NotifierKeys
 from icrstore.notices.mail import Mail, NotSent, Unreachable
-from icrstore.notices.models import Notice, NoticeLeaf, OldContact, Subscriber
+from icrstore.notices.models import Notice, NoticeLeaf, OldContact, SignIn, Subscriber
 from icrstore.notices.names import leaf_place
+from icrstore.notices.sign_in import CODE_LIFE, code_info
 from icrstore.notices.subscribers import Contact
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.strict import Fields, StatementError, parse_object
@@ -50,6 +53,15 @@ WHERE id = (
            OR (SELECT count(DISTINCT role) FROM notices_noticeleaf AS leaf
                WHERE leaf.notice_id = notices_notice.id AND leaf.is_disclosure) = %(roles)s)
     ORDER BY next_attempt_at FOR UPDATE SKIP LOCKED LIMIT 1)
+RETURNING id
+"""  # noqa: S608 - FREE is a constant of ours
+
+_CLAIM_CODE = f"""
+UPDATE notices_signin SET claim = %(token)s
+WHERE id = (
+    SELECT id FROM notices_signin
+    WHERE NOT is_sent AND next_attempt_at <= %(now)s AND asked_at > %(oldest)s AND {FREE}
+    ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
 
@@ -82,7 +94,7 @@ class Delivery:
         """Send what is ready; how many messages left. Safe from two processes at once."""
         count, ends = 0, time.monotonic() + LOOK_SECONDS
         with held_token() as token:
-            for step in (self._old_contact, self._notice):
+            for step in (self._code, self._old_contact, self._notice):
                 while time.monotonic() < ends:
                     try:
                         sent = step(token, now)
@@ -93,6 +105,46 @@ class Delivery:
                         break
                     count += sent
         return count
+
+    def send_codes(self, now: datetime) -> int:
+        """Only the codes, for which people wait at their screens."""
+        count = 0
+        with held_token() as token, contextlib.suppress(Unreachable):
+            while (sent := self._code(token, now)) is not None:
+                count += sent
+        return count
+
+    def _code(self, token: int, now: datetime) -> int | None:
+        oldest = now - CODE_LIFE
+        number = _claimed(_CLAIM_CODE, {"token": token, "now": now, "oldest": oldest})
+        if number is None:
+            return None
+        asked = SignIn.objects.get(id=number)
+        tenant, lookup = asked.tenant_id, bytes(asked.lookup)
+        try:
+            to = self._contact(tenant, lookup)[1]
+            code = hpke.open_(self.keys.opening, code_info(tenant, lookup), bytes(asked.sealed))
+            message_id = self.keys.lookup.message(tenant, to.account, [bytes(asked.sealed)])
+            self.mail.send(words.sign_in_code(message_id, to.contact, code.decode()), now)
+        except (NotDeliverable, hpke.DoesNotOpen):
+            # Nobody's account: whoever asked is told nothing of that.
+            SignIn.objects.filter(id=number).update(is_sent=True, claim=None)
+            return 0
+        except NotSent as failed:
+            _put_off(asked, failed.code, now)
+            if isinstance(failed, Unreachable):
+                raise
+            return 0
+        SignIn.objects.filter(id=number).update(is_sent=True, claim=None)
+        return 1
+
+    def _contact(self, tenant: str, lookup: bytes) -> tuple[Subscriber, Contact]:
+        subscriber = Subscriber.objects.filter(
+            tenant=tenant, lookup=lookup, closed_at=None
+        ).first()  # fmt: skip
+        if subscriber is None:
+            raise NotDeliverable("no-contact")
+        return subscriber, self._open(tenant, lookup, bytes(subscriber.sealed or b""))
 
     def _notice(self, token: int, now: datetime) -> int | None:
         settled: dict[str, int | datetime] = {
@@ -116,16 +168,13 @@ class Delivery:
 
     def _send(self, notice: Notice, leaves: Sequence[NoticeLeaf], now: datetime) -> None:
         tenant, lookup = notice.tenant_id, bytes(notice.lookup)
-        subscriber = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None).first()
-        if subscriber is None:
-            raise NotDeliverable("no-contact")
-        to = self._open(tenant, lookup, bytes(subscriber.sealed or b""))
+        subscriber, to = self._contact(tenant, lookup)
         texts = [self._text(tenant, lookup, to.account, leaf) for leaf in leaves]
         if subscriber.since and all(_ends(text) <= subscriber.since for text in texts):
             raise NotDeliverable("before-this-subscriber")
         about = [f"{leaf.role} {leaf.leaf}".encode() for leaf in leaves]
         message_id = self.keys.lookup.message(tenant, to.account, about)
-        where = f"{self.sign_in_url}{tenant}"
+        where = self.sign_in_url + quote(tenant, safe="")
         self.mail.send(words.new_entry(message_id, to.contact, where), now)
         # Here the message has left: a crash before the next line's end sends it again.
         self._record(notice, list(zip(leaves, texts, strict=True)), now)
@@ -199,7 +248,7 @@ def _claimed(query: str, values: dict[str, int | datetime]) -> int | None:
     return int(found[0]) if found else None
 
 
-def _put_off(row: Notice | OldContact, code: str, now: datetime) -> None:
+def _put_off(row: Notice | OldContact | SignIn, code: str, now: datetime) -> None:
     """Later, and ever later; with jitter, so that not all of them come back together."""
     logger.warning("%s %s: %s", type(row).__name__, row.pk, code)
     wait = min(FIRST_WAIT * 2 ** min(row.attempts, 10), LONGEST_WAIT)

@@ -127,3 +127,43 @@ class Pull(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "role"], name="pull_once"),
         ]
+
+
+class SignIn(models.Model):
+    """A one-time code on its way: bound to the browser that asked, good for one use.
+
+    Who reads here learns that somebody asked, and from which hashed network; the code is sealed to
+    the notifier, and its check needs the lookup key and the browser's cookie.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    lookup = models.BinaryField()
+    browser_sha256 = models.BinaryField()
+    code_mac = models.BinaryField()
+    sealed = models.BinaryField()
+    network = models.BinaryField()
+    asked_at = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    is_used = models.BooleanField(default=False)
+    is_sent = models.BooleanField(default=False)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    claim = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            # How often this account, and this network, asked within the hour.
+            models.Index(fields=["tenant", "lookup", "asked_at"], name="sign_in_account"),
+            models.Index(fields=["network", "asked_at"], name="sign_in_network"),
+            models.Index(fields=["browser_sha256"], name="sign_in_browser"),
+        ]
+
+
+class Session(models.Model):
+    """Somebody signed in. The key of what they may read opens under their cookie alone."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    lookup = models.BinaryField()
+    token_sha256 = models.BinaryField(unique=True)
+    sealed = models.BinaryField()
+    expires_at = models.DateTimeField()

@@ -42,6 +42,10 @@ class LookupKey:
         parts = (text(tenant), text(account), text(channel), text(contact))
         return prf(self.raw, "contact", *parts)
 
+    def network(self, network: str) -> bytes:
+        """Tells one network that asks for codes from another."""
+        return prf(self.raw, "network", text(network))
+
     def message(self, tenant: str, account: str, about: Iterable[bytes]) -> str:
         """The id of the one message about these things: sent twice, it is the same message."""
         return prf(self.raw, "message", text(tenant), text(account), *sorted(about))[:16].hex()

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
+from icrstore.notices import sign_in
 from icrstore.notices.models import Notice, OldContact, Subscriber
 from icrstore.notices.names import LookupKey, subscriber_info
 from icrstore.warrant.statements import read_account
@@ -95,6 +96,7 @@ def close(tenant: str, account: str, key: LookupKey, now: datetime) -> None:
         if not closed:
             raise NoSubscriber
         OldContact.objects.filter(tenant=tenant, lookup=lookup).delete()
+        sign_in.forget(tenant, lookup)
 
 
 def _load_one(
@@ -126,6 +128,8 @@ def _load_one(
         )  # fmt: skip
         before.sealed, before.contact_mac = sealed, mac
         before.save(update_fields=["sealed", "contact_mac"])
+        # Whoever signed in by the contact before does so no longer.
+        sign_in.forget(tenant, lookup)
         loaded.changed += 1
     # What could not be delivered for want of a contact is tried again now.
     Notice.objects.filter(tenant=tenant, lookup=lookup).update(next_attempt_at=now)

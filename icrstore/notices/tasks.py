@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from icrstore.keeper.calls import Keeper
 from icrstore.keeper.telling import Teller
-from icrstore.notices import pull, report
+from icrstore.notices import pull, report, sign_in
 from icrstore.notices.deliver import Delivery
 from icrstore.notices.keyring import NotifierKeys
 from icrstore.notices.mail import Mail, Outbox, Smtp
@@ -21,9 +21,13 @@ def tell() -> None:
     """Everybody who was named is told."""
     keys = NotifierKeys.load(settings.SECRETS)
     tellers = tellers_of(keys)
+    delivery = Delivery(keys, mail(), settings.SIGN_IN_URL)
+    # Somebody waits for a code; a notice may come some seconds later.
+    delivery.send_codes(timezone.now())
     pull.pull(keys.lookup, tellers, timezone.now())
-    Delivery(keys, mail(), settings.SIGN_IN_URL).deliver(timezone.now())
+    delivery.deliver(timezone.now())
     report.report(tellers, keys.signing)
+    sign_in.sweep(timezone.now())
 
 
 def tellers_of(keys: NotifierKeys) -> tuple[Teller, ...]:

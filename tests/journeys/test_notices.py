@@ -2,11 +2,16 @@
 
 import email
 import email.policy
+import html
 import json
+import re
 import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
@@ -99,6 +104,55 @@ def test_a_killed_notifier_goes_on_and_nobody_can_read_who_is_who(
             assert secret.hex().encode() not in held
     assert ACCOUNT not in site.stack.log("notifier")
     assert CONTACT not in site.stack.log("notifier")
+
+
+def test_she_signs_in_with_the_code_that_came_and_reads_who_looked(
+    site: Site, tmp_path: Path
+) -> None:
+    load(site, tmp_path, f"{ACCOUNT},email,{CONTACT}")
+    push(site, tmp_path)
+    site.ask([ACCOUNT], FIRST, END)
+    # Both keepers' words are here, proven, before she reads them.
+    site.wait_for("SELECT bool_and(logged OR why <> '') FROM notices_noticeleaf"
+                  " JOIN notices_notice AS notice ON notice.id = notice_id")  # fmt: skip
+    browser = build_opener(HTTPCookieProcessor())
+    home = f"{site.url}/access/{TENANT}"
+    assert "Send me a code" in browser.open(home).read().decode()
+    before = codes(site)
+
+    asked = browser.open(f"{home}/code", urlencode({"account": ACCOUNT}).encode()).read().decode()
+    assert "eight digits" in asked
+    deadline = time.monotonic() + 30
+    while not (new := codes(site) - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (letter,) = new
+    code = re.search(r"code is (\d{4} \d{4})", letter.decode())
+    assert code
+    form = {"account": ACCOUNT, "code": code[1]}
+    page = html.unescape(browser.open(f"{home}/enter", urlencode(form).encode()).read().decode())
+
+    assert "police" in page
+    assert "authorisation 1" in page
+    assert "which services you used" in page
+    proof = re.search(r'href="(/access/[^"]+/proof/[0-9a-f]{64})"', page)
+    assert proof
+    told = json.loads(browser.open(site.url + proof[1]).read())
+    assert {leaf["keeper"] for leaf in told["leaves"]} == {"operator", "oversight"}
+    assert all(leaf["evidence"] for leaf in told["leaves"])
+    with pytest.raises(HTTPError) as refused:
+        build_opener().open(site.url + proof[1])
+    assert refused.value.code == 404
+    refused.value.close()
+    held = str([site.sql(f"SELECT t::text FROM {name} AS t")
+                for name in ("notices_session", "notices_signin")])  # fmt: skip
+    for secret in (ACCOUNT, code[1].replace(" ", "")):
+        assert secret not in held
+        assert secret.encode().hex() not in held
+    assert ACCOUNT not in site.stack.log("web")
+
+
+def codes(site: Site) -> set[bytes]:
+    return {one for one in letters(site) if b"sign-in code" in one and CONTACT.encode() in one}
 
 
 def test_a_closed_account_is_closed_by_the_command_and_a_stranger_is_told_so(

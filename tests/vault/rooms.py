@@ -86,8 +86,8 @@ def database(stack: Stack) -> Iterator[Database]:
 
 
 TABLES = (
-    "notices_noticeleaf", "notices_notice", "notices_pull", "notices_oldcontact",
-    "notices_subscriber",
+    "notices_session", "notices_signin", "notices_noticeleaf", "notices_notice", "notices_pull",
+    "notices_oldcontact", "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
     "inbox_intakekey", "query_query", "query_lodgedwarrant", "accounts_principal",
     "accounts_nonce", "accounts_collector", "accounts_authority", "accounts_tenant",

@@ -25,6 +25,11 @@ ALLOWED: Mapping[str, Matrix] = {
         "inbox_batch": {"SELECT", "INSERT"},
         "query_lodgedwarrant": {"SELECT", "INSERT"},
         "query_query": {"SELECT", "INSERT"},
+        "notices_notice": {"SELECT"},
+        "notices_noticeleaf": {"SELECT"},
+        "notices_pull": {"SELECT"},
+        "notices_signin": {"SELECT", "INSERT"},
+        "notices_session": {"SELECT", "INSERT", "DELETE"},
     },
     "sealer": {
         "accounts_tenant": {"SELECT"},
@@ -50,6 +55,8 @@ ALLOWED: Mapping[str, Matrix] = {
         "notices_noticeleaf": {"SELECT", "INSERT", "UPDATE", "DELETE"},
         "notices_pull": {"SELECT", "INSERT", "UPDATE"},
         "notices_oldcontact": {"SELECT", "DELETE"},
+        "notices_signin": {"SELECT", "DELETE"},
+        "notices_session": {"SELECT", "DELETE"},
     },
     "janitor": {},
 }
@@ -66,6 +73,11 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("notifier", "notices_notice", "UPDATE"): {
         "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
     },
+    ("web", "notices_subscriber", "SELECT"): {
+        "id", "tenant_id", "lookup", "since", "closed_at",
+    },
+    ("web", "notices_signin", "UPDATE"): {"tries", "is_used"},
+    ("notifier", "notices_signin", "UPDATE"): {"is_sent", "attempts", "next_attempt_at", "claim"},
     ("notifier", "notices_oldcontact", "UPDATE"): {"attempts", "next_attempt_at", "claim"},
     ("engine", "query_query", "UPDATE"): {
         "state", "claim", "ended_at", "keepers", "share_key", "waiting", "disclosure",
