@@ -11,11 +11,11 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icrstore.keeper.answers import Committed, Proven, Shares
+from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import HourCoverage, Scope, cover
@@ -69,9 +69,10 @@ def answer(
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
 
-    held, missing = reader.held_epochs(question.tenant, _logged(commits))
-    opened = open_rows(_lent(held, shares, question.names), reader.bodies)
-    opened.failed |= missing
+    opened = Opened()
+    for held, missing in reader.held_epochs(question.tenant, _logged(commits)):
+        open_rows(_lent(held, shares, question.names), reader.bodies, opened)
+        opened.failed |= missing
     hours = cover(
         request.all_hours(),
         {role: made.epochs for role, made in commits.items()},
@@ -99,24 +100,22 @@ def answer(
     return seal_to(warrant.recipient_keys, question.request.sha256, content)
 
 
-def _logged(commits: Mapping[Role, Committed]) -> dict[bytes, bytes]:
-    """The epochs that both keepers list alike, each with the digest of its logged statement."""
-    first, *others = (
-        {epoch.eid: epoch.statement_sha256 for epoch in made.epochs} for made in commits.values()
-    )
-    return {
-        eid: digest for eid, digest in first.items() if all(o.get(eid) == digest for o in others)
-    }
+def _logged(commits: Mapping[Role, Committed]) -> list[ListedEpoch]:
+    """The epochs that both keepers list alike, by (hour, eid)."""
+    first, *others = (made.epochs for made in commits.values())
+    shared = set(first).intersection(*others)
+    return [epoch for epoch in first if epoch in shared]
 
 
 def _lent(
-    held: Mapping[bytes, reader.HeldEpoch],
+    held: Iterable[reader.HeldEpoch],
     shares: Mapping[Role, Shares],
     names: Sequence[tuple[Kind, bytes]],
 ) -> Iterator[Lent]:
-    for eid, epoch in held.items():
-        for kind, selector in names:
-            place = (eid, kind, selector)
+    for epoch in held:
+        # Two selectors may have one name (an address at two times): its rows are opened once.
+        for kind, selector in dict.fromkeys(names):
+            place = (epoch.statement.epoch.eid, kind, selector)
             yield Lent(epoch, kind, selector, shares["operator"][place], shares["oversight"][place])
 
 

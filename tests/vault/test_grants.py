@@ -53,7 +53,8 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     },
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
-        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "sealed_receipt",
+        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
+        "sealed_receipt",
     },
     ("engine", "query_query", "UPDATE"): {
         "state", "claim", "ended_at", "keepers", "share_key", "waiting", "disclosure",
