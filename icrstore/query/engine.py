@@ -21,7 +21,7 @@ from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import HourCoverage, Scope, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
-from icrstore.query.package import package, seal_to, sha256
+from icrstore.query.package import check_recipients, package, seal_to, sha256
 from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.epoch import Kind, Role
 from icrstore.vault import reader
@@ -60,11 +60,12 @@ def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
     waiting: Collection[Scope], demonstration: bool,
 ) -> bytes:  # fmt: skip
-    """The sealed disclosure of a question. Raises what the keepers' client does.
+    """The sealed disclosure of a question. Raises what the keepers' client does, `StatementError`.
 
     ``waiting``: what was not sealed before the question's *first* commit (`coverage.cover`).
     """
     warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
+    check_recipients(warrant.recipient_keys)
     commits = keepers.commit(question)
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
