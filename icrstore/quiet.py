@@ -1,4 +1,4 @@
-"""Errors in the log by their type and place: the message might repeat what a record or caller said."""
+"""Errors in the log by type and place: a message might repeat what a record or a caller said."""
 
 import logging
 import traceback

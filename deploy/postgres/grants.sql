@@ -44,7 +44,7 @@ GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_
 
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
 GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
-GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
+GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, urgent, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
 GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query

@@ -1,7 +1,7 @@
 """Running queries: the row is the queue, claimed by one engine at a time, ended exactly once."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
@@ -14,6 +14,7 @@ from icrstore.query.coverage import Scope
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
+from icrstore.seal.epoch import hour_start
 from icrstore.seal.rows import RowError
 from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
@@ -23,11 +24,15 @@ from icrstore.wire import hpke
 logger = logging.getLogger(__name__)
 
 # One open query: the oldest that is queued, then one whose engine is gone. Those come last, since
-# what ended one engine may end the next, and must not keep the others waiting.
+# what ended one engine may end the next, and must not keep the others waiting. An urgent one waits
+# for what it hurries (`accept.hurry`), but no longer than half a minute.
 _CLAIM = f"""
 UPDATE query_query SET state = 'running', claim = %(token)s
 WHERE id = (
-    SELECT id FROM query_query WHERE state IN ('queued', 'running') AND {FREE}
+    SELECT id FROM query_query AS q WHERE state IN ('queued', 'running') AND {FREE}
+      AND NOT (urgent AND created_at > now() - interval '30 seconds' AND EXISTS (
+        SELECT 1 FROM inbox_batch AS b
+        WHERE b.tenant_id = q.tenant_id AND b.urgent AND b.sealed_receipt IS NULL))
     ORDER BY state = 'running', id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -104,16 +109,21 @@ def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, 
     if query.share_key is None or query.waiting is None:
         share_key = keys.new_share_key(tenant, now)
         query.share_key = keys.keep(share_key, sha256)
+        scopes = [*reader.waiting_scopes(tenant), _still_to_come(now)]
         query.waiting = sorted(
-            {(shard, first.timestamp(), last.timestamp())
-             for shard, first, last in reader.waiting_scopes(tenant)}
-        )  # fmt: skip
+            {(shard, first.timestamp(), last.timestamp()) for shard, first, last in scopes}
+        )
         query.save(update_fields=["share_key", "waiting"])
         # From here whoever takes the query up again goes on as if it had never stopped.
     else:
         share_key = keys.kept(bytes(query.share_key), sha256)
     grants = _distinct([*by, *asked_by])
     return Question(tenant, warrant, request, grants, share_key.statement), share_key
+
+
+def _still_to_come(now: datetime) -> Scope:
+    """An hour that has not ended is never complete, though some of it be sealed already."""
+    return 0, hour_start(now), hour_start(now) + timedelta(days=1)
 
 
 def _scope(shard: int, first: float, last: float) -> Scope:

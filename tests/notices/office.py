@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connection, connections
+from django.db import connections
 
 from icrstore.keeper.client import Question
 from icrstore.notices import pull, report, subscribers
@@ -28,7 +28,7 @@ from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import ENGINE, TENANT, Lent, Pair, utc_now
 from tests.notices.sink import Sink
-from tests.vault.rooms import TABLES, Database, add_tenant
+from tests.vault.rooms import Database, add_tenant, empty_tables
 
 SENDER = "record@isp.example"
 SIGN_IN = "https://isp.example/access/"
@@ -172,8 +172,7 @@ def new_name() -> str:
 @contextmanager
 def open_office(database: Database, pair: Pair, sink: Sink) -> Iterator[Office]:
     """With empty tables; afterwards the database is the administrator's again, as it was."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
+    empty_tables()
     add_tenant(TENANT, pair.public("root"))
     signing: Ed25519PrivateKey = pair.keys["notifier"]
     keys = NotifierKeys(signing, pair.notifier_key, LookupKey(secrets.token_bytes(32)))

@@ -68,7 +68,8 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     },
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
-        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "sealed_receipt",
+        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
+        "sealed_receipt",
     },
     ("notifier", "notices_notice", "UPDATE"): {
         "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
