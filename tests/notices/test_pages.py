@@ -10,6 +10,7 @@ import pytest
 from django.test import Client, override_settings
 
 from api.pages import access
+from icrstore.celery import app
 from icrstore.keeper.evidence import Evidence, check_leaves
 from icrstore.notices.models import NoticeLeaf, Pull
 from icrstore.seal.encode import digest
@@ -25,8 +26,11 @@ HOME = f"/access/{TENANT}"
 
 
 @pytest.fixture
-def web(office: Office, tmp_path: Path) -> Iterator[Client]:
-    """The real doors with a real secrets folder; a fresh browser."""
+def web(office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """The real doors with a real secrets folder; a fresh browser. There is no broker."""
+    # As web is told to: who waits for a page does not wait for a broker that is down.
+    patience = {"max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    monkeypatch.setitem(app.conf, "broker_transport_options", patience)
     write_secret(tmp_path / "lookup.key", office.keys.lookup.raw.hex().encode())
     public = encode_base64(office.keys.opening.public_bytes())
     shown = {"kind": "icr-public-key", "use": "recipient", "name": "n", "public": public}
