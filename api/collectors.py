@@ -1,4 +1,4 @@
-"""The collectors' door: the intake key of the hour, batches in, receipts out."""
+"""The collectors' door: enrolment, the intake key of the hour, batches in, receipts out."""
 
 import json
 from functools import cache
@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts.enrolments import Pins, enrol, invitation
 from api import signed
 from api.problems import Problem
 from icrstore.celery import look
@@ -19,11 +20,33 @@ from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault import tasks
-from icrstore.warrant.strict import time_text
+from icrstore.warrant.strict import Fields, encode_base64, parse_object, time_text
 from icrstore.wire.errors import SignatureRefused
 
 BATCH_TYPE = "application/vnd.icr.batch.v1"
+MAX_ENROLMENT_BYTES = 4096
 LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
+
+
+class EnrolmentsView(APIView):
+    def post(self, request: Request) -> HttpResponse:
+        """Add the collector that has the token and signs with the key which it brings.
+
+        The token comes first: nobody without one gets so far as to leave a nonce here.
+        """
+        body = signed.read_body(request, "application/json", MAX_ENROLMENT_BYTES)
+        fields = Fields(parse_object(body.content))
+        token, key = fields.text("token"), fields.base64("key", 32)
+        fields.finish()
+        invited = invitation(token)
+        signed.newcomer(request, body, key)
+        collector, pins = enrol(invited, key, timezone.now()), Pins.read(settings.TRUST)
+        return _json(201, {
+            "tenant": collector.tenant_id,
+            "collector": collector.name,
+            "sealer_key": encode_base64(pins.sealer_key),
+            "receipt_key": encode_base64(pins.receipt_key),
+        })  # fmt: skip
 
 
 class IntakeKeyView(APIView):

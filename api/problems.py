@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.exceptions import APIException
 
+from accounts.enrolments import NotEnrolled
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
 from icrstore.query.lodge import NotLodged, NotYours
 from icrstore.warrant.strict import StatementError
@@ -65,6 +66,8 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             return response(400, error.code, f"{error.place}: {error.mend}")
         case StatementError():
             return response(422, error.code, error.field)
+        case NotEnrolled():
+            return response(403, error.code, error.mend)
         case NotLodged():
             return response(404, "no-such-warrant", "lodge the warrant first: icr lodge")
         case NotYours():

@@ -5,6 +5,7 @@ from django.urls import path
 from api import collectors, health, investigators
 
 urlpatterns = [
+    path("v1/enrolments", collectors.EnrolmentsView.as_view()),
     path("v1/intake-key", collectors.IntakeKeyView.as_view()),
     path("v1/batches", collectors.BatchesView.as_view()),
     path("v1/batches/<str:batch_id>", collectors.BatchView.as_view()),

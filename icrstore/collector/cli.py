@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from icrstore.collector.config import SECRET_BYTES, Config
 from icrstore.collector.cut import cut
+from icrstore.collector.enrol import enrol
 from icrstore.collector.push import Push, spool_cut, utc_now
 from icrstore.collector.read import iter_records, read_files
 from icrstore.collector.spool import Spool, Spooled
@@ -28,12 +29,19 @@ from icrstore.warrant.statements import Receipt
 DEFAULT_WAIT_SECONDS = 300
 
 _TOP = """examples:
-  icr-collect key --out edge-1.key --secret edge-1.secret
+  icr-collect enrol https://icr.example TOKEN --config edge-1.toml
   icr-collect read pflog.txt --account line-17
   icr-collect push pflog.txt --account line-17 --config edge-1.toml
 
 exit: 0 done, 64 usage, 65 data refused or cut off, 66 no such file,
       75 try again later (everything is in the spool), 77 refused"""
+_ENROL = """example:
+  icr-collect enrol https://icr.example TOKEN --config edge-1.toml
+
+TOKEN is what the store's operator has from `manage.py collector enrol`; it serves once, within
+24 hours. Makes edge-1.key and edge-1.secret beside the config, hands in the public key, pins the
+store's keys, and writes the config that `icr-collect push` reads. Compare the fingerprints with
+the operator."""
 _KEY = """example:
   icr-collect key --out edge-1.key --secret edge-1.secret
 
@@ -90,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_TOP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="key|read|push")
+    commands = top.add_subparsers(required=True, metavar="enrol|key|read|push")
+    enrolling = add("enrol", "Become a collector of a store, by a one-use token.", _ENROL)
+    enrolling.add_argument("url", metavar="URL", help="the store: https://icr.example")
+    enrolling.add_argument("token", metavar="TOKEN", help="from the store's operator")
+    made = "the config to write: TOML, or JSON if it ends in .json"
+    enrolling.add_argument("--config", type=Path, required=True, metavar="FILE", help=made)
+    enrolling.set_defaults(run=_enrol)
     key = add("key", "Make this collector's signing key and secret.", _KEY)
     key.add_argument("--out", type=Path, required=True, metavar="FILE", help="the key file to make")
     key.add_argument("--secret", type=Path, required=True, metavar="FILE", help="the secret's file")
@@ -114,6 +128,22 @@ def _add_inputs(command: argparse.ArgumentParser, many: str) -> None:
     formats = "; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
     command.add_argument("--format", choices=list(FORMATS), help=f"told by itself; {formats}")
     command.add_argument("--account", help="whose records they are, where they do not say")
+
+
+def _enrol(given: argparse.Namespace) -> int:
+    enrolled = enrol(given.url, given.token, given.config)
+    keys = (enrolled.own, enrolled.sealer, enrolled.receipts)
+    if given.json:
+        print(json.dumps({
+            "tenant": enrolled.tenant, "collector": enrolled.collector,
+            **dict(zip(("own", "sealer", "receipts"), (k.to_object() for k in keys), strict=True)),
+        }))  # fmt: skip
+        return os.EX_OK
+    print(f"enrolled as {enrolled.collector} of {enrolled.tenant}; {given.config} is ready")
+    for name, key in zip(("own key", "sealer", "receipts"), keys, strict=True):
+        print(f"{name:<12} {key.fingerprint}")
+    print("Compare these with the store's operator.")
+    return os.EX_OK
 
 
 def _key(given: argparse.Namespace) -> int:
