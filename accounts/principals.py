@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from accounts.models import Authority, Collector, Principal, Tenant
+from accounts.models import Authority, Collector, Principal
 from icrstore.warrant.authority import SKEW, Granted
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import Grant
@@ -37,36 +37,63 @@ def collector_by_key(keyid: str) -> Collector:
     return found
 
 
-def remember(tenant: Tenant, envelopes: Sequence[Envelope], now: datetime) -> list[Grant]:
-    """The grants in force that an authority of this tenant signed, kept for later calls.
+def vouched(tenant: str, envelopes: Sequence[Envelope], now: datetime) -> list[Principal]:
+    """The people whose grants are in force and signed by an authority of this tenant; not kept.
 
     Raises `StatementError` for a grant that no authority here vouches for.
     """
-    kept = []
+    roots = dict(Authority.objects.filter(tenant=tenant).values_list("name", "root_key"))
+    people: dict[tuple[str, str, str], Principal] = {}
     for envelope in envelopes:
         issuer = Grant.parse(envelope).issuer
-        authority = Authority.objects.filter(tenant=tenant, name=issuer).first()
-        if authority is None:
+        if issuer not in roots:
             raise StatementError("unknown-authority", "grant")
-        granted = Granted.check([envelope], issuer, bytes(authority.root_key), now)
-        kept += [grant for grant in granted.grants if grant.role in PEOPLE]
+        for grant in Granted.check([envelope], issuer, bytes(roots[issuer]), now).grants:
+            if grant.role in PEOPLE:
+                people[issuer, grant.role, key_id(grant.key)] = _principal(tenant, grant)
+    return list(people.values())
+
+
+def remember(people: Sequence[Principal]) -> None:
+    """Keep them for later calls. Only for a caller who is known: a stranger stores nothing."""
+    # In one order, so that two calls which bring the same grants cannot lock each other out.
+    ordered = sorted(people, key=lambda person: (person.authority, person.role, person.keyid))
     Principal.objects.bulk_create(
-        [_principal(tenant, grant) for grant in kept],
+        ordered,
         update_conflicts=True,
         unique_fields=["tenant", "authority", "role", "keyid"],
         update_fields=["not_before", "not_after", "key"],
     )
-    return kept
 
 
-def person_by_key(keyid: str, now: datetime) -> tuple[bytes, list[Person]]:
-    """The key, and where its grants hold now. Raises `UnknownPrincipal`."""
-    rows = Principal.objects.filter(keyid=keyid, not_before__lte=now + SKEW, not_after__gt=now)
+def person_by_key(
+    keyid: str, now: datetime, shown: Sequence[Principal] = ()
+) -> tuple[bytes, list[Person]]:
+    """The key, and where its grants hold now: those kept and those ``shown`` with the call.
+
+    Raises `UnknownPrincipal`.
+    """
+    kept = Principal.objects.filter(keyid=keyid, not_before__lte=now + SKEW, not_after__gt=now)
+    rows = [*kept, *(person for person in shown if person.keyid == keyid)]
     people = {Person(row.tenant_id, row.authority, keyid) for row in rows}
     keys = {bytes(row.key) for row in rows}
     if len(keys) != 1:
         raise UnknownPrincipal
     return keys.pop(), sorted(people, key=lambda person: (person.tenant, person.authority))
+
+
+def check_investigator(tenant: str, authority: str, request: Envelope, now: datetime) -> None:
+    """Raise `StatementError` unless an investigator of this authority signed the request."""
+    rows = Principal.objects.filter(
+        tenant=tenant, authority=authority, role="investigator",
+        keyid__in=[signature.keyid for signature in request.signatures],
+        not_before__lte=now + SKEW, not_after__gt=now,
+    )  # fmt: skip
+    granted = tuple(
+        Grant(authority, row.role, bytes(row.key), row.keyid, row.not_before, row.not_after)
+        for row in rows
+    )
+    Granted(authority, granted).signer(request, "investigator")
 
 
 def use_nonce(keyid: str, nonce: str, now: datetime) -> bool:
@@ -87,9 +114,9 @@ def use_nonce(keyid: str, nonce: str, now: datetime) -> bool:
         return bool(cursor.rowcount)
 
 
-def _principal(tenant: Tenant, grant: Grant) -> Principal:
+def _principal(tenant: str, grant: Grant) -> Principal:
     return Principal(
-        tenant=tenant,
+        tenant_id=tenant,
         authority=grant.issuer,
         role=grant.role,
         key=grant.key,

@@ -2,17 +2,16 @@
 
 import json
 from functools import cache
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts.enrolments import Pins, enrol, invitation
 from api import signed
+from api.doors import Door, hexadecimal, json_response
 from api.problems import Problem
 from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
@@ -21,14 +20,13 @@ from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault import tasks
 from icrstore.warrant.strict import Fields, encode_base64, parse_object, time_text
-from icrstore.wire.errors import SignatureRefused
 
 BATCH_TYPE = "application/vnd.icr.batch.v1"
 MAX_ENROLMENT_BYTES = 4096
 LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
 
 
-class EnrolmentsView(APIView):
+class EnrolmentsView(Door):
     def post(self, request: Request) -> HttpResponse:
         """Add the collector that has the token and signs with the key which it brings.
 
@@ -41,7 +39,7 @@ class EnrolmentsView(APIView):
         invited = invitation(token)
         signed.newcomer(request, body, key)
         collector, pins = enrol(invited, key, timezone.now()), Pins.read(settings.TRUST)
-        return _json(201, {
+        return json_response(201, {
             "tenant": collector.tenant_id,
             "collector": collector.name,
             "sealer_key": encode_base64(pins.sealer_key),
@@ -49,22 +47,15 @@ class EnrolmentsView(APIView):
         })  # fmt: skip
 
 
-class IntakeKeyView(APIView):
+class IntakeKeyView(Door):
     def get(self, request: Request) -> HttpResponse:
-        """The signed intake key of this hour, and the server's time for a wrong clock.
-
-        A collector whose clock is off cannot sign right before it knows by how much, so the
-        refusal tells the time too.
-        """
+        """The signed intake key of this hour, and the server's time to sign by."""
         now = timezone.now()
-        try:
-            collector, _ = signed.collector(request, None)
-        except SignatureRefused as error:
-            raise Problem(401, error.reason, f"the server's time is {time_text(now)}") from error
+        collector, _, _ = signed.collector(request)
         key = IntakeKey.objects.filter(hour=hour_start(now)).first()
         if key is None:
             raise Problem(503, "no-intake-key", "no sealer has published this hour's key")
-        return _json(200, {
+        return json_response(200, {
             "intake_key": json.loads(bytes(key.envelope)),
             "server_time": time_text(now),
             "shards": collector.tenant.shards,
@@ -73,32 +64,34 @@ class IntakeKeyView(APIView):
         })  # fmt: skip
 
 
-class BatchesView(APIView):
+class BatchesView(Door):
     def post(self, request: Request) -> HttpResponse:
         """Take a sealed batch: 202 with a signed receipt after the commit, 200 if it was held."""
-        body = signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
-        collector, covered = signed.collector(request, body, LABEL_HEADERS)
+        collector, covered, body = signed.collector(
+            request, LABEL_HEADERS, lambda: signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
+        )
         label = Label.parse(covered)
         batch, new = accept(
             collector, label, body.content, body.sha256, _receipt_key(), timezone.now()
         )
         if new:
             look(tasks.seal)
-        return _json(202 if new else 200, {"receipt": json.loads(bytes(batch.receipt))})
+        return json_response(202 if new else 200, {"receipt": json.loads(bytes(batch.receipt))})
 
 
-class BatchView(APIView):
+class BatchView(Door):
     def get(self, request: Request, batch_id: str) -> HttpResponse:
         """What became of a batch: its state, its receipts, what was rejected and why."""
-        collector, _ = signed.collector(request, None)
+        collector, _, _ = signed.collector(request)
         batch = Batch.objects.defer("body").filter(
-            tenant=collector.tenant_id, collector=collector, batch_id=_id(batch_id)
+            tenant=collector.tenant_id, collector=collector,
+            batch_id=hexadecimal(batch_id, 16, "no-such-batch"),
         ).first()  # fmt: skip
         if batch is None:
             raise Problem(404, "no-such-batch", "this collector has no batch of that id here")
         sealed = batch.sealed_receipt
-        return _json(200, {
-            "batch_id": batch_id,
+        return json_response(200, {
+            "batch_id": bytes(batch.batch_id).hex(),
             # Until every keeper has logged its epochs, a batch is not sealed for its collector.
             "state": Batch.SEALED if sealed else Batch.ACCEPTED,
             "receipt": json.loads(bytes(batch.receipt)),
@@ -107,17 +100,6 @@ class BatchView(APIView):
         })  # fmt: skip
 
 
-def _id(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Problem(404, "no-such-batch", "a batch id is 32 hex digits") from None
-
-
 @cache
 def _receipt_key() -> Ed25519PrivateKey:
     return KeyFile.read(settings.SECRETS / "receipt.key", "signing").signing()
-
-
-def _json(status: int, value: dict[str, Any]) -> HttpResponse:
-    return HttpResponse(json.dumps(value), status=status, content_type="application/json")

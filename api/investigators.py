@@ -3,23 +3,24 @@
 Whoever asks for what is not theirs reads the same 404 as for what does not exist.
 """
 
-import json
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts.models import Tenant
-from accounts.principals import Person, remember
+from accounts.principals import remember, vouched
 from api import signed
+from api.doors import Door, hexadecimal, json_response
 from api.problems import Problem
 from icrstore.celery import look
-from icrstore.query import tasks
-from icrstore.query.lodge import lodge_request, lodge_warrant, storage_key
+from icrstore.query.lodge import NotYours, lodge_request, lodge_warrant, storage_key
 from icrstore.query.models import Query
+from icrstore.query.tasks import answer
+from icrstore.vault.tasks import seal
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import Fields, parse_object
 
@@ -27,82 +28,87 @@ JSON = "application/json"
 MAX_STATEMENT_BYTES = 1 << 20
 
 
-class WarrantsView(APIView):
+@dataclass(frozen=True)
+class Lodging:
+    """What both POSTs carry, and for which authorities its caller may speak at the tenant."""
+
+    tenant: Tenant
+    statement: Envelope
+    grants: tuple[Envelope, ...]
+    authorities: tuple[str, ...]
+
+
+class WarrantsView(Door):
     def post(self, request: Request) -> HttpResponse:
         """Lodge a warrant that an applicant and an approver signed."""
-        lodged = _Lodging(request, "warrant")
+        now = timezone.now()
+        lodged = _lodging(request, "warrant", now)
         row = lodge_warrant(
             lodged.tenant, lodged.statement, lodged.grants, lodged.authorities,
-            storage_key(settings.ENGINE_STORAGE_KEY), lodged.now,
+            storage_key(settings.ENGINE_STORAGE_KEY), now,
         )  # fmt: skip
-        return _json(201, {"warrant_sha256": bytes(row.sha256).hex()})
+        return json_response(201, {"warrant_sha256": bytes(row.sha256).hex()})
 
 
-class QueriesView(APIView):
+class QueriesView(Door):
     def post(self, request: Request) -> HttpResponse:
         """Queue a request under a lodged warrant. Web cannot answer it: the engine asks keepers."""
-        lodged = _Lodging(request, "request")
+        now = timezone.now()
+        lodged = _lodging(request, "request", now)
         row = lodge_request(
             lodged.tenant, lodged.statement, lodged.grants, lodged.authorities,
-            storage_key(settings.ENGINE_STORAGE_KEY), lodged.now,
+            storage_key(settings.ENGINE_STORAGE_KEY), now,
         )  # fmt: skip
-        look(tasks.answer)
-        return _json(202, {"query": bytes(row.sha256).hex()})
+        if row.urgent:
+            look(seal)
+        look(answer)
+        return json_response(202, {"query": bytes(row.sha256).hex()})
 
 
-class QueryView(APIView):
+class QueryView(Door):
     def get(self, request: Request, query_id: str) -> HttpResponse:
         """How far a query is, and which keeper refused it, if one did."""
-        query = _own_query(signed.person(request, None, timezone.now()), query_id)
-        return _json(200, {"query": query_id, "state": query.state, "keepers": query.keepers})
+        query = _own_query(request, query_id)
+        return json_response(
+            200, {"query": query_id, "state": query.state, "keepers": query.keepers}
+        )
 
 
-class DisclosureView(APIView):
+class DisclosureView(Door):
     def get(self, request: Request, query_id: str) -> HttpResponse:
         """The answer with its proofs, sealed to the recipients that the warrant names."""
-        query = _own_query(signed.person(request, None, timezone.now()), query_id)
+        query = _own_query(request, query_id)
         if query.disclosure is None:
             raise Problem(409, "not-answered", f"the query is {query.state}")
         return HttpResponse(bytes(query.disclosure), content_type=JSON)
 
 
-class _Lodging:
-    """What both POSTs carry: tenant, statement and grants, from someone with a grant there."""
+def _lodging(request: Request, kind: str, now: datetime) -> Lodging:
+    """Read, and only then ask who sent it: the caller's own grant may be among those sent."""
+    body = signed.read_body(request, JSON, MAX_STATEMENT_BYTES)
+    fields = Fields(parse_object(body.content))
+    name = fields.text("tenant", 64)
+    statement = Envelope.read(fields.take(kind), kind, kind)
+    grants = fields.items("grants", lambda value, at: Envelope.read(value, "grant", at), 0, 20)
+    fields.finish()
 
-    def __init__(self, request: Request, kind: str) -> None:
-        self.now = timezone.now()
-        body = signed.read_body(request, JSON, MAX_STATEMENT_BYTES)
-        fields = Fields(parse_object(body.content))
-        name = fields.text("tenant", 64)
-        self.statement = Envelope.read(fields.take(kind), kind, kind)
-        self.grants = fields.items(
-            "grants", lambda value, at: Envelope.read(value, "grant", at), 0, 20
-        )
-        fields.finish()
-        tenant = Tenant.objects.filter(name=name).first()
-        if tenant is None:
-            raise Problem(401, "unknown-key", "sign the request with a key that is known here")
-        self.tenant = tenant
-        # Grants carry their root's signature, so they are taken before the caller is known: the
-        # caller's own key may be among them.
-        remember(tenant, self.grants, self.now)
-        people = signed.person(request, body, self.now)
-        self.authorities = [p.authority for p in people if p.tenant == tenant.name]
+    shown = vouched(name, grants, now)
+    people = signed.person(request, body, now, shown)
+    tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
+        raise NotYours
+    remember(shown)
+    authorities = tuple(person.authority for person in people if person.tenant == name)
+    return Lodging(tenant, statement, grants, authorities)
 
 
-def _own_query(people: list[Person], query_id: str) -> Query:
-    for person in people:
-        try:
-            sha256 = bytes.fromhex(query_id)
-        except ValueError:
-            break
-        found = Query.objects.filter(
-            tenant=person.tenant, sha256=sha256, warrant__authority=person.authority
-        ).first()
-        if found is not None:
-            return found
+def _own_query(request: Request, query_id: str) -> Query:
+    people = signed.person(request, signed.NO_BODY, timezone.now())
+    sha256 = hexadecimal(query_id, 32, "no-such-query")
+    places = {(person.tenant, person.authority) for person in people}
+    # One row for each tenant at most: the same statement may be put at several.
+    held = Query.objects.select_related("warrant").defer("sealed", "share_key", "warrant__sealed")
+    for query in held.filter(tenant__in={tenant for tenant, _ in places}, sha256=sha256):
+        if (query.tenant_id, query.warrant.authority) in places:
+            return query
     raise Problem(404, "no-such-query", "no query of yours has that id")
-
-
-def _json(status: int, value: dict[str, Any]) -> HttpResponse:
-    return HttpResponse(json.dumps(value), status=status, content_type=JSON)

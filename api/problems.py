@@ -4,13 +4,15 @@ import json
 import logging
 from typing import Any
 
-from django.http import HttpResponse
-from rest_framework.exceptions import APIException
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from rest_framework.exceptions import MethodNotAllowed
 
 from accounts.enrolments import NotEnrolled
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
 from icrstore.query.lodge import NotLodged, NotYours
-from icrstore.warrant.strict import StatementError
+from icrstore.warrant.strict import StatementError, time_text
 from icrstore.wire.errors import SignatureRefused
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def handle(error: Exception, context: Any) -> HttpResponse:
         case Problem():
             return response(error.status, error.code, error.detail)
         case SignatureRefused():
-            return response(401, error.reason, "sign the request with a key that is known here")
+            return response(401, error.reason, _how_to_sign(error.reason))
         case IntakeKeyGone() | SequenceUsed():
             return response(409, error.code, f"{error.place}: {error.mend}")
         case BatchError():
@@ -72,11 +74,38 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             return response(404, "no-such-warrant", "lodge the warrant first: icr lodge")
         case NotYours():
             return response(403, "not-yours")
-        case APIException():
-            return response(error.status_code, error.default_code)
+        case MethodNotAllowed():
+            refused = response(405, "method-not-allowed")
+            # RFC 9110, section 15.5.6: a 405 says which methods there are.
+            refused.headers["Allow"] = ", ".join(context["view"].allowed_methods)
+            return refused
+        case OperationalError() | InterfaceError():
+            logger.error(
+                "PostgreSQL does not answer: %s at %s", type(error).__name__, _place(error)
+            )
+            return response(503, "no-database", "PostgreSQL does not answer: try again later")
     # The type and place are enough to mend it; the message might repeat what was sent.
     logger.error("unexpected %s at %s", type(error).__name__, _place(error))
     return response(500, "failed")
+
+
+def no_such_door(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return response(404, "no-such-door")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return response(400, "bad-request")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    return response(500, "failed")
+
+
+def _how_to_sign(reason: str) -> str:
+    """A caller whose clock is off cannot sign right before it knows by how much."""
+    if reason == "wrong-time":
+        return f"sign by the server's clock: it is {time_text(timezone.now())}"
+    return "sign the request with a key that is known here"
 
 
 def _place(error: BaseException) -> str:

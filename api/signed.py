@@ -1,4 +1,4 @@
-"""A request's caller, by its RFC 9421 signature: read the body once, check, use the nonce up."""
+"""A request's caller, by its RFC 9421 signature: check it, read the body once, use the nonce up."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -7,18 +7,16 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, UnreadablePostError
 from django.utils import timezone
 from rest_framework.request import Request
 
 from accounts import principals
-from accounts.models import Collector
+from accounts.models import Collector, Principal
 from api.problems import Problem
 from icrstore.warrant.dsse import key_id
 from icrstore.wire.errors import SignatureRefused
 from icrstore.wire.signatures import Verified, verify_request
-
-_NOTHING = hashlib.sha256(b"").digest()
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,9 @@ class Body:
 
     content: bytes
     sha256: bytes
+
+
+NO_BODY = Body(b"", hashlib.sha256(b"").digest())
 
 
 def read_body(request: Request, media_type: str, most: int) -> Body:
@@ -40,18 +41,23 @@ def read_body(request: Request, media_type: str, most: int) -> Body:
         raise Problem(411, "no-length", "send Content-Length") from None
     if length > most:
         raise Problem(413, "too-large", f"a body has at most {most} bytes: send smaller ones")
-    content = raw.read(length)
+    try:
+        content = raw.read(length)
+    except UnreadablePostError:
+        content = b""
     if len(content) != length:
         raise Problem(400, "cut-off", "the body ended early: send it again")
     return Body(content, hashlib.sha256(content).digest())
 
 
 def collector(
-    request: Request, body: Body | None, required: Sequence[str] = ()
-) -> tuple[Collector, Mapping[str, str]]:
-    """The collector that signed, and the headers that its signature covers.
+    request: Request,
+    required: Sequence[str] = (),
+    read: Callable[[], Body] = lambda: NO_BODY,
+) -> tuple[Collector, Mapping[str, str], Body]:
+    """The collector that signed, the headers that its signature covers, and the body.
 
-    Raises `SignatureRefused`.
+    ``read`` is called only once the signature holds. Raises `SignatureRefused` and what it raises.
     """
     found: list[Collector] = []
 
@@ -62,39 +68,44 @@ def collector(
             return None
         return bytes(found[-1].key)
 
-    verified = _verify(request, body, key_of, required, timezone.now())
-    return found[-1], verified.covered
+    verified, body = _verify(request, read, key_of, required, timezone.now())
+    return found[-1], verified.covered, body
 
 
 def newcomer(request: Request, body: Body, key: bytes) -> None:
     """That whoever sent this has the private half of ``key``. Raises `SignatureRefused`."""
     own = key_id(key)
-    _verify(request, body, lambda keyid: key if keyid == own else None, (), timezone.now())
+    _verify(request, lambda: body, lambda keyid: key if keyid == own else None, (), timezone.now())
 
 
-def person(request: Request, body: Body | None, now: datetime) -> list[principals.Person]:
-    """Where the person who signed holds a grant now. Raises `SignatureRefused`."""
+def person(
+    request: Request, body: Body, now: datetime, shown: Sequence[Principal] = ()
+) -> list[principals.Person]:
+    """Where the person who signed holds a grant now; ``shown`` come with the call.
+
+    Raises `SignatureRefused`.
+    """
     people: list[principals.Person] = []
 
     def key_of(keyid: str) -> bytes | None:
         try:
-            key, found = principals.person_by_key(keyid, now)
+            key, found = principals.person_by_key(keyid, now, shown)
         except principals.UnknownPrincipal:
             return None
         people.extend(found)
         return key
 
-    _verify(request, body, key_of, (), now)
+    _verify(request, lambda: body, key_of, (), now)
     return people
 
 
 def _verify(
     request: Request,
-    body: Body | None,
+    read: Callable[[], Body],
     key_of: Callable[[str], bytes | None],
     required: Sequence[str],
     now: datetime,
-) -> Verified:
+) -> tuple[Verified, Body]:
     """The signature, then the body, then the nonce: a replay of anything valid is refused too."""
 
     def resolve(keyid: str) -> Ed25519PublicKey | None:
@@ -111,7 +122,9 @@ def _verify(
         now_unix_seconds=int(now.timestamp()),
         required=required,
     )
-    verified.check_body(_NOTHING if body is None else body.sha256)
+    # From here a known key vouches for the headers: no stranger's body takes up memory.
+    body = read()
+    verified.check_body(body.sha256)
     if not principals.use_nonce(verified.keyid, verified.nonce, now):
         raise SignatureRefused("replayed")
-    return verified
+    return verified, body

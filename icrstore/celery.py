@@ -17,18 +17,29 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icrstore.settings")
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 3.0
+BROKER_SECONDS = 5.0
 
 app = Celery("icrstore")
 app.conf.update(
     broker_url=settings.BROKER_URL,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"socket_keepalive": True, "health_check_interval": 10},
+    # Workers that reconnect may go deaf (celery issue 7800): one that loses its broker finishes its
+    # task and ends, and the supervisor starts another.
+    broker_connection_retry=False,
+    broker_transport_options={
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # A broker that hangs must not hold up an answer: the sweep looks anyway.
+        "socket_timeout": BROKER_SECONDS,
+        "socket_connect_timeout": BROKER_SECONDS,
+    },
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
     worker_prefetch_multiplier=1,
     # Exit is the only erasure that Python has: keys and plain records end with the child.
     worker_max_tasks_per_child=1,
+    worker_pool="icrstore.pool:Pool",
     worker_hijack_root_logger=False,
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
@@ -44,6 +55,11 @@ app.conf.update(
         for name in ("vault.tasks.seal", "query.tasks.answer")
     },
 )
+if settings.ROLE == "web":
+    # A collector waits while web says "look": a broker that is down or deaf may not hold it up.
+    app.conf.broker_transport_options |= {
+        "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
+    }  # fmt: skip
 app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])
 
 

@@ -13,6 +13,11 @@ urlpatterns = [
     path("v1/queries", investigators.QueriesView.as_view()),
     path("v1/queries/<str:query_id>", investigators.QueryView.as_view()),
     path("v1/queries/<str:query_id>/disclosure", investigators.DisclosureView.as_view()),
-    path("healthz", health.alive),
-    path("readyz", health.ready),
+    path("healthz", health.AliveView.as_view()),
+    path("readyz", health.ReadyView.as_view()),
 ]
+
+# Where Django would show a page.
+handler400 = "api.problems.bad_request"
+handler404 = "api.problems.no_such_door"
+handler500 = "api.problems.failed"

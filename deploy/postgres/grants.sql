@@ -18,8 +18,9 @@ GRANT SELECT ON inbox_intakekey TO icr_web;
 GRANT SELECT, INSERT ON inbox_batch TO icr_web;
 GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
 GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
-GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq, accounts_nonce_id_seq, inbox_batch_id_seq,
-    query_lodgedwarrant_id_seq, query_query_id_seq TO icr_web;
+GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq,
+    accounts_nonce_id_seq, inbox_batch_id_seq, query_lodgedwarrant_id_seq, query_query_id_seq
+    TO icr_web;
 
 -- sealer: writes rows and cannot read them back.
 GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
@@ -37,4 +38,5 @@ GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
 GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
-GRANT UPDATE (state, claim, ended_at, keepers, share_key, disclosure) ON query_query TO icr_engine;
+GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query
+    TO icr_engine;

@@ -72,6 +72,8 @@ def is_expired(day: date, today: date) -> bool:
 
 def top_up(tx: Connection, tenant: str, chain: Chain, today: date) -> None:
     """Make the keys that are missing of the days from today - 364 to today + 35."""
+    # A clock that was set back over midnight is behind the chain, which never goes back.
+    today = max(today, chain.day)
     first, last = today - timedelta(days=LIFE_DAYS), today + timedelta(days=DAYS_AHEAD)
     held = {row.day for row in queries.days(tx, tenant, first.isoformat(), last.isoformat())}
     for ahead in range(LIFE_DAYS + DAYS_AHEAD + 1):

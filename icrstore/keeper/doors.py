@@ -21,6 +21,7 @@ from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.witness import Witness
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump
+from icrstore.wire.errors import SignatureRefused
 from icrstore.wire.signatures import Headers, verify_request
 
 JSON, TEXT, BYTES = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
@@ -83,9 +84,11 @@ class Doors:
 
     def answer(self, knock: Knock) -> Answer:
         """Raises Refused, StatementError, SignatureRefused, LogError and StoreLost."""
-        if knock.method == "POST":
-            return self._post(knock)
-        return self._get(knock)
+        try:
+            return self._post(knock) if knock.method == "POST" else self._get(knock)
+        except SignatureRefused as refused:
+            self._keeper.count_stranger(refused.reason)
+            raise
 
     def _post(self, knock: Knock) -> Answer:
         if knock.path == "/add-checkpoint":
@@ -107,8 +110,8 @@ class Doors:
             asked = knock.ask("tenant", "from", "to")
             return Answer(JSON, dump(key_schedule(self._keeper, *asked)))
         if knock.path == "/v1/log":
-            self._signer(knock, self._engine_with)
-            return Answer(JSON, dump(logs.where(self._keeper, *knock.ask("tenant"))))
+            caller = self._signer(knock, self._engine_with)
+            return Answer(JSON, dump(logs.where(self._keeper, caller, *knock.ask("tenant"))))
         found = _LOG.fullmatch(knock.path)
         if found is None:
             raise Refused("no-such-door", 404)

@@ -49,10 +49,14 @@ def inclusion(keeper: Keeper, pseudonym: str, index: int, size: int) -> dict[str
         return _proof(merkle.inclusion_proof(ledger.node, index, size))
 
 
-def where(keeper: Keeper, tenant: str) -> dict[str, Any]:
-    """Which log is a tenant's."""
+def where(keeper: Keeper, caller: bytes, tenant: str) -> dict[str, Any]:
+    """Which log is a tenant's, for an engine of that tenant: a pseudonym hides whose log it is.
+
+    Raises Refused(unknown-tenant, unknown-engine).
+    """
     with keeper.store.read() as tx:
         found = queries.tenant(tx, tenant)
+        queries.engine_named(tx, tenant, caller)
         ledger = Ledger(tx, keeper.identity, found)
     return {"origin": ledger.origin, "pseudonym": found.pseudonym}
 

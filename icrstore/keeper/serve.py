@@ -38,6 +38,6 @@ def _keep_up(keeper: Keeper) -> None:
         keep_up(keeper)
     except Refused as refused:
         log(f"upkeep refused: {refused.code}")
-    except (StoreLost, sqlite3.OperationalError):
+    except (StoreLost, sqlite3.OperationalError, OSError):
         log("upkeep: store lost")
         os._exit(EXIT_STORE_LOST)

@@ -3,6 +3,7 @@
 Its access log has method, path, status and milliseconds, and nothing of what was asked.
 """
 
+import io
 import os
 import socket
 import socketserver
@@ -84,7 +85,11 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = SOCKET_SECONDS
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Reader(self.connection))
 
     def do_GET(self) -> None:
         self._serve(has_body=False)
@@ -130,7 +135,6 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(error, StatementError):
             return self._problem(400, error.code)
         if isinstance(error, SignatureRefused):
-            self.server.keeper.count_stranger(error.reason)
             return self._problem(401, error.reason)
         return self._problem(404, error.reason)
 
@@ -171,6 +175,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused("headers-too-large", 431)
 
     def _send(self, answer: Answer) -> None:
+        self.connection.settimeout(SOCKET_SECONDS)
         self.send_response_only(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -187,6 +192,29 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """The library would repeat what a caller wrote."""
+
+
+class _Reader(io.RawIOBase):
+    """Reads for SOCKET_SECONDS in all, however slowly the bytes come.
+
+    With a timeout of each read, callers that send a byte now and then would hold every place, and
+    with them the witness.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._end = time.monotonic() + SOCKET_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises TimeoutError."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 def log(line: str) -> None:

@@ -16,14 +16,17 @@ Scope = tuple[int, datetime, datetime]  # shard, first hour, last hour (inclusiv
 class HourCoverage:
     hour: datetime
     state: State
-    epochs: tuple[bytes, ...]
+    epochs: tuple[ListedEpoch, ...]
     why: tuple[str, ...] = ()
 
     def to_object(self) -> dict[str, Any]:
         made = {
             "hour": time_text(self.hour),
             "coverage": self.state,
-            "epochs": [eid.hex() for eid in self.epochs],
+            "epochs": [
+                {"eid": epoch.eid.hex(), "statement_sha256": epoch.statement_sha256.hex()}
+                for epoch in self.epochs
+            ],
         }
         return {**made, "why": list(self.why)} if self.why else made
 
@@ -35,7 +38,8 @@ def cover(
     waiting: Collection[Scope],
     failed: Collection[bytes],
 ) -> list[HourCoverage]:
-    """The coverage of every hour asked for.
+    """The coverage of every hour asked for, with the epochs that any keeper lists, by eid: where
+    the lists are alike, that is the order in which the keepers' commits hash them.
 
     ``listed``: each role's list; ``waiting``: scopes of batches accepted and not yet logged by
     both keepers, read *before* the commit (a batch sealed in between would else be in neither);
@@ -81,4 +85,6 @@ def _of_hour(
         open_.append("accepted batches reach this hour and wait")
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
-    return HourCoverage(hour, state, tuple(sorted(everyone)), tuple(broken + open_))
+    told = {epoch for listed in lists for epoch in listed.values()}
+    epochs = sorted(told, key=lambda epoch: (epoch.eid, epoch.statement_sha256))
+    return HourCoverage(hour, state, tuple(epochs), tuple(broken + open_))

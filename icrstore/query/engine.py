@@ -1,6 +1,7 @@
 """The engine: takes one request to both keepers, opens what they lend, answers, and seals.
 
-1. What waits to be sealed is read first: a batch sealed meanwhile is then in neither list.
+1. What waits to be sealed is read first, and kept: the keepers fix the epochs once, so a batch that
+   is sealed later is in no list, and an engine that begins again must not take it for included.
 2. Commit: both keepers check everything by themselves and log the question.
 3. Release, then lend: both log the access before either gives its share.
 4. Rows are fetched, proven and opened; what is missing names its epoch.
@@ -10,14 +11,14 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from icrstore.keeper.answers import Committed, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import reached, resolve, services
-from icrstore.query.coverage import HourCoverage, cover
+from icrstore.query.coverage import HourCoverage, Scope, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
 from icrstore.query.package import package, seal_to, sha256
@@ -57,12 +58,13 @@ class Steps:
 
 def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
-    demonstration: bool,
+    waiting: Collection[Scope], demonstration: bool,
 ) -> bytes:  # fmt: skip
-    """The sealed disclosure of a question. Raises what the keepers' client does."""
-    warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
-    waiting = reader.waiting_scopes(question.tenant)
+    """The sealed disclosure of a question. Raises what the keepers' client does.
 
+    ``waiting``: what was not sealed before the question's *first* commit (`coverage.cover`).
+    """
+    warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
     commits = keepers.commit(question)
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from accounts.models import Authority, Tenant
-from accounts.principals import remember
+from accounts.principals import check_investigator
 from icrstore.inbox.accept import hurry
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.seal.encode import enc, text
@@ -45,7 +45,6 @@ def lodge_warrant(
 
     ``authorities``: those for which the caller may speak. Raises `StatementError`, `NotYours`.
     """
-    remember(tenant, grants, now)
     claimed = Warrant.parse(warrant)
     root = Authority.objects.filter(tenant=tenant, name=claimed.authority).first()
     if root is None or claimed.authority not in authorities:
@@ -75,13 +74,14 @@ def lodge_request(
 
     Raises `StatementError`, `NotLodged`, `NotYours`.
     """
-    remember(tenant, grants, now)
     parsed = Request.parse(request)
     warrant = LodgedWarrant.objects.filter(tenant=tenant, sha256=parsed.warrant_sha256).first()
     if warrant is None:
         raise NotLodged
     if warrant.authority not in authorities:
         raise NotYours
+    # Not for anyone of the authority to queue, or to have sealed at once what waits.
+    check_investigator(tenant.name, warrant.authority, request, now)
     if parsed.urgent:
         hurry(tenant.name)
     return Query.objects.get_or_create(

@@ -17,6 +17,7 @@ import pyarrow as pa
 from icrstore.query.coverage import HourCoverage
 from icrstore.query.records import time_of
 from icrstore.seal.epoch import HOUR
+from icrstore.seal.pools import network_bits
 from icrstore.warrant.statements import Target
 
 Verdict = Literal["YES", "NO", "UNKNOWN"]
@@ -25,6 +26,7 @@ LIMITS = (
     "A record says that a connection began, not what was said or seen.",
     "An address may serve many names at once: reaching it is not proof of reaching one of them.",
 )
+_MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
 _START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -64,8 +66,12 @@ def reach(
 def _reach(
     account: str, moments: Any, addresses: Any, target: Target, hours: Sequence[HourCoverage]
 ) -> Reach:
-    network, mask = _bits(target.cidr)
+    network, mask = (
+        np.frombuffer(bits, np.uint8) for bits in network_bits(ipaddress.ip_network(target.cidr))
+    )
     inside = ((addresses & mask) == network).all(axis=1)
+    # IPv4 is kept within ::ffff:0:0/96, which a network of IPv6 around it does not mean.
+    inside &= (addresses[:, :12] == _MAPPED).all(axis=1) == (network[:12] == _MAPPED).all()
     then = (moments >= _nanoseconds(target.first)) & (moments < _nanoseconds(target.end))
     found = moments[inside & then]
     if len(found):
@@ -78,23 +84,11 @@ def _covered(target: Target, hours: Sequence[HourCoverage]) -> bool:
 
     A target whose time was not asked for at all gets no "no".
     """
-    complete = {hour.hour for hour in hours if hour.state == "COMPLETE"}
-    asked = [hour.hour for hour in hours]
-    if not asked:
-        return False
-    first, end = max(target.first, asked[0]), min(target.end, asked[-1] + HOUR)
-    touched = [hour for hour in asked if hour < end and first < hour + HOUR]
-    return bool(touched) and all(hour in complete for hour in touched)
-
-
-def _bits(cidr: str) -> tuple[Any, Any]:
-    """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
-    network = ipaddress.ip_network(cidr)
-    lead, cover = (bytes(10) + b"\xff\xff", b"\xff" * 12) if network.version == 4 else (b"", b"")
-    return (
-        np.frombuffer(lead + network.network_address.packed, np.uint8),
-        np.frombuffer(cover + network.netmask.packed, np.uint8),
-    )
+    touched = [
+        each.state for each in hours
+        if each.hour < target.end and target.first < each.hour + HOUR
+    ]  # fmt: skip
+    return bool(touched) and set(touched) == {"COMPLETE"}
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -6,11 +6,13 @@ AMBIGUOUS  more than one account fits: how many, and their names up to the warra
 NONE       nobody in these records.
 
 Never a guess: a binding counts only where it overlaps the time asked for, give or take the
-tolerance, and a shared address without its port names nobody.
+tolerance, and a shared address without its port names nobody. An hour may have several epochs, and
+each knows only its own records: what one has merged, or joined to a run, another may contest.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -50,30 +52,38 @@ class Resolution:
 
 @dataclass(frozen=True)
 class _Fits:
-    """Accounts whose bindings overlap the time asked for, by how closely they fit."""
+    """Who fits in one hour, from the closest to the loosest.
+
+    ``port``: used exactly this port then. ``unported``: used the address then, by a port that was
+    merged away or not recorded. ``seen``: used the address then. ``address``: if anybody is
+    ``unported``, whoever used the address in that hour. ``network``: whoever used the network in
+    that hour, between its first record and its last.
+    """
 
     port: set[str]
+    unported: set[str]
+    seen: set[str]
     address: set[str]
     network: set[str]
 
 
 def resolve(selector: AddressSelector, segments: Iterable[tuple[datetime, Segment]]) -> Resolution:
     """The verdict from the opened segments of the selector's address, each with its hour."""
-    port: set[str] = set()
-    address: set[str] = set()
-    network: set[str] = set()
-    opened: set[str] = set()
-    for hour, segment in segments:
-        fits = _fits(selector, hour, address_map.read(segment), opened)
-        port |= fits.port
-        address |= fits.address
-        network |= fits.network
-    # An IPv6 home has a whole network: an address of it that was not seen is still that home's.
-    weaker = address or (set() if is_v4(selector.address) else network)
-    # A binding with the port and one with ports merged away may come from two epochs of the hour.
-    found = port | address if port else weaker
+    held = _by_hour(segments)
+    fits = [_fits(selector, hour, bindings) for hour, bindings in held.items()]
+    port = _all(one.port for one in fits)
+    # What is not known of a port may be this one.
+    found = port | _all(one.unported for one in fits) if port else _without_port(selector, fits)
     accounts = tuple(sorted(found))
-    return Resolution(selector, _verdict(accounts, port), accounts, frozenset(opened))
+    opened = frozenset(account for bindings in held.values() for account in bindings.account)
+    return Resolution(selector, _verdict(accounts, port), accounts, opened)
+
+
+def _without_port(selector: AddressSelector, fits: list[_Fits]) -> set[str]:
+    if address := _all(one.address for one in fits):
+        return address | _all(one.seen for one in fits)
+    # An IPv6 home has a whole network: an address of it that was not seen is still that home's.
+    return set() if is_v4(selector.address) else _all(one.network for one in fits)
 
 
 def _verdict(accounts: tuple[str, ...], port: set[str]) -> Verdict:
@@ -84,35 +94,78 @@ def _verdict(accounts: tuple[str, ...], port: set[str]) -> Verdict:
     return "UNIQUE" if port else "HOLDER"
 
 
-def _fits(
-    selector: AddressSelector, hour: datetime, held: address_map.Bindings, opened: set[str]
-) -> _Fits:
-    """Whose bindings overlap the time asked for; adds every account seen to ``opened``."""
-    opened.update(held.account)
+def _fits(selector: AddressSelector, hour: datetime, held: address_map.Bindings) -> _Fits:
     earliest = _nanoseconds(selector.at - selector.tolerance - hour)
     latest = _nanoseconds(selector.at + selector.tolerance - hour)
     then = (held.first <= latest) & (held.last >= earliest)
-    low = np.frombuffer(selector.address[8:], np.uint8)
-    # Of IPv4 the whole address names the segment, and its low bits are not kept.
-    here = (
-        np.ones(len(then), np.bool_) if is_v4(selector.address) else (held.low == low).all(axis=1)
-    )
-    merged = (held.flags & address_map.MERGED) != 0
-    ported = (
-        ((held.flags & address_map.HAS_PORT) != 0)
-        & (held.protocol == selector.protocol)
-        & (held.port <= selector.port)
-        & (selector.port <= held.last_port)
-    )
+    here = _of_address(selector.address, held)
+
+    of_protocol, has_port = held.protocol == selector.protocol, _has(held, address_map.HAS_PORT)
+    in_range = (held.port <= selector.port) & (selector.port <= held.last_port)
+    ported = here & of_protocol & has_port & in_range
+    unported = here & (_has(held, address_map.MERGED) | (of_protocol & ~has_port))
+
+    between = ported & (held.first < earliest) & (latest < held.last)
+    rivals = (ported | unported) & _within(held, between)
+    is_in_use = held.first.min() <= latest and earliest <= held.last.max()
     return _Fits(
-        port=_accounts(held, then & here & ported & ~merged),
-        address=_accounts(held, then & here & merged),
-        network=_accounts(held, then),
+        port=_accounts(held, (ported & then) | rivals),
+        unported=_accounts(held, unported & then),
+        seen=_accounts(held, here & then),
+        address=_accounts(held, here) if (unported & then).any() else set(),
+        network=set(held.account) if is_in_use else set(),
     )
+
+
+def _within(held: address_map.Bindings, runs: Any) -> Any:
+    """Which bindings reach into one of these runs.
+
+    A run says that no other record of its own epoch lies between its first and last. Between them,
+    where no record of its account is in the time asked for, a record of another epoch contests it.
+    """
+    made = np.zeros(len(runs), np.bool_)
+    for run in np.flatnonzero(runs).tolist():
+        made |= (held.first < held.last[run]) & (held.last > held.first[run])
+    return made
+
+
+def _by_hour(
+    segments: Iterable[tuple[datetime, Segment]],
+) -> dict[datetime, address_map.Bindings]:
+    """The bindings of all epochs of an hour together."""
+    parts: dict[datetime, list[address_map.Bindings]] = defaultdict(list)
+    for hour, segment in segments:
+        parts[hour].append(address_map.read(segment))
+    return {hour: _together(held) for hour, held in parts.items()}
+
+
+def _together(parts: list[address_map.Bindings]) -> address_map.Bindings:
+    columns = {
+        field.name: [getattr(part, field.name) for part in parts]
+        for field in fields(address_map.Bindings)
+    }
+    accounts = [account for part in columns.pop("account") for account in part]
+    joined = {name: np.concatenate(column) for name, column in columns.items()}
+    return address_map.Bindings(account=accounts, **joined)
+
+
+def _of_address(address: bytes, held: address_map.Bindings) -> Any:
+    """Of IPv4 the whole address names the segment, and its low bits are not kept."""
+    if is_v4(address):
+        return np.ones(len(held.low), np.bool_)
+    return (held.low == np.frombuffer(address[8:], np.uint8)).all(axis=1)
+
+
+def _has(held: address_map.Bindings, flag: int) -> Any:
+    return (held.flags & flag) != 0
 
 
 def _accounts(held: address_map.Bindings, which: Any) -> set[str]:
     return {held.account[index] for index in np.flatnonzero(which).tolist()}
+
+
+def _all(sets: Iterable[set[str]]) -> set[str]:
+    return set().union(*sets)
 
 
 def _nanoseconds(span: timedelta) -> int:

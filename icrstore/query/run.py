@@ -1,7 +1,7 @@
 """Running queries: the row is the queue, claimed by one engine at a time, ended exactly once."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connection
 from django.utils import timezone
@@ -10,21 +10,25 @@ from accounts.claims import FREE, held_token
 from icrstore.keeper.answers import KeepersRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import engine
+from icrstore.query.coverage import Scope
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
+from icrstore.seal.rows import RowError
+from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import StatementError
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-# One open query, oldest first: queued, or running in an engine that is gone.
+# One open query: the oldest that is queued, then one whose engine is gone. Those come last, since
+# what ended one engine may end the next, and must not keep the others waiting.
 _CLAIM = f"""
 UPDATE query_query SET state = 'running', claim = %(token)s
 WHERE id = (
     SELECT id FROM query_query WHERE state IN ('queued', 'running') AND {FREE}
-    ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
+    ORDER BY state = 'running', id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
 
@@ -60,7 +64,8 @@ def _outcome(
 ) -> tuple[str, list[dict[str, str]], bytes | None]:
     try:
         question, share_key = _question(query, keys, timezone.now())
-        sealed = engine.answer(keys, keepers, question, share_key, demonstration)
+        waiting = [_scope(*one) for one in query.waiting or ()]
+        sealed = engine.answer(keys, keepers, question, share_key, waiting, demonstration)
     except KeepersRefused as refused:
         said = [{"keeper": role, "code": code} for role, code in refused.codes.items()]
         return Query.REFUSED, said, None
@@ -71,6 +76,10 @@ def _outcome(
         # What lies in the row is not what was lodged: somebody wrote the database.
         logger.warning("query %s: what was lodged does not open", query.id)
         return Query.FAILED, [{"keeper": "engine", "code": "lodged-does-not-open"}], None
+    except RowError:
+        # A row that its manifest names and its key opens, and that is none: our own sealer's fault.
+        logger.warning("query %s: a row is not what a sealer writes", query.id)
+        return Query.FAILED, [{"keeper": "engine", "code": "row-not-understood"}], None
     return Query.ANSWERED, [], sealed
 
 
@@ -82,21 +91,33 @@ def _claim(token: int) -> Query | None:
 
 
 def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, ShareKey]:
-    """The lodged statements, and the share key that is kept until the query ends."""
+    """The lodged statements, and the share key that is kept until the query ends.
+
+    With the key the row keeps what waits to be sealed now, before any keeper is asked.
+    """
     tenant, sha256 = query.tenant_id, bytes(query.sha256)
     lodged = query.warrant
     warrant, by = unseal(
         keys.storage, tenant, "warrant", bytes(lodged.sha256), bytes(lodged.sealed)
     )
     request, asked_by = unseal(keys.storage, tenant, "request", sha256, bytes(query.sealed))
-    if query.share_key is None:
+    if query.share_key is None or query.waiting is None:
         share_key = keys.new_share_key(tenant, now)
         query.share_key = keys.keep(share_key, sha256)
-        query.save(update_fields=["share_key"])
+        query.waiting = sorted(
+            {(shard, first.timestamp(), last.timestamp())
+             for shard, first, last in reader.waiting_scopes(tenant)}
+        )  # fmt: skip
+        query.save(update_fields=["share_key", "waiting"])
+        # From here whoever takes the query up again goes on as if it had never stopped.
     else:
         share_key = keys.kept(bytes(query.share_key), sha256)
     grants = _distinct([*by, *asked_by])
     return Question(tenant, warrant, request, grants, share_key.statement), share_key
+
+
+def _scope(shard: int, first: float, last: float) -> Scope:
+    return shard, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
 
 
 def _distinct(grants: list[Envelope]) -> tuple[Envelope, ...]:

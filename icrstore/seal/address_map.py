@@ -29,7 +29,7 @@ from icrstore.seal.group import (
     digits,
 )
 from icrstore.seal.planes import cut, planes, split
-from icrstore.seal.pools import address_selector, are_private, masked
+from icrstore.seal.pools import PRIVATE_BITS, address_selector, masked
 from icrstore.seal.rows import RowError, Segment
 
 Numbers = npt.NDArray[Any]
@@ -81,11 +81,11 @@ class _Runs:
 
 def pieces(group: Group) -> Iterator[Piece]:
     """The bindings of every public address of a group, cut into chunks, by network."""
-    rows, address, own_port = _public(group)
+    rows, address, translated = _public(group)
     if not len(rows):
         return
     networks, network_of = _networks(group.addresses, address)
-    runs = _runs(rows, address, own_port, network_of)
+    runs = _runs(rows, address, translated, network_of)
     starts = chunk_starts(runs.network)
     local, codes, ends = _local_accounts(runs.account, starts)
     names = [_listed(group.accounts[code]) for code in codes.tolist()]
@@ -156,13 +156,20 @@ def _types(unit: Unit) -> list[str]:
 
 
 def _public(group: Group) -> tuple[Group, Numbers, Numbers]:
-    """The rows that have a public address, that address, and whether they have its port too."""
+    """The rows that have a public address, that address, and whether it is a translated one."""
     translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
     address = np.where(translated, group.public, group.source)
     kept = np.flatnonzero(translated | ~are_private(group.addresses)[address])
-    rows = group.rows(kept)
-    own_port = translated[kept] & ((rows.flags & HAS_PUBLIC_PORT) != 0)
-    return rows, address[kept], own_port
+    return group.rows(kept), address[kept], translated[kept]
+
+
+def are_private(addresses: Numbers) -> Numbers:
+    """`pools.is_private` of each of (n, 16) addresses."""
+    made = np.zeros(len(addresses), np.bool_)
+    for network, mask in PRIVATE_BITS:
+        masks = np.frombuffer(mask, np.uint8)
+        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
+    return made
 
 
 def _networks(addresses: Numbers, used: Numbers) -> tuple[list[bytes], Numbers]:
@@ -179,9 +186,10 @@ def _networks(addresses: Numbers, used: Numbers) -> tuple[list[bytes], Numbers]:
     return [address_selector(network, 0) for network in numbers], made
 
 
-def _runs(rows: Group, address: Numbers, own_port: Numbers, network_of: Numbers) -> _Runs:
-    port = np.where(own_port, rows.public_port, rows.source_port)
-    ported = own_port | ((rows.flags & HAS_SOURCE_PORT) != 0)
+def _runs(rows: Group, address: Numbers, translated: Numbers, network_of: Numbers) -> _Runs:
+    # The port before translation is not the public one: not known is not a guess.
+    port = np.where(translated, rows.public_port, rows.source_port)
+    ported = (rows.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
     shared = _shared(address, rows.account, len(rows.addresses))[address]
     # Of an address that one account had to itself, protocol and port are merged away.
     port = np.where(shared & ported, port, 0).astype(np.int64)

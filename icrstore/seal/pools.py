@@ -7,9 +7,6 @@ is until a policy can be logged: IPv4 by the address, IPv6 by the /64, all ports
 import hashlib
 import ipaddress
 
-import numpy as np
-import numpy.typing as npt
-
 from icrstore.seal.encode import enc, u8, u16
 
 V4_PREFIX, V6_PREFIX, LOG2_BLOCK = 32, 64, 16
@@ -26,16 +23,13 @@ PRIVATE = tuple(
 )  # fmt: skip
 
 
-def _bits(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[
-    npt.NDArray[np.uint8], npt.NDArray[np.uint8]
-]:  # fmt: skip
-    """A network's address and mask as 16 bytes; IPv4 within ::ffff:0:0/96."""
+def network_bits(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[bytes, bytes]:
+    """A network's address and mask as 16 bytes each; IPv4 within ::ffff:0:0/96."""
     lead, cover = (_MAPPED, b"\xff" * 12) if network.version == 4 else (b"", b"")
-    packed = lead + network.network_address.packed, cover + network.netmask.packed
-    return np.frombuffer(packed[0], np.uint8), np.frombuffer(packed[1], np.uint8)
+    return lead + network.network_address.packed, cover + network.netmask.packed
 
 
-_PRIVATE_BITS = tuple(_bits(network) for network in PRIVATE)
+PRIVATE_BITS = tuple(network_bits(network) for network in PRIVATE)
 
 
 def pools_digest() -> bytes:
@@ -49,15 +43,10 @@ def is_v4(address: bytes) -> bool:
 
 def is_private(address: bytes) -> bool:
     """Whether a 16-byte address is on the fixed list of private networks."""
-    return bool(are_private(np.frombuffer(address, np.uint8).reshape(1, 16))[0])
-
-
-def are_private(addresses: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """`is_private` of each of (n, 16) addresses."""
-    made = np.zeros(len(addresses), np.bool_)
-    for network, mask in _PRIVATE_BITS:
-        made |= ((addresses & mask) == network).all(axis=1)
-    return made
+    return any(
+        all(byte & cover == wanted for byte, wanted, cover in zip(address, *bits, strict=True))
+        for bits in PRIVATE_BITS
+    )
 
 
 def masked(address: bytes) -> tuple[bytes, int]:

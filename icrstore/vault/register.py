@@ -58,9 +58,10 @@ def give_receipts(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) ->
             logger.error("batch %s: marked as logged, but a keeper lacks an epoch", batch.id)
             continue
         made = Envelope.sign("receipt", replace(receipt, at=now).to_fields(), keys.signing)
-        # From here the collector may forget the batch: its rows are committed and logged.
-        Batch.objects.filter(id=batch.id).update(sealed_receipt=made.encode(), body=None)
-        count += 1
+        # From here the collector may forget the batch: its rows are committed and logged. Where
+        # another sealer was faster, its receipt stands: a collector may have it already.
+        given = Batch.objects.filter(id=batch.id, sealed_receipt=None)
+        count += given.update(sealed_receipt=made.encode(), body=None)
     return count
 
 

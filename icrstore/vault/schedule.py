@@ -38,6 +38,8 @@ class DayKeys:
         kept = self._kept(keeper, tenant)
         if kept is None or day not in kept.days:
             kept = self._fetch(keeper, tenant, date.fromisoformat(day))
+        if day not in kept.days:
+            raise keeper.untrue("key-schedule")
         return kept.days[day]
 
     def _kept(self, keeper: Keeper, tenant: str) -> KeySchedule | None:

@@ -10,13 +10,17 @@ ends (`accounts.claims`).
 """
 
 import hashlib
+import logging
+import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache, partial
 
+import psycopg
 import pyarrow as pa
-import zstandard
 from django.db import connection, transaction
 
 from accounts.claims import FREE, held_token
@@ -24,6 +28,7 @@ from accounts.models import Tenant
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.validate import Scope, validate
 from icrstore.inbox.models import Batch
+from icrstore.keeper.answers import KeeperFailure
 from icrstore.seal.epoch import (
     HOUR,
     ROLES,
@@ -39,6 +44,7 @@ from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_nu
 from icrstore.seal.pools import pools_digest
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from icrstore.vault import models
+from icrstore.vault.bodies import NotArrow, read_records
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
 from icrstore.vault.schedule import DayKeys
@@ -46,12 +52,16 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import EpochStatement, Receipt
 from icrstore.wire import hpke
 
+logger = logging.getLogger(__name__)
+
 GROUP_BYTES = 256 << 20
 GROUP_RECORDS = 2_000_000
-# A batch holds at most this much Arrow, whatever its frame says: a bomb is refused unopened.
-MAX_ARROW_BYTES = 512 << 20
-# Every ended hour gets an epoch, empty if need be, for as long as records may still come late.
-EMPTY_BEHIND = timedelta(hours=47)
+# Every ended hour gets an epoch, empty if need be, also after a long weekend without sealers: as
+# far back as keepers take one (96 hours), less the time that they may need to be told.
+EMPTY_BEHIND = timedelta(hours=94)
+
+
+DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
 
 
 class ClaimLost(Exception):
@@ -80,9 +90,10 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Seal what waits and is ready, group by group; the number of batches sealed."""
     count = 0
     for tenant in Tenant.objects.order_by("name"):
-        for shard in range(tenant.shards):
-            while sealed := _seal_group(tenant, shard, keys, days, now):
-                count += sealed
+        with _others_unharmed():
+            for shard in range(tenant.shards):
+                while sealed := _seal_group(tenant, shard, keys, days, now):
+                    count += sealed
     return count
 
 
@@ -90,15 +101,39 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Give every ended hour that has no epoch, and awaits no batch, an empty one."""
     count = 0
     for tenant in Tenant.objects.order_by("name"):
-        for shard in range(tenant.shards):
-            made = [
-                _make_epoch(tenant.name, hour, shard, (), (), keys, days, now)
-                for hour in _hours_without_epoch(tenant, shard, now)
-            ]
-            with transaction.atomic():
-                _store(tenant, made)
-            count += len(made)
+        with _others_unharmed():
+            day_keys = _day_keys(tenant, days)
+            for shard in range(tenant.shards):
+                count += _seal_empty(tenant, shard, keys, day_keys, now)
     return count
+
+
+@contextmanager
+def _others_unharmed() -> Iterator[None]:
+    """A tenant whose keepers do not answer, or do not know it yet, holds up no other tenant."""
+    try:
+        yield
+    except KeeperFailure as failure:
+        logger.warning("keeper %s gave no day key: %s", failure.role, failure.code)
+
+
+def _seal_empty(
+    tenant: Tenant, shard: int, keys: SealerKeys, day_keys: DayKeysOf, now: datetime
+) -> int:
+    made = [
+        _make_epoch(tenant.name, hour, shard, (), (), keys, day_keys, now)
+        for hour in _hours_without_epoch(tenant, shard, now)
+    ]
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Between two sealers: the second waits here, and then sees what the first has made.
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtext('empty ' || %s), %s)", [tenant.name, shard]
+            )
+        lacking = set(_hours_without_epoch(tenant, shard, now))
+        made = [one for one in made if one.epoch.hour in lacking]
+        _store(tenant, made)
+    return len(made)
 
 
 def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now: datetime) -> int:
@@ -106,9 +141,9 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
         claimed = _claim(token, tenant, shard, now)
         if not claimed:
             return 0
-        opened = _open_all(claimed, keys.intake(), now)
+        opened, day_keys = _open_all(claimed, keys.intake(), now), _day_keys(tenant, days)
         made = [
-            _make_epoch(tenant.name, hour, shard, groups, batches, keys, days, now)
+            _make_epoch(tenant.name, hour, shard, groups, batches, keys, day_keys, now)
             for hour, (groups, batches) in _hours(opened).items()
         ]
         with transaction.atomic():
@@ -126,7 +161,8 @@ def _claim(token: int, tenant: Tenant, shard: int, now: datetime) -> list[Batch]
             "ended": hour_start(now), "bytes": GROUP_BYTES,
         })  # fmt: skip
         numbers = [number for (number,) in cursor.fetchall()]
-    return list(Batch.objects.filter(id__in=numbers).select_related("collector").order_by("id"))
+    batches = Batch.objects.defer("body").filter(id__in=numbers)
+    return list(batches.select_related("collector").order_by("id"))
 
 
 # Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
@@ -174,7 +210,7 @@ def _open(batch: Batch, chain: IntakeChain) -> Opened:
         return Opened(batch, rejected=Counter({"batch-intake-key-gone": 1}))
     except hpke.DoesNotOpen:
         return Opened(batch, rejected=Counter({"batch-does-not-open": 1}))
-    except (zstandard.ZstdError, pa.ArrowException, OSError, EOFError):
+    except NotArrow:
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
@@ -184,13 +220,15 @@ def _open(batch: Batch, chain: IntakeChain) -> Opened:
 def _read_body(batch: Batch, chain: IntakeChain) -> pa.Table:
     private = chain.key_pair(hour_number(batch.intake_hour))
     info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
-    frame = hpke.open_(private, info, bytes(batch.body or b""))
-    size = zstandard.frame_content_size(frame)
-    if not 0 <= size <= MAX_ARROW_BYTES:
-        raise zstandard.ZstdError("the frame does not say a size that fits")
-    arrow = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
-    with pa.ipc.open_stream(arrow) as reader:
-        return reader.read_all()
+    return read_records(hpke.open_(private, info, _body(batch)))
+
+
+def _body(batch: Batch) -> bytes:
+    """The sealed body, in PostgreSQL's binary format: the ORM would have it written out in hex."""
+    with psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute("SELECT body FROM inbox_batch WHERE id = %s", [batch.id], binary=True)
+        row = cursor.fetchone()
+    return bytes(row[0] or b"") if row else b""
 
 
 def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[Batch]]]:
@@ -209,6 +247,11 @@ def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[B
     return hours
 
 
+def _day_keys(tenant: Tenant, days: DayKeys) -> DayKeysOf:
+    """The keepers' keys of a day, read and verified once for all of its hours."""
+    return cache(partial(days.of, tenant.name))
+
+
 def _make_epoch(
     tenant: str,
     hour: datetime,
@@ -216,14 +259,14 @@ def _make_epoch(
     groups: Iterable[Group],
     batches: Sequence[Batch],
     keys: SealerKeys,
-    days: DayKeys,
+    day_keys: DayKeysOf,
     now: datetime,
 ) -> MadeEpoch:
     epoch, atoms = Epoch.new(tenant, hour, shard), new_atoms()
     sealed = seal_epoch(epoch, atoms, groups)
     seals = {
         (role, instance): seal_atom(key, epoch, role, instance, atoms[role])
-        for (role, instance), key in days.of(tenant, epoch.day).items()
+        for (role, instance), key in day_keys(epoch.day).items()
     }
     statement = EpochStatement(
         epoch=epoch,
@@ -269,16 +312,25 @@ def _store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
 
 
 def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:
+    """Rows by COPY, in its binary format (PostgreSQL manual, COPY, "Binary Format").
+
+    Written out here because of an epoch's rows only label and body differ.
+    """
     with (
         connection.cursor() as cursor,
         cursor.copy(
             "COPY vault_segment (month, epoch_no, label, body) FROM STDIN (FORMAT BINARY)"
         ) as copy,
     ):
-        copy.set_types(["int4", "int8", "bytea", "bytea"])
+        copy.write(b"PGCOPY\n\xff\r\n\x00" + bytes(8))
         for month, epoch_no, sealed in epochs:
-            for row in sealed.rows:
-                copy.write_row((month, epoch_no, row.label, row.body))
+            # Four fields, each with its length before it: int4, int8, 16 bytes of label, the body.
+            start = struct.pack(">hiiiqi", 4, 4, month, 8, epoch_no, 16)
+            copy.write(b"".join([
+                start + row.label + len(row.body).to_bytes(4, "big") + row.body
+                for row in sealed.rows
+            ]))  # fmt: skip
+        copy.write(b"\xff\xff")
 
 
 def _mark_sealed(

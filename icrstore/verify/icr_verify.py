@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -102,17 +102,18 @@ def _refuse_number(_: str) -> NoReturn:
     raise ValueError("not an integer")
 
 
-def shape(**readers: Reader) -> Reader:
-    """A reader of an object with exactly these fields."""
+def shape(may: Mapping[str, Reader] | None = None, /, **readers: Reader) -> Reader:
+    """A reader of an object with exactly these fields, besides those that it ``may`` have."""
+    known = {**readers, **(may or {})}
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Wrong("an object is missing")
         if missing := [name for name in readers if name not in value]:
             raise Wrong(f"the field {missing[0]} is missing")
-        if len(value) != len(readers):
+        if not value.keys() <= known.keys():
             raise Wrong("there is a field that nobody knows")
-        return {name: reader(value[name]) for name, reader in readers.items()}
+        return {name: known[name](each) for name, each in value.items()}
 
     return read
 
@@ -172,15 +173,24 @@ def base64_bytes(size: int | None = None) -> Reader:
     return read
 
 
-def time(value: Any) -> datetime:
-    """An aware moment in UTC, from RFC 3339 with an offset."""
-    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"
+def nothing_or(reader: Reader) -> Reader:
+    return lambda value: None if value is None else reader(value)
+
+
+def time(value: Any, digits: int = 6) -> datetime:
+    """An aware moment in UTC, from RFC 3339 with an offset; no finer than microseconds."""
+    form = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{{1,{digits}}})?(Z|[+-]\d\d:\d\d)"
     if not re.fullmatch(form, text(value), re.ASCII):
         raise Wrong("a time with its offset is missing")
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Wrong("a time is impossible") from error
+
+
+def seen(value: Any) -> datetime:
+    """The moment of a record, which may be written to the nanosecond."""
+    return time(value, digits=9)
 
 
 def hour(value: Any) -> datetime:
@@ -209,19 +219,25 @@ def map_of(reader: Reader) -> Reader:
 
 
 def address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """One value for one address: IPv4 may also be written as ::ffff:a.b.c.d."""
     try:
-        return ipaddress.ip_address(text(value))
+        made = ipaddress.ip_address(text(value))
     except ValueError as error:
         raise Wrong("an address is missing") from error
+    return getattr(made, "ipv4_mapped", None) or made
 
 
 # Statements, as DESIGN section 7 fixes their fields.
 
 _ACCOUNT = shape(account=text)
-_ADDRESS = shape(address=address, port=integer, protocol=integer, at=time,
-                 tolerance_seconds=integer)  # fmt: skip
+_ADDRESSED: dict[str, Reader] = {
+    "address": address, "port": integer, "protocol": integer, "at": time,
+    "tolerance_seconds": integer,
+}  # fmt: skip
+_ADDRESS = shape(**_ADDRESSED)
 _HOURS = shape(**{"from": hour, "to": hour})
-_TARGET = shape(**{"cidr": text, "from": time, "to": time})
+_TARGETED: dict[str, Reader] = {"cidr": text, "from": time, "to": time}
+_TARGET = shape(**_TARGETED)
 
 
 def selector(value: Any) -> dict[str, Any]:
@@ -255,6 +271,38 @@ RECEIPT = shape(
     batch_id=hexadecimal(16), at=time, body_sha256=hexadecimal(32), records=integer,
     rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
 )  # fmt: skip
+
+# Answers: what each purpose says, besides what every answer does.
+
+_EPOCH = shape(eid=hexadecimal(16), statement_sha256=hexadecimal(32))
+_HOUR = shape(
+    {"why": list_of(text)}, hour=hour, epochs=list_of(_EPOCH),
+    coverage=one_of("COMPLETE", "INCOMPLETE", "UNSEALED"),
+)  # fmt: skip
+_SERVICE = shape(
+    {"destination_port": integer}, account=text, destination_address=address, protocol=integer,
+    service=text, records=integer, first=seen, last=seen,
+)  # fmt: skip
+_BY_SERVICE = shape(account=text, service=text, records=integer, destinations=integer)
+_RESOLUTION = shape(
+    **_ADDRESSED, verdict=one_of("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE"), candidates=integer,
+    accounts=list_of(text),
+)  # fmt: skip
+_REACH = shape(
+    {"first": seen, "last": seen}, **_TARGETED, account=text,
+    verdict=one_of("YES", "NO", "UNKNOWN"), records=integer,
+)  # fmt: skip
+_EVERY_ANSWER: dict[str, Reader] = {
+    "v": version, "request_sha256": hexadecimal(32), "tenant": text, "purpose": text,
+    "notice": nothing_or(text), "hours": list_of(_HOUR), "accounts": list_of(text),
+    "limits": list_of(text),
+}  # fmt: skip
+ANSWERS = {
+    "resolve": shape(**_EVERY_ANSWER, resolutions=list_of(_RESOLUTION)),
+    "services": shape(**_EVERY_ANSWER, records=integer, collapsed=integer,
+                      services=list_of(_SERVICE), by_service=list_of(_BY_SERVICE)),
+    "reached": shape(**_EVERY_ANSWER, reached=list_of(_REACH)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -402,24 +450,28 @@ def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Pro
     3. request: an investigator so granted signed it, for this warrant, while it was in force.
     4. scope: the request's selectors, targets and hours are within the warrant's.
     5. disclosure: an engine that we trust signed it, for this request and these answer bytes.
-    6. answer: it is this request's, hour by hour, and names whom the disclosure names.
+    6. answer: it is this request's, hour by hour, of its purpose's form, names whom the disclosure
+       names, and its verdicts follow from what it says beside them.
     7 to 14, and again 15 to 22 for the other role: the keeper's log, see `_check_keeper`.
-    23. coverage: COMPLETE for every hour is said only where both keepers list the same epochs.
+    23. coverage: its epochs are those that both keepers committed to; where the keepers differ, an
+        hour is INCOMPLETE.
 
     Raises `CheckFailed`.
     """
     checks = Checks()
-    question, parsed = _check_question(checks, raw, trust, answer)
+    question, hours = _check_question(checks, raw, trust, answer)
     committed = [_check_keeper(checks, question, trust, role) for role in ROLES]
-    with checks.check("coverage", "COMPLETE is said only where both keepers list the same epochs"):
-        _check_coverage(parsed, *committed)
+    with checks.check("coverage", "its epochs are those that both keepers committed to"):
+        _check_coverage(hours, *committed)
     answer_bytes, sha256 = question.package["answer"], question.package["request"].sha256
-    return Proven(tuple(checks.passed), parsed, answer_bytes, question.warrant, sha256)
+    said = read_json(answer_bytes)
+    return Proven(tuple(checks.passed), said, answer_bytes, question.warrant, sha256)
 
 
 def _check_question(
     checks: Checks, raw: bytes, trust: Trust, answer: bytes | None
-) -> tuple[Question, dict[str, Any]]:
+) -> tuple[Question, list[dict[str, Any]]]:
+    """The question, and the hours of its answer with their coverage."""
     with checks.check("package", "strict JSON, every field known"):
         question = Question.read(raw)
     with checks.check("warrant", "an applicant and an approver signed it, granted by the root"):
@@ -431,8 +483,8 @@ def _check_question(
     with checks.check("disclosure", "a trusted engine signed it, for this request and answer"):
         _check_disclosure(question, trust)
     with checks.check("answer", "it answers this request, each hour, and names who was logged"):
-        parsed = _check_answer(question, answer)
-    return question, parsed
+        said = _check_answer(question, answer)
+    return question, said["hours"]
 
 
 def _check_warrant(question: Question, trust: Trust) -> None:
@@ -479,6 +531,8 @@ def _check_disclosure(question: Question, trust: Trust) -> None:
         raise Wrong("it is of another answer")
     if len(set(disclosure["accounts"])) != len(disclosure["accounts"]):
         raise Wrong("it names an account twice")
+    if disclosure["opened_accounts"] < len(disclosure["accounts"]):
+        raise Wrong("it names accounts that were not opened")
 
 
 def _check_answer(question: Question, given: bytes | None) -> dict[str, Any]:
@@ -492,11 +546,13 @@ def _check_answer(question: Question, given: bytes | None) -> dict[str, Any]:
         raise Wrong("it is of another request")
     if any(answer.get(name) != question.warrant[name] for name in ("tenant", "purpose")):
         raise Wrong("it is of another tenant or purpose")
+    said: dict[str, Any] = ANSWERS[question.warrant["purpose"]](answer)
     _check_names(question, answer)
     asked = [moment for hours in question.request["hours"] for moment in _hours_of(hours)]
-    if [moment for moment, _ in _coverage(answer)] != asked:
+    if [each["hour"] for each in said["hours"]] != asked:
         raise Wrong("it does not account for each hour that was asked for")
-    return answer
+    _VERDICTS[question.warrant["purpose"]](question, said)
+    return said
 
 
 def _check_names(question: Question, answer: dict[str, Any]) -> None:
@@ -525,17 +581,83 @@ def _accounts_in(value: Any) -> Iterator[str]:
             yield from _accounts_in(each)
 
 
-def _check_coverage(answer: dict[str, Any], commit: dict[str, Any], other: dict[str, Any]) -> None:
-    is_complete = all(state == "COMPLETE" for _, state in _coverage(answer))
-    if is_complete and commit["epochs_sha256"] != other["epochs_sha256"]:
-        raise Wrong("every hour is called COMPLETE, but the keepers list different epochs")
+def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
+    """Each address asked for has a verdict that fits its candidates, named if they may be."""
+    resolved = said["resolutions"]
+    if [{name: each[name] for name in _ADDRESSED} for each in resolved] != (
+        question.request["selectors"]
+    ):
+        raise Wrong("it does not answer for each address that was asked for")
+    most = max(question.warrant["max_candidates"], 1)
+    for each in resolved:
+        candidates, named = each["candidates"], each["accounts"]
+        fits = {"NONE": candidates == 0, "AMBIGUOUS": candidates > 1}
+        if not fits.get(each["verdict"], candidates == 1):
+            raise Wrong("a verdict does not fit its number of candidates")
+        if not len(named) == len(set(named)) == (candidates if candidates <= most else 0):
+            raise Wrong("it does not name all candidates that may be named, and nobody else")
 
 
-def _coverage(answer: dict[str, Any]) -> list[tuple[datetime, str]]:
-    """Each hour of the answer with its state, in the answer's order."""
-    state = one_of("COMPLETE", "INCOMPLETE", "UNSEALED")
-    hours = list_of(map_of(lambda each: each))(answer.get("hours"))
-    return [(hour(each.get("hour")), state(each.get("coverage"))) for each in hours]
+def _check_services(question: Question, said: dict[str, Any]) -> None:
+    for table in ("services", "by_service"):
+        if sum(each["records"] for each in said[table]) != said["records"]:
+            raise Wrong("its tables do not add up to its records")
+    if any(each["first"] > each["last"] for each in said["services"]):
+        raise Wrong("a service was last used before it was first")
+
+
+def _check_reached(question: Question, said: dict[str, Any]) -> None:
+    """Each account and network asked for has the verdict of its records and its coverage."""
+    asked = [
+        (selector["account"], *target.values())
+        for selector in question.request["selectors"]
+        for target in question.request["targets"]
+    ]
+    if [
+        (each["account"], *(each[name] for name in _TARGETED)) for each in said["reached"]
+    ] != asked:
+        raise Wrong("it does not answer for each account and network that were asked for")
+    for each in said["reached"]:
+        no = "NO" if _is_complete(each, said["hours"]) else "UNKNOWN"
+        if each["verdict"] != ("YES" if each["records"] else no):
+            raise Wrong("a verdict does not follow from the records and the coverage")
+        _check_times(each)
+
+
+def _is_complete(target: dict[str, Any], hours: list[dict[str, Any]]) -> bool:
+    """Whether every hour asked for that the target's time touches is COMPLETE, one at least."""
+    touched = [
+        each["coverage"]
+        for each in hours
+        if each["hour"] < target["to"] and target["from"] < each["hour"] + HOUR
+    ]
+    return bool(touched) and set(touched) == {"COMPLETE"}
+
+
+def _check_times(each: dict[str, Any]) -> None:
+    has_times = [name in each for name in ("first", "last")]
+    if has_times != [each["verdict"] == "YES"] * 2:
+        raise Wrong("a verdict has no times, or times that it cannot have")
+    if all(has_times) and not each["from"] <= each["first"] <= each["last"] < each["to"]:
+        raise Wrong("a time is not within its target's")
+
+
+_VERDICTS = {"resolve": _check_resolutions, "services": _check_services, "reached": _check_reached}
+
+
+def _check_coverage(
+    hours: list[dict[str, Any]], commit: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """The commits hash the epochs by (hour, eid): an answer cannot leave one out, or add one."""
+    if any(each["coverage"] == "COMPLETE" and not each["epochs"] for each in hours):
+        raise Wrong("an hour without an epoch is called COMPLETE")
+    if commit["epochs_sha256"] != other["epochs_sha256"]:
+        if not any(each["coverage"] == "INCOMPLETE" for each in hours):
+            raise Wrong("the keepers list different epochs, and no hour is called INCOMPLETE")
+        return
+    listed = [each["eid"] + each["statement_sha256"] for h in hours for each in h["epochs"]]
+    if hashlib.sha256(b"".join(listed)).digest() != commit["epochs_sha256"]:
+        raise Wrong("its epochs are not those that the keepers committed to")
 
 
 def _hours_of(hours: dict[str, Any]) -> list[datetime]:

@@ -1,12 +1,17 @@
+import dataclasses
 import json
 import tomllib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from hypothesis import given
@@ -18,12 +23,53 @@ from icrstore.collector.config import Config
 from icrstore.shell.enrolment import is_token, new_token, token_sha256, vouches_for
 from icrstore.shell.keyfile import KeyFile, PublicKey
 from icrstore.warrant.dsse import raw_public
-from icrstore.warrant.strict import encode_base64
-from tests.api.doors import Doors, Told
+from icrstore.warrant.strict import dump, encode_base64
+from tests.api.web import Caller, Told, Web
 from tests.collector.household import Ran, run
 from tests.keeper.pair import TENANT
+from tests.vault.rooms import RECEIPT_KEY, Rooms
 
 KEY = Ed25519PrivateKey.generate()
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Web, and the keys that the trust file before it names."""
+
+    web: Web
+    rooms: Rooms
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.web.authority}"
+
+    def get(self, key: Ed25519PrivateKey, target: str) -> Told:
+        return Caller(self.web, key).get(target)
+
+    def post(self, key: Ed25519PrivateKey, target: str, value: Mapping[str, Any]) -> Told:
+        return Caller(self.web, key).post(target, dump(value))
+
+
+@pytest.fixture
+def doors(web: Web, rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Doors:
+    """The trust file in web's public folder; here `manage.py` reads the same one."""
+    trust = web.printed.parent / "public" / "trust.json"
+    trust.write_text(json.dumps({
+        "keepers": [_identity(rooms, role) for role in (0, 1)],
+        "engines": {}, "authorities": {},
+        "sealers": {"sealer-1": encode_base64(raw_public(rooms.keys.signing))},
+        "receipt_key": encode_base64(raw_public(RECEIPT_KEY)),
+    }))  # fmt: skip
+    monkeypatch.setattr(settings, "TRUST", trust)
+    return Doors(web, rooms)
+
+
+def _identity(rooms: Rooms, number: int) -> dict[str, Any]:
+    fields = dataclasses.asdict(rooms.keepers[number].identity)
+    return {
+        name: encode_base64(value) if isinstance(value, bytes) else value
+        for name, value in fields.items()
+    }
 
 
 def invite(name: str = "edge-2") -> str:
@@ -53,12 +99,12 @@ def test_a_collector_that_enrols_has_a_config_with_which_it_is_known(
     assert ran.status == 0, ran.err
     made = Config.read(tmp_path / f"edge.{suffix}")
     assert made.sealer_key == raw_public(doors.rooms.keys.signing)
-    assert (made.receipt_key, len(made.collector_secret())) == (doors.receipt_key, 32)
+    assert (made.receipt_key, len(made.collector_secret())) == (raw_public(RECEIPT_KEY), 32)
     key = KeyFile.read(made.key, "signing")
     for shown in (key.public, made.sealer_key, made.receipt_key):
         assert PublicKey("signing", "", shown).fingerprint in ran.out
     told = doors.get(key.signing(), "/v1/intake-key")
-    assert (told.status, told.told["collector"]) == (200, "edge-2")
+    assert (told.status, told.value["collector"]) == (200, "edge-2")
     for path in (made.key, made.secret, tmp_path / f"edge.{suffix}"):
         assert path.stat().st_mode & 0o777 == 0o600
 
@@ -109,33 +155,33 @@ def test_an_expired_token_is_refused(doors: Doors) -> None:
     made = Enrolment.objects.get()
     assert timedelta(hours=23) < made.expires_at - doors.rooms.now <= timedelta(hours=25)
     Enrolment.objects.update(expires_at=doors.rooms.now)
-    assert post(doors, token).code == "token-expired"
+    assert post(doors, token).value["code"] == "token-expired"
 
 
 def test_a_token_of_another_store_is_refused_and_leaves_no_nonce(doors: Doors) -> None:
     invite()
     told = post(doors, new_token(bytes(32), bytes(32)))
-    assert (told.status, told.code) == (403, "token-unknown")
+    assert (told.status, told.value["code"]) == (403, "token-unknown")
     assert not Nonce.objects.exists()
 
 
 def test_a_newer_token_ends_the_older(doors: Doors) -> None:
     older, newer = invite(), invite()
-    assert post(doors, older).code == "token-unknown"
+    assert post(doors, older).value["code"] == "token-unknown"
     assert post(doors, newer).status == 201
 
 
 def test_who_does_not_have_the_key_cannot_enrol_it(doors: Doors) -> None:
     token, other = invite(), Ed25519PrivateKey.generate()
     told = doors.post(KEY, "/v1/enrolments", body_of(token, other))
-    assert (told.status, told.code) == (401, "unknown-key")
+    assert (told.status, told.value["code"]) == (401, "unknown-key")
     assert not Enrolment.objects.filter(used_at__isnull=False).exists()
     assert post(doors, token).status == 201
 
 
 def test_a_key_that_is_another_collectors_is_refused_and_the_token_lives(doors: Doors) -> None:
     token = invite()
-    assert post(doors, token, doors.rooms.collector_key).code == "key-in-use"
+    assert post(doors, token, doors.rooms.collector_key).value["code"] == "key-in-use"
     assert post(doors, token).status == 201
 
 
@@ -163,8 +209,8 @@ def test_a_revoked_collector_is_refused_at_once_and_its_name_is_not_given_again(
     post(doors, token)
     assert doors.get(KEY, "/v1/intake-key").status == 200
     call_command("collector", "revoke", TENANT, "edge-2", stdout=StringIO())
-    assert doors.get(KEY, "/v1/intake-key").code == "unknown-key"
-    assert post(doors, token).code == "token-used"
+    assert doors.get(KEY, "/v1/intake-key").value["code"] == "unknown-key"
+    assert post(doors, token).value["code"] == "token-used"
     with pytest.raises(CommandError, match="name another"):
         invite()
 
@@ -172,14 +218,14 @@ def test_a_revoked_collector_is_refused_at_once_and_its_name_is_not_given_again(
 def test_revoking_a_name_ends_its_invitation(doors: Doors) -> None:
     token = invite()
     call_command("collector", "revoke", TENANT, "edge-2", stdout=StringIO())
-    assert post(doors, token).code == "token-unknown"
+    assert post(doors, token).value["code"] == "token-unknown"
 
 
 @pytest.mark.parametrize("body", [{"more": 1}, {"key": "AAAA"}, {"token": ""}, {"token": 7}])
 def test_a_malformed_enrolment_names_the_field(doors: Doors, body: dict[str, object]) -> None:
     told = doors.post(KEY, "/v1/enrolments", body_of(invite()) | body)
     assert told.status == 422
-    assert told.told["detail"] in body
+    assert told.value["detail"] in body
 
 
 def test_a_server_with_other_keys_than_the_token_vouches_for_is_found_out(

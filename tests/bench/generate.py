@@ -21,6 +21,10 @@ class Shape:
     accounts: int
     hours: int
 
+    def scaled(self, factor: float) -> "Shape":
+        """As many records a segment when there are ``factor`` times as many records."""
+        return Shape(self.name, max(1, round(self.accounts * factor)), self.hours)
+
 
 SHAPES = {shape.name: shape for shape in (
     Shape("S", 1000, 24), Shape("D", 125, 8), Shape("H", 30, 24),

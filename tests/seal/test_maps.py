@@ -201,6 +201,19 @@ def test_neighbours_in_one_ipv6_network_stay_apart() -> None:
     assert held == {n + 1: f"account-{n}" for n in range(5)}
 
 
+def test_the_port_before_translation_is_not_taken_for_the_public_one() -> None:
+    records = [(*r[:2], "100.64.3.9", *r[3:6], "81.2.69.160", None, r[8])
+               for r in some_records(5, 500, "us")]  # fmt: skip
+    epoch, atoms, made = sealed(as_table(records, "us"))
+
+    selector = address_selector(address_bytes("81.2.69.160"), 0)
+    (segment,) = opened(epoch, atoms, made, "address", selector)
+    read = address_map.read(segment)
+
+    assert not read.flags.any()
+    assert not read.port.any()
+
+
 def test_a_private_source_that_was_not_translated_has_no_address_row() -> None:
     records = [(*r[:2], "192.168.1.7", *r[3:6], None, None, r[8])
                for r in some_records(5, 200, "us")]  # fmt: skip

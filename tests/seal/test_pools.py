@@ -1,9 +1,12 @@
 """The default pool: which addresses share a selector, and which are private."""
 
 import ipaddress
+import random
 
+import numpy as np
 import pytest
 
+from icrstore.seal.address_map import are_private
 from icrstore.seal.pools import address_selector, is_private, is_v4
 
 
@@ -71,3 +74,12 @@ def test_a_selector_says_its_network_length_and_block(address: str) -> None:
     assert selector[:2] == b"\x00\x10"
     assert selector[18:21] == bytes([0, 1, 32 if "." in address else 64])
     assert selector[21:] == bytes([0, 1, 16, 0, 2, 0, 0])
+
+
+def test_many_addresses_are_judged_as_one_is() -> None:
+    rng = random.Random(4)
+    packed = [_bytes(address) for edges in PRIVATE_EDGES for address in edges]
+    packed += [rng.randbytes(16) for _ in range(500)]
+    rows = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, 16)
+
+    assert are_private(rows).tolist() == [is_private(one) for one in packed]

@@ -93,7 +93,7 @@ _TABLES = (
 )  # fmt: skip
 
 
-def record(at: datetime, account: str = "line-1", **changed: Any) -> dict[str, Any]:
+def record(at: datetime, account: str | None = "line-1", **changed: Any) -> dict[str, Any]:
     """A good TCP record."""
     return {
         "observed_at": at,

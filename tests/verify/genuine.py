@@ -17,10 +17,13 @@ from icrstore.tlog.note import SigningKey
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import (
     AccountSelector,
+    AddressSelector,
     Disclosure,
     Grant,
     HourRange,
+    Purpose,
     Request,
+    Target,
     Warrant,
 )
 from icrstore.warrant.strict import dump, encode_base64, time_text
@@ -87,6 +90,7 @@ class Story:
     request_signer: str = "investigator"
     engine: str = "engine"
     accounts: tuple[str, ...] = ACCOUNTS
+    opened: int = 3
     answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda made: made
     private: Callable[[str, str, dict[str, Any]], dict[str, Any]] = lambda _r, _s, made: made
     leaf: Callable[[str, str, str], str] = lambda _r, _s, made: made
@@ -107,7 +111,7 @@ class Story:
         )
         answer = dump(self.answer(self._answer(request.sha256.hex())))
         sha256 = hashlib.sha256(answer).digest()
-        disclosed = Disclosure(request.sha256, self.accounts, 2, sha256)
+        disclosed = Disclosure(request.sha256, self.accounts, self.opened, sha256)
         made = {
             "v": 1,
             "answer": encode_base64(answer),
@@ -123,7 +127,6 @@ class Story:
         return {**made, "keepers": keepers}
 
     def _answer(self, request_sha256: str) -> dict[str, Any]:
-        service = {"account": self.accounts[0], "service": "imaps", "records": 3}
         return {
             "v": 1,
             "request_sha256": request_sha256,
@@ -131,10 +134,19 @@ class Story:
             "purpose": self.warrant.purpose,
             "notice": "demonstration: both keepers on one host",
             "hours": [
-                {"hour": time_text(hour), "coverage": "COMPLETE", "epochs": ["ab" * 16]}
+                {"hour": time_text(hour), "coverage": "COMPLETE", "epochs": epochs(hour)}
                 for hour in self.request.all_hours()
             ],
             "accounts": list(self.accounts),
+            "limits": ["A tunnel hides what is inside it."],
+            **{"resolve": self._resolved, "services": self._services, "reached": self._reached}[
+                self.warrant.purpose
+            ](),
+        }
+
+    def _services(self) -> dict[str, Any]:
+        service = {"account": self.accounts[0], "service": "imaps", "records": 3}
+        return {
             "records": 3,
             "collapsed": 0,
             "services": [
@@ -143,13 +155,33 @@ class Story:
                     "destination_address": "192.0.2.7",
                     "protocol": 6,
                     "destination_port": 993,
-                    "first": "2026-11-22T08:00:01Z",
+                    "first": "2026-11-22T08:00:01.000000001Z",
                     "last": "2026-11-22T09:10:00Z",
                 }
             ],
             "by_service": [{**service, "destinations": 1}],
-            "limits": ["A tunnel hides what is inside it."],
         }
+
+    def _resolved(self) -> dict[str, Any]:
+        """The first address is one account's; all accounts fit each of the others."""
+        made = []
+        for number, each in enumerate(self.request.selectors):
+            fit = self.accounts if number else self.accounts[:1]
+            verdict = ("NONE", "UNIQUE", "AMBIGUOUS")[min(len(fit), 2)]
+            made.append({**each.to_fields(), "verdict": verdict, "candidates": len(fit),
+                         "accounts": list(fit)})  # fmt: skip
+        return {"resolutions": made}
+
+    def _reached(self) -> dict[str, Any]:
+        """The first target was reached by all accounts, the others by nobody."""
+        made = []
+        for each in self.request.selectors:
+            for number, target in enumerate(self.request.targets):
+                row = {**each.to_fields(), **target.to_fields(), "verdict": "NO", "records": 0}
+                first, last = time_text(target.first), time_text(target.end - timedelta(seconds=1))
+                yes = {"verdict": "YES", "records": 2, "first": first, "last": last}
+                made.append(row if number else {**row, **yes})
+        return {"reached": made}
 
     def _about(self, warrant: Envelope, request: Envelope) -> dict[str, Any]:
         return {
@@ -169,14 +201,15 @@ class Story:
         found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
         for step in self.order.get(role, STEPS):
             log.append(f"somebody else's, before {step}\n")
-            asked = [str(each.to_fields()["account"]) for each in self.request.selectors]
-            for account in self.accounts if step == "disclosure" else asked:
-                salt = hashlib.sha256(f"{role} {step} {account}".encode()).digest()[:16]
-                said = {**about, **_more(step, answer_sha256), "type": step, "nonce": "0f" * 16}
-                said["subject"] = digest("subject", salt, account.encode()).hex()
+            asked = [each.sealed_names()[0] for each in self.request.selectors]
+            named = [account.encode() for account in self.accounts]
+            for subject in named if step == "disclosure" else asked:
+                salt = hashlib.sha256(f"{role} {step}".encode() + subject).digest()[:16]
+                said = {**about, **self._more(step, answer_sha256), "type": step}
+                said |= {"nonce": "0f" * 16, "subject": digest("subject", salt, subject).hex()}
                 private = dump(self.private(role, step, said)).decode()
                 day = self.request.created.date().isoformat()
-                leaf = self.leaf(role, step, _leaf(step, private, day))
+                leaf = self.leaf(role, step, self._leaf(step, private, day))
                 found[step].append({"index": len(log), "leaf": leaf, "private": private})
                 if step == "disclosure":
                     found[step][-1]["salt"] = salt.hex()
@@ -202,19 +235,60 @@ class Story:
         cosigned = SigningKey(name, witness).cosign(note.body, int(NOW.timestamp()))
         return {"checkpoint": note.with_signatures([cosigned]).encode().decode(), "leaves": leaves}
 
+    def _more(self, step: str, answer_sha256: str) -> dict[str, Any]:
+        if step == "commit":
+            listed = [each for hour in self.request.all_hours() for each in epochs(hour)]
+            hashed = b"".join(bytes.fromhex(e["eid"] + e["statement_sha256"]) for e in listed)
+            return {"epochs_sha256": hashlib.sha256(hashed).hexdigest()}
+        if step == "disclosure":
+            return {"answer_sha256": answer_sha256, "opened_accounts": self.opened}
+        return {}
 
-def story() -> Story:
+    def _leaf(self, step: str, private: str, day: str) -> str:
+        owed = step == "disclosure" or (step == "release" and self.warrant.purpose != "resolve")
+        sha256 = hashlib.sha256(private.encode()).hexdigest()
+        return (
+            f"v=1\ntype={step}\nday={day}\ndue={day if owed else '-'}\ntag={'0a' * 16}\n"
+            f"private-sha256={sha256}\n"
+        )
+
+
+def epochs(hour: datetime) -> list[dict[str, str]]:
+    """Two epochs of an hour in the order of their ids, as both keepers list them."""
+    made = [hashlib.sha256(f"{hour} {number}".encode()).hexdigest() for number in range(2)]
+    return [{"eid": each[:32], "statement_sha256": each} for each in sorted(made)]
+
+
+ADDRESS = bytes(10) + b"\xff\xff" + bytes([198, 51, 100, 200])
+
+
+def selectors_of(purpose: Purpose) -> tuple[AccountSelector | AddressSelector, ...]:
+    if purpose != "resolve":
+        return tuple(AccountSelector(account) for account in ACCOUNTS)
+    at = HOURS.first + timedelta(minutes=30)
+    return tuple(AddressSelector(ADDRESS, port, 6, at, timedelta(minutes=1)) for port in (7, 8))
+
+
+def targets_of(purpose: Purpose) -> tuple[Target, ...]:
+    if purpose != "reached":
+        return ()
+    networks = ("192.0.2.0/24", "2001:db8::/64")
+    return tuple(Target(cidr, HOURS.first, HOURS.end) for cidr in networks)
+
+
+def story(purpose: Purpose = "services", max_candidates: int = 0) -> Story:
     """The honest one; its warrant and request are values to `dataclasses.replace`."""
-    selectors = tuple(AccountSelector(account) for account in ACCOUNTS)
+    selectors, targets = selectors_of(purpose), targets_of(purpose)
     warrant = Warrant(
         id="w-1", nonce=bytes(16), tenant="isp-a", instrument="authorisation 7",
-        authority="police", purpose="services", basis="s. 61", selectors=selectors, targets=(),
+        authority="police", purpose=purpose, basis="s. 61", selectors=selectors, targets=targets,
         hours=HourRange(HOURS.first - DAY, HOURS.end), valid_from=NOW - DAY, valid_to=NOW + DAY,
-        max_requests=3, max_candidates=0, recipient_keys=(recipient().public_bytes(),),
+        max_requests=3, max_candidates=max_candidates,
+        recipient_keys=(recipient().public_bytes(),),
     )  # fmt: skip
     request = Request(
         request_id=bytes(16), warrant_sha256=warrant_sha256(warrant), selectors=selectors,
-        targets=(), hours=(HOURS,), urgent=False, nonce=bytes(16), created=NOW,
+        targets=targets, hours=(HOURS,), urgent=False, nonce=bytes(16), created=NOW,
     )  # fmt: skip
     people = ("applicant", "approver", "investigator")
     return Story(warrant, request, [grant(person, person) for person in people])
@@ -234,17 +308,3 @@ def package() -> dict[str, Any]:
     """A fresh copy of the honest package, to be spoilt."""
     made: dict[str, Any] = json.loads(package_bytes())
     return made
-
-
-def _more(step: str, answer_sha256: str) -> dict[str, Any]:
-    if step == "commit":
-        return {"epochs_sha256": "cd" * 32}
-    if step == "disclosure":
-        return {"answer_sha256": answer_sha256, "opened_accounts": 2}
-    return {}
-
-
-def _leaf(step: str, private: str, day: str) -> str:
-    due = "-" if step == "commit" else day
-    sha256 = hashlib.sha256(private.encode()).hexdigest()
-    return f"v=1\ntype={step}\nday={day}\ndue={due}\ntag={'0a' * 16}\nprivate-sha256={sha256}\n"

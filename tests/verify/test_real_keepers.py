@@ -5,11 +5,23 @@ from typing import Any
 
 import pytest
 
-from icrstore.seal.epoch import ROLES
+from icrstore.keeper.client import Question
+from icrstore.query.coverage import cover
+from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.verify.icr_verify import CheckFailed, read_trust, verify_package
-from icrstore.warrant.statements import Request
-from icrstore.warrant.strict import dump, encode_base64, time_text
-from tests.keeper.pair import ACCOUNT, AUTHORITY, TENANT, Pair, pair, template
+from icrstore.warrant.statements import HourRange, Request
+from icrstore.warrant.strict import dump, encode_base64
+from tests.keeper.pair import (
+    ACCOUNT,
+    AUTHORITY,
+    TENANT,
+    Lent,
+    Pair,
+    last_hour,
+    pair,
+    rows_of,
+    template,
+)
 
 __all__ = ["pair", "template"]
 
@@ -47,9 +59,13 @@ def trust(pair: Pair) -> dict[str, Any]:
 
 
 def package(pair: Pair) -> dict[str, Any]:
-    question = pair.question()
-    answer = dump(answer_to(question.request.sha256.hex(), Request.parse(question.request)))
+    """Two hours asked, of which one has an epoch more; the answer's coverage is the engine's."""
+    hours = HourRange(last_hour() - HOUR, last_hour() + HOUR)
+    sealed = [pair.seal_epoch(hour, rows_of(ACCOUNT)) for hour in (*hours.hours(), last_hour())]
+    pair.register(*sealed)
+    question = pair.question(hours=(hours,))
     lent = pair.run(question)
+    answer = dump(answer_to(question, lent))
     statement = pair.disclosure(question, ACCOUNT, answer=answer)
     disclosed = pair.keepers().disclose(question, statement)
     keepers = {
@@ -72,15 +88,22 @@ def package(pair: Pair) -> dict[str, Any]:
     }
 
 
-def answer_to(request_sha256: str, request: Request) -> dict[str, Any]:
-    hours = [{"hour": time_text(hour), "coverage": "UNSEALED"} for hour in request.all_hours()]
+def answer_to(question: Question, lent: Lent) -> dict[str, Any]:
+    listed = {str(role): made.epochs for role, made in lent.commits.items()}
+    hours = cover(Request.parse(question.request).all_hours(), listed, 1, [], [])
     return {
         "v": 1,
-        "request_sha256": request_sha256,
+        "request_sha256": question.request.sha256.hex(),
         "tenant": TENANT,
         "purpose": "services",
-        "hours": hours,
+        "notice": None,
+        "hours": [hour.to_object() for hour in hours],
         "accounts": [ACCOUNT],
+        "records": 0,
+        "collapsed": 0,
+        "services": [],
+        "by_service": [],
+        "limits": [],
     }
 
 
@@ -90,6 +113,8 @@ def test_what_real_keepers_log_passes_every_check(
     for each in packages:
         proven = verify_package(dump(each), trust)
         assert len(proven.checks) == 23
+        assert {hour["coverage"] for hour in proven.answer["hours"]} == {"COMPLETE"}
+        assert all(hour["epochs"] for hour in proven.answer["hours"])
 
 
 @pytest.mark.parametrize("role", ROLES)

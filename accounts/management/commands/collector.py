@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.enrolments import NotEnrolled, Pins, invite
-from accounts.keys import public_key
+from accounts.given import check_same, public_key, short_name
 from accounts.models import Collector, Enrolment, Tenant
 from icrstore.shell.keyfile import PublicKey
 from icrstore.warrant.dsse import key_id
@@ -46,31 +46,34 @@ class Command(BaseCommand):
         getattr(self, f"_{options['action']}")(options["tenant"], options)
 
     def _enrol(self, tenant: str, options: dict[str, Any]) -> None:
+        name = short_name(options["name"])
         try:
             pins = Pins.read(settings.TRUST)
-            token = invite(Tenant.objects.get(name=tenant), options["name"], pins, timezone.now())
+            token = invite(Tenant.objects.get(name=tenant), name, pins, timezone.now())
         except NotEnrolled as refused:
             raise CommandError(refused.mend) from None
         sealer = PublicKey("signing", "sealer", pins.sealer_key)
         receipts = PublicKey("signing", "receipts", pins.receipt_key)
         self.stdout.write(
             f"token        {token}\nserves once, within 24 hours; on the collector:\n"
-            f"  icr-collect enrol URL TOKEN --config {options['name']}.toml\n"
+            f"  icr-collect enrol URL TOKEN --config {name}.toml\n"
             f"It will show these fingerprints:\nsealer       {sealer.fingerprint}\n"
             f"receipts     {receipts.fingerprint}"
         )
 
     def _add(self, tenant: str, options: dict[str, Any]) -> None:
-        key = public_key(options["key"])
-        held = Collector.objects.filter(keyid=key_id(key)).first()
-        if held is not None and (held.tenant_id, held.name) != (tenant, options["name"]):
+        name, key = short_name(options["name"]), public_key(options["key"])
+        other = Collector.objects.filter(keyid=key_id(key)).first()
+        if other is not None and (other.tenant_id, other.name) != (tenant, name):
             raise CommandError("that key is another collector's: make one of its own")
-        _, created = Collector.objects.get_or_create(
-            tenant_id=tenant, name=options["name"], defaults={"key": key, "keyid": key_id(key)}
+        held, created = Collector.objects.get_or_create(
+            tenant_id=tenant, name=name, defaults={"key": key, "keyid": key_id(key)}
         )
+        check_same(f"collector {name}", held.key, key)
+        if held.revoked_at is not None:
+            raise CommandError(f"collector {name} is revoked for good: add one of another name")
         self.stdout.write(
-            f"collector {options['name']}: {'added' if created else 'was there'},"
-            f" keyid {key_id(key)}"
+            f"collector {name}: {'added' if created else 'was there'}, keyid {held.keyid}"
         )
 
     def _revoke(self, tenant: str, options: dict[str, Any]) -> None:

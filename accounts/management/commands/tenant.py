@@ -4,9 +4,8 @@ import argparse
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError
 
-from accounts.keys import public_key
+from accounts.given import authority_name, check_same, public_key, short_name
 from accounts.models import Authority, Tenant
 
 
@@ -38,23 +37,20 @@ class Command(BaseCommand):
         getattr(self, f"_{options['action']}")(options)
 
     def _add(self, options: dict[str, Any]) -> None:
-        _, created = Tenant.objects.get_or_create(
-            name=options["name"], defaults={"root_key": public_key(options["root"])}
-        )
-        self.stdout.write(f"tenant {options['name']}: {'added' if created else 'was there'}")
+        name, root = short_name(options["name"]), public_key(options["root"])
+        held, created = Tenant.objects.get_or_create(name=name, defaults={"root_key": root})
+        check_same(f"tenant {name}", held.root_key, root)
+        self.stdout.write(f"tenant {name}: {'added' if created else 'was there'}")
 
     def _authority(self, options: dict[str, Any]) -> None:
-        try:
-            _, created = Authority.objects.get_or_create(
-                tenant_id=options["name"],
-                name=options["authority"],
-                defaults={"root_key": public_key(options["root"])},
-            )
-        except IntegrityError as error:
-            raise CommandError(f"no tenant {options['name']}: tenant add comes first") from error
-        self.stdout.write(
-            f"authority {options['authority']}: {'added' if created else 'was there'}"
+        name, root = authority_name(options["authority"]), public_key(options["root"])
+        if not Tenant.objects.filter(name=options["name"]).exists():
+            raise CommandError(f"no tenant {options['name']}: tenant add comes first")
+        held, created = Authority.objects.get_or_create(
+            tenant_id=options["name"], name=name, defaults={"root_key": root}
         )
+        check_same(f"authority {name}", held.root_key, root)
+        self.stdout.write(f"authority {name}: {'added' if created else 'was there'}")
 
     def _list(self, options: dict[str, Any]) -> None:
         for tenant in Tenant.objects.order_by("name"):

@@ -1,0 +1,40 @@
+"""Keys and names as operators give them on the command line."""
+
+import re
+
+from django.core.management.base import CommandError
+
+from icrstore.shell.keyfile import read_public
+from icrstore.shell.stop import Stop
+from icrstore.warrant.strict import Fields, StatementError
+
+
+def public_key(given: str) -> bytes:
+    """32 bytes of an Ed25519 public key: base64, or a file that has one. Raises `CommandError`."""
+    try:
+        return read_public(given, "signing")
+    except Stop as stop:
+        raise CommandError(str(stop)) from None
+
+
+def short_name(given: str) -> str:
+    """A tenant's or collector's: it becomes part of file names. Raises `CommandError`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given, re.ASCII):
+        raise CommandError("a name has at most 64 letters, digits, . _ - and begins with no mark")
+    return given
+
+
+def authority_name(given: str) -> str:
+    """As its grants and warrants can say it. Raises `CommandError`."""
+    try:
+        return Fields({"name": given}).text("name", 64)
+    except StatementError:
+        raise CommandError(
+            "an authority's name has 1 to 64 bytes of composed Unicode (NFC) on one line"
+        ) from None
+
+
+def check_same(name: str, held: bytes | memoryview, given: bytes) -> None:
+    """Whoever adds a name again means the same key. Raises `CommandError`."""
+    if bytes(held) != given:
+        raise CommandError(f"{name} is there with another key: a key is not replaced")

@@ -1,0 +1,68 @@
+"""What lies in a batch's body once it is open: one zstd frame (RFC 8878) of an Arrow IPC stream.
+
+Bounded before anything is unpacked, whatever the bytes say of themselves: a collector's key may be
+in the hands of someone who would rather see the sealer run out of memory.
+"""
+
+import struct
+
+import pyarrow as pa
+import zstandard
+
+# A batch holds at most this much Arrow.
+MAX_ARROW_BYTES = 512 << 20
+# Fields of the Arrow format's Message.fbs, in their order.
+_MESSAGE_HEADER, _RECORD_BATCH_COMPRESSION = 2, 3
+
+
+class NotArrow(Exception):
+    """The bytes are no frame of an Arrow stream that a batch may hold."""
+
+
+def read_records(frame: bytes) -> pa.Table:
+    """The records, their columns unchecked. Raises `NotArrow`.
+
+    1. There is one frame, which says its size and holds as much.
+    2. The stream inside is a schema and record batches that are not compressed once more: a buffer
+       would be unpacked to whatever size it names.
+    """
+    try:
+        # 1.
+        size = zstandard.frame_content_size(frame)
+        if not 0 < size <= MAX_ARROW_BYTES:
+            raise NotArrow
+        stream = zstandard.ZstdDecompressor().decompress(
+            frame, max_output_size=size, allow_extra_data=False
+        )
+        # 2.
+        _check_messages(stream)
+        with pa.ipc.open_stream(stream) as reader:
+            return reader.read_all()
+    except (zstandard.ZstdError, pa.ArrowException, struct.error, OSError, EOFError) as error:
+        raise NotArrow from error
+
+
+def _check_messages(stream: bytes) -> None:
+    for message in pa.ipc.MessageReader.open_stream(stream):
+        if message.type not in ("schema", "record batch"):
+            raise NotArrow
+        if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
+            raise NotArrow
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    (root,) = struct.unpack_from("<I", metadata)
+    header = _field(metadata, root, _MESSAGE_HEADER)
+    (offset,) = struct.unpack_from("<I", metadata, header)
+    return _field(metadata, header + offset, _RECORD_BATCH_COMPRESSION) != 0
+
+
+def _field(buffer: bytes, table: int, number: int) -> int:
+    """Where a table's field lies, 0 if it is absent (FlatBuffers internals, "Tables")."""
+    (back,) = struct.unpack_from("<i", buffer, table)
+    vtable, place = table - back, 4 + 2 * number
+    (size,) = struct.unpack_from("<H", buffer, vtable)
+    if place >= size:
+        return 0
+    (offset,) = struct.unpack_from("<H", buffer, vtable + place)
+    return table + offset if offset else 0

@@ -1,0 +1,113 @@
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import CommandError, call_command
+
+from accounts.models import Authority, Collector, Tenant
+from icrstore.shell.keyfile import KeyFile
+from icrstore.warrant.dsse import key_id, raw_public
+from icrstore.warrant.strict import encode_base64
+from tests.vault.rooms import Rooms
+
+
+def manage(*arguments: str) -> str:
+    """What `manage.py` prints; raises CommandError."""
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def new_key() -> str:
+    return encode_base64(raw_public(Ed25519PrivateKey.generate()))
+
+
+def test_a_tenant_is_added_once_and_listed(rooms: Rooms) -> None:
+    root = new_key()
+    assert manage("tenant", "add", "isp-one", "--root", root) == "tenant isp-one: added\n"
+    assert manage("tenant", "add", "isp-one", "--root", root) == "tenant isp-one: was there\n"
+    authority = ("tenant", "authority", "isp-one", "Avon Constabulary", "--root", root)
+    assert manage(*authority).endswith("added\n")
+    assert manage(*authority).endswith("was there\n")
+    assert "isp-one: 1 shard(s); Avon Constabulary\n" in manage("tenant", "list")
+
+
+def test_a_name_that_is_there_never_gets_another_key_in_silence(rooms: Rooms) -> None:
+    for add in (
+        ("tenant", "add", "isp-one", "--root"),
+        ("tenant", "authority", "isp-one", "police", "--root"),
+        ("collector", "add", "isp-one", "edge-9", "--key"),
+    ):
+        manage(*add, new_key())
+        with pytest.raises(CommandError, match="another key"):
+            manage(*add, new_key())
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "é", "a" * 65, "..", "a\n"])
+def test_a_tenants_name_is_short_and_plain(rooms: Rooms, name: str) -> None:
+    with pytest.raises(CommandError, match="letters, digits"):
+        manage("tenant", "add", name, "--root", new_key())
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "e\u0301", "a" * 65])
+def test_an_authoritys_name_is_one_that_a_statement_can_say(rooms: Rooms, name: str) -> None:
+    with pytest.raises(CommandError, match="1 to 64 bytes"):
+        manage("tenant", "authority", rooms.tenant.name, name, "--root", new_key())
+
+
+def test_an_authority_or_collector_needs_its_tenant(rooms: Rooms) -> None:
+    for arguments in (
+        ("tenant", "authority", "nobody", "police", "--root", new_key()),
+        ("collector", "add", "nobody", "edge-9", "--key", new_key()),
+        ("collector", "list", "nobody"),
+    ):
+        with pytest.raises(CommandError, match="tenant add comes first"):
+            manage(*arguments)
+    assert not Authority.objects.filter(tenant="nobody").exists()
+
+
+def test_a_key_is_one_collectors_alone(rooms: Rooms) -> None:
+    key = new_key()
+    manage("collector", "add", rooms.tenant.name, "edge-9", "--key", key)
+    with pytest.raises(CommandError, match="another collector"):
+        manage("collector", "add", rooms.tenant.name, "edge-10", "--key", key)
+    assert Collector.objects.count() == 2
+
+
+def test_a_revoked_collector_stays_revoked(rooms: Rooms) -> None:
+    key, name = new_key(), rooms.tenant.name
+    said = manage("collector", "add", name, "edge-9", "--key", key)
+    assert f"keyid {Collector.objects.get(name='edge-9').keyid}" in said
+    assert manage("collector", "revoke", name, "edge-9").endswith("revoked\n")
+    with pytest.raises(CommandError, match="no collector edge-9 in force"):
+        manage("collector", "revoke", name, "edge-9")
+    with pytest.raises(CommandError, match="revoked"):
+        manage("collector", "add", name, "edge-9", "--key", key)
+    listed = manage("collector", "list", name).splitlines()
+    assert [line.rpartition(", ")[2] for line in listed] == ["in force", "revoked"]
+
+
+def test_a_key_comes_as_base64_or_as_the_file_that_has_it(rooms: Rooms, tmp_path: Path) -> None:
+    made = KeyFile.new("signing", "edge")
+    path = tmp_path / "edge.key"
+    made.write(path)
+    manage("collector", "add", rooms.tenant.name, "edge-9", "--key", str(path))
+    assert Collector.objects.get(name="edge-9").keyid == key_id(made.public)
+    (tmp_path / "edge.pub").write_text(encode_base64(made.public) + "\n")
+    root = str(tmp_path / "edge.pub")
+    manage("tenant", "add", "isp-one", "--root", root)
+    assert bytes(Tenant.objects.get(name="isp-one").root_key) == made.public
+
+
+@pytest.mark.parametrize(
+    "given", ["", "abc", "a" * 44, "{}", '{"public": 1}', "[]", "no/such/file"]
+)
+def test_what_is_no_key_is_refused_with_the_mend(rooms: Rooms, tmp_path: Path, given: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(given)
+    recipient = tmp_path / "recipient.key"
+    KeyFile.new("recipient", "r").write(recipient)
+    for one in (given, str(path), str(recipient), str(tmp_path)):
+        with pytest.raises(CommandError, match="icr key"):
+            manage("tenant", "add", "isp-one", "--root", one)

@@ -1,0 +1,37 @@
+"""One look of the sealer in a fresh process, measured; run as ``python -m tests.bench.sealing``.
+
+Argument: the pid of PostgreSQL's first process, whose children's CPU time counts with ours. Prints
+one JSON object. Afterwards, outside of what is measured, the keepers are told of the epochs.
+"""
+
+import json
+import sys
+
+import django
+from django.conf import settings
+from django.utils import timezone
+
+from tests.bench.measure import peak_bytes, timed
+
+
+def main(postgres: int) -> None:
+    django.setup()
+    # Models can only be imported now.
+    from icrstore.vault import months, register, sealer, tasks
+    from icrstore.vault.keyring import SealerKeys
+    from icrstore.vault.schedule import DayKeys
+
+    now = timezone.now()
+    keys = SealerKeys.load(settings.SECRETS)
+    months.make_months(now)
+    keepers = tasks.keepers_of(keys.signing)
+    days = DayKeys(settings.SECRETS, keepers)
+    batches, cost = timed(lambda: sealer.seal_waiting(keys, days, now), postgres)
+    peak = peak_bytes()
+    register.register_epochs(keys, keepers, now)
+    told = {"batches": batches, "wall": cost.wall, "cpu": cost.cpu, "peak_bytes": peak}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
