@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from accounts.models import Collector, Enrolment, Tenant
+from accounts.tenancy import of_caller, of_tenant
 from icrstore.shell.enrolment import new_token, token_sha256
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.trust import Trust
@@ -54,20 +55,24 @@ def invite(tenant: Tenant, name: str, pins: Pins, now: datetime) -> str:
     Raises `NotEnrolled` for a name that is taken, also by a collector that was revoked: its batches
     are still its own.
     """
-    if Collector.objects.filter(tenant=tenant, name=name).exists():
-        raise NotEnrolled("name-taken", "a collector of this name is or was there: name another")
     token = new_token(pins.sealer_key, pins.receipt_key)
-    Enrolment.objects.update_or_create(
-        tenant=tenant,
-        name=name,
-        defaults={"token_sha256": token_sha256(token), "expires_at": now + TOKEN_LIFE},
-    )
+    with of_tenant(tenant.name):
+        if Collector.objects.filter(tenant=tenant, name=name).exists():
+            mend = "a collector of this name is or was there: name another"
+            raise NotEnrolled("name-taken", mend)
+        Enrolment.objects.update_or_create(
+            tenant=tenant,
+            name=name,
+            defaults={"token_sha256": token_sha256(token), "expires_at": now + TOKEN_LIFE},
+        )
     return token
 
 
 def invitation(token: str) -> Enrolment:
     """What the token is for, whether or not it still holds. Raises `NotEnrolled`."""
-    found = Enrolment.objects.filter(token_sha256=token_sha256(token)).first()
+    sha256 = token_sha256(token)
+    with of_caller(sha256):
+        found = Enrolment.objects.filter(token_sha256=sha256).first()
     if found is None:
         raise NotEnrolled("token-unknown", "have a new one made: manage.py collector enrol")
     return found
@@ -79,7 +84,8 @@ def enrol(invited: Enrolment, key: bytes, now: datetime) -> Collector:
     The same key may repeat its call, so that an answer that was lost costs nothing. Safe from two
     processes: one key wins. Raises `NotEnrolled`.
     """
-    held = Collector.objects.filter(tenant=invited.tenant_id, name=invited.name).first()
+    with of_tenant(invited.tenant_id):
+        held = Collector.objects.filter(tenant=invited.tenant_id, name=invited.name).first()
     if held is not None and bytes(held.key) == key and held.revoked_at is None:
         return held
     if invited.used_at is not None:
@@ -87,7 +93,7 @@ def enrol(invited: Enrolment, key: bytes, now: datetime) -> Collector:
     if invited.expires_at <= now:
         raise NotEnrolled("token-expired", "a token serves for 24 hours: have a new one made")
     try:
-        with transaction.atomic():
+        with of_tenant(invited.tenant_id):
             return _add(invited, key, now)
     except IntegrityError as error:
         raise NotEnrolled(

@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from accounts.enrolments import Pins, enrol, invitation
+from accounts.tenancy import of_tenant
 from api import signed
 from api.doors import Door, hexadecimal, json_response
 from api.problems import Problem
@@ -83,10 +84,11 @@ class BatchView(Door):
     def get(self, request: Request, batch_id: str) -> HttpResponse:
         """What became of a batch: its state, its receipts, what was rejected and why."""
         collector, _, _ = signed.collector(request)
-        batch = Batch.objects.defer("body").filter(
-            tenant=collector.tenant_id, collector=collector,
-            batch_id=hexadecimal(batch_id, 16, "no-such-batch"),
-        ).first()  # fmt: skip
+        wanted = hexadecimal(batch_id, 16, "no-such-batch")
+        with of_tenant(collector.tenant_id):
+            batch = Batch.objects.defer("body").filter(
+                tenant=collector.tenant_id, collector=collector, batch_id=wanted
+            ).first()  # fmt: skip
         if batch is None:
             raise Problem(404, "no-such-batch", "this collector has no batch of that id here")
         sealed = batch.sealed_receipt

@@ -7,6 +7,11 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_janitor;
 
+-- Row-level security shows each transaction one tenant (accounts/tenancy.py). Who works for all of
+-- them in turn may read their list; web may not.
+DROP POLICY IF EXISTS list ON accounts_tenant;
+CREATE POLICY list ON accounts_tenant FOR SELECT TO icr_sealer, icr_engine USING (true);
+
 -- web: takes batches, warrants and requests; sees no sealed row and no epoch.
 GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;
 GRANT INSERT ON accounts_collector TO icr_web;

@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import connection
 
 from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
 from icrstore.seal.manifest import Manifest, ManifestError
 from icrstore.vault import models
@@ -40,7 +41,8 @@ def held_epochs(
 ) -> tuple[dict[bytes, HeldEpoch], set[bytes]]:
     """The epochs of ``logged`` (eid to the SHA-256 of the logged statement) by eid, and the eids
     that are missing here or differ from what was logged."""
-    rows = models.Epoch.objects.filter(tenant=tenant, eid__in=list(logged))
+    with of_tenant(tenant):
+        rows = list(models.Epoch.objects.filter(tenant=tenant, eid__in=list(logged)))
     held = {}
     for row in rows:
         try:
@@ -71,11 +73,13 @@ def bodies(month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:
 def waiting_scopes(tenant: str) -> list[tuple[int, datetime, datetime]]:
     """Shard, first and last hour of every batch whose epochs the keepers have not all logged."""
     rows = Batch.objects.filter(tenant=tenant, sealed_receipt=None)
-    return list(rows.values_list("shard", "first_hour", "last_hour"))
+    with of_tenant(tenant):
+        return list(rows.values_list("shard", "first_hour", "last_hour"))
 
 
 def shards_of(tenant: str) -> int:
-    return Tenant.objects.get(name=tenant).shards
+    with of_tenant(tenant):
+        return Tenant.objects.get(name=tenant).shards
 
 
 def _check(row: models.Epoch, logged_sha256: bytes) -> HeldEpoch:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.enrolments import NotEnrolled, Pins, invite
 from accounts.given import check_same, public_key, short_name
 from accounts.models import Collector, Enrolment, Tenant
+from accounts.tenancy import of_caller, of_tenant
 from icrstore.shell.keyfile import PublicKey
 from icrstore.warrant.dsse import key_id
 
@@ -41,9 +42,10 @@ class Command(BaseCommand):
         add.add_argument("--key", required=True, help="its public key: base64, or a key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not Tenant.objects.filter(name=options["tenant"]).exists():
-            raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
-        getattr(self, f"_{options['action']}")(options["tenant"], options)
+        with of_tenant(options["tenant"]):
+            if not Tenant.objects.filter(name=options["tenant"]).exists():
+                raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
+            getattr(self, f"_{options['action']}")(options["tenant"], options)
 
     def _enrol(self, tenant: str, options: dict[str, Any]) -> None:
         name = short_name(options["name"])
@@ -63,7 +65,8 @@ class Command(BaseCommand):
 
     def _add(self, tenant: str, options: dict[str, Any]) -> None:
         name, key = short_name(options["name"]), public_key(options["key"])
-        other = Collector.objects.filter(keyid=key_id(key)).first()
+        with of_caller(key_id(key)):
+            other = Collector.objects.filter(keyid=key_id(key)).first()
         if other is not None and (other.tenant_id, other.name) != (tenant, name):
             raise CommandError("that key is another collector's: make one of its own")
         held, created = Collector.objects.get_or_create(
