@@ -12,6 +12,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from accounts.enrolments import NotEnrolled
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
 from icrstore.query.lodge import NotLodged, NotYours
+from icrstore.quiet import quietly
 from icrstore.warrant.strict import StatementError, time_text
 from icrstore.wire.errors import SignatureRefused
 
@@ -80,12 +81,9 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             refused.headers["Allow"] = ", ".join(context["view"].allowed_methods)
             return refused
         case OperationalError() | InterfaceError():
-            logger.error(
-                "PostgreSQL does not answer: %s at %s", type(error).__name__, _place(error)
-            )
+            logger.error("PostgreSQL does not answer: %s", quietly(error))
             return response(503, "no-database", "PostgreSQL does not answer: try again later")
-    # The type and place are enough to mend it; the message might repeat what was sent.
-    logger.error("unexpected %s at %s", type(error).__name__, _place(error))
+    logger.error("unexpected: %s", quietly(error))
     return response(500, "failed")
 
 
@@ -106,13 +104,3 @@ def _how_to_sign(reason: str) -> str:
     if reason == "wrong-time":
         return f"sign by the server's clock: it is {time_text(timezone.now())}"
     return "sign the request with a key that is known here"
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    if trace is None:
-        return "?"
-    code = trace.tb_frame.f_code
-    return f"{code.co_filename}:{trace.tb_lineno}"

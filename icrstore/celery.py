@@ -9,8 +9,11 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_init
 from django.conf import settings
 from kombu.exceptions import OperationalError
+
+from icrstore.keeper.harden import harden
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icrstore.settings")
 
@@ -61,6 +64,12 @@ if settings.ROLE == "web":
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip
 app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])
+
+
+@worker_process_init.connect
+def _close_up(**_: Any) -> None:
+    """A child holds keys and plain records: no core of it, and nobody traces it."""
+    harden()
 
 
 def look(task: Any) -> None:

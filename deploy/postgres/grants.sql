@@ -30,9 +30,12 @@ GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq,
 -- sealer: writes rows and cannot read them back.
 GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
 GRANT SELECT, INSERT ON inbox_intakekey TO icr_sealer;
-GRANT SELECT, UPDATE ON inbox_batch TO icr_sealer;
+GRANT SELECT ON inbox_batch TO icr_sealer;
+GRANT UPDATE (state, claim, records, rejected, sealing, sealed_receipt, body)
+    ON inbox_batch TO icr_sealer;
 GRANT SELECT, INSERT ON vault_epoch, vault_epoch_batches TO icr_sealer;
-GRANT SELECT, INSERT, UPDATE ON vault_epochseal TO icr_sealer;
+GRANT SELECT, INSERT ON vault_epochseal TO icr_sealer;
+GRANT UPDATE (acknowledged_at, refused) ON vault_epochseal TO icr_sealer;
 GRANT INSERT ON vault_segment TO icr_sealer;
 GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
 GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
@@ -40,7 +43,7 @@ GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_
 
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
 GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
-GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, sealed_receipt)
+GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, urgent, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
 GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query

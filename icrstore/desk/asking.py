@@ -23,7 +23,7 @@ from icrstore.shell.stop import DATA, REFUSED, UNAVAILABLE, USAGE, Stop
 from icrstore.verify import icr_verify
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.scope import check_within
-from icrstore.warrant.statements import AccountSelector, HourRange, Request
+from icrstore.warrant.statements import HourRange, Request, Selector, Target
 from icrstore.warrant.strict import Fields, StatementError, dump, encode_base64
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Response
@@ -179,21 +179,23 @@ SEALED_FILE = icr_verify.shape(
 )
 
 
-def make_request(
-    paper: WarrantPaper,
-    key: KeyFile,
-    accounts: Sequence[str],
-    hours: HourRange,
-    *,
-    is_urgent: bool,
-) -> Envelope:
+@dataclass(frozen=True)
+class Asked:
+    """What a request is about."""
+
+    selectors: tuple[Selector, ...]
+    targets: tuple[Target, ...]
+    hours: tuple[HourRange, ...]
+
+
+def make_request(paper: WarrantPaper, key: KeyFile, asked: Asked, *, is_urgent: bool) -> Envelope:
     """A signed request within its warrant. Raises `Stop` with what reaches outside."""
     request = Request(
         request_id=secrets.token_bytes(16),
         warrant_sha256=paper.envelope.sha256,
-        selectors=tuple(AccountSelector(account) for account in accounts),
-        targets=(),
-        hours=(hours,),
+        selectors=asked.selectors,
+        targets=asked.targets,
+        hours=asked.hours,
         urgent=is_urgent,
         nonce=secrets.token_bytes(16),
         created=datetime.now(UTC).replace(microsecond=0),

@@ -6,28 +6,23 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from icrstore.desk.asking import Desk, check_answered, make_request
-from icrstore.desk.opening import open_answer, report, write_answer
-from icrstore.desk.papers import (
-    Draft,
-    WarrantPaper,
-    hour,
-    make_grant,
-    period,
-    read_grants,
-    write_new,
+from icrstore.desk import doors
+from icrstore.desk.selectors import (
+    ADDRESS_FORM,
+    TARGET_FORM,
+    TOLERANCE_SECONDS,
 )
-from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
 from icrstore.shell.stop import USAGE, Stop
-from icrstore.warrant.statements import GRANT_ROLES, HourRange
-from icrstore.warrant.strict import parse_object
+from icrstore.warrant.statements import (
+    GRANT_ROLES,
+    PURPOSES,
+    Purpose,
+)
 
 Given = argparse.Namespace
 Run = Callable[[Given], int]
 
-_USES: dict[str, Use] = {"signing": "signing", "answers": "recipient"}
 _EXIT = """exit: 0 done, 64 usage, 65 data refused, 66 no such file, 69 server away or failed,
       77 refused by the server or a keeper, which is named"""
 
@@ -49,140 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("icr: interrupted; a request that was put goes on: see `icr status`", file=sys.stderr)
         return 130
-
-
-# What each command does.
-
-
-def _key_new(given: Given) -> int:
-    made = KeyFile.new(_USES[given.use], given.name)
-    made.write(given.out)
-    return _tell_key(given, made.public_half())
-
-
-def _key_show(given: Given) -> int:
-    return _tell_key(given, read_public_file(given.file))
-
-
-def _tell_key(given: Given, key: PublicKey) -> int:
-    use = "answers" if key.use == "recipient" else "signing"
-    lines = [f"name         {key.name}", f"for          {use}"]
-    lines += [f"key id       {key.keyid}", f"fingerprint  {key.fingerprint}"]
-    if key.use == "signing":
-        lines.append(f"public key   {key.to_object()['public']}")
-    return _tell(given, lines, key.to_object())
-
-
-def _grant(given: Given) -> int:
-    root = KeyFile.read(given.root, "signing")
-    public = read_public(given.key, "signing")
-    made = make_grant(
-        root, issuer=given.issuer, role=given.role, holder=given.holder, key=public, days=given.days
-    )
-    write_new(given.out, made.encode() + b"\n")
-    told = parse_object(made.payload)
-    keyid = PublicKey("signing", given.holder, public).keyid
-    until = f"until {told['not_after']}: key id {keyid}, in {given.out}"
-    return _tell(given, [f"{given.issuer} grants {given.role} to {given.holder}, {until}"], told)
-
-
-def _draft(given: Given) -> int:
-    draft = Draft(
-        tenant=given.tenant,
-        authority=given.authority,
-        instrument=given.instrument,
-        basis=given.basis,
-        accounts=tuple(given.account),
-        hours=period(given.first, given.end),
-        valid_days=given.valid_days,
-        max_requests=given.max_requests,
-        recipients=tuple(given.recipient),
-    )
-    write_new(given.out, draft.payload())
-    return _show_paper(given, WarrantPaper.read(given.out))
-
-
-def _sign(given: Given) -> int:
-    paper = WarrantPaper.read(given.file).sign(KeyFile.read(given.key, "signing"))
-    # Replaced whole or not at all: a torn warrant would lose the first signature.
-    new = given.file.with_name(given.file.name + ".new")
-    write_new(new, paper.envelope.encode() + b"\n")
-    new.replace(given.file)
-    return _show_paper(given, paper)
-
-
-def _show(given: Given) -> int:
-    return _show_paper(given, WarrantPaper.read(given.file))
-
-
-def _show_paper(given: Given, paper: WarrantPaper) -> int:
-    return _tell(given, paper.lines(), paper.to_object())
-
-
-def _lodge(given: Given) -> int:
-    paper, desk = WarrantPaper.read_signed(given.warrant), _desk(given)
-    made = desk.lodge(paper, read_grants(given.grant))
-    return _tell(given, [f"lodged: warrant {made}"], {"warrant_sha256": made})
-
-
-def _ask(given: Given) -> int:
-    paper, key = WarrantPaper.read_signed(given.warrant), KeyFile.read(given.key, "signing")
-    desk, grants = Desk(_url(given), key), read_grants(given.grant)
-    if given.out.exists():
-        raise Stop(USAGE, f"{given.out}: it exists and is not replaced: name another")
-    warranted = paper.warrant.hours
-    hours = HourRange(
-        hour(given.first) if given.first else warranted.first,
-        hour(given.end) if given.end else warranted.end,
-    )
-    request = make_request(paper, key, given.account, hours, is_urgent=given.urgent)
-    query = desk.put(paper, request, grants)
-    if given.no_wait:
-        return _tell(given, [f"query {query}: queued"], {"query": query, "state": "queued"})
-    print(f"query {query}", file=sys.stderr)
-    desk.wait(query)
-    return _fetch(given, desk, query)
-
-
-def _status(given: Given) -> int:
-    desk = _desk(given)
-    query = desk.status(given.query)
-    if given.out:
-        check_answered(query)
-    if given.out and query.state == "answered":
-        return _fetch(given, desk, given.query)
-    return _tell(given, query.lines(), query.to_object())
-
-
-def _fetch(given: Given, desk: Desk, query: str) -> int:
-    write_new(given.out, desk.fetch(query) + b"\n")
-    lines = [f"answered: the sealed answer is in {given.out}, read it with `icr open`"]
-    return _tell(given, lines, {"query": query, "state": "answered", "file": str(given.out)})
-
-
-def _open(given: Given) -> int:
-    key = KeyFile.read(given.key, "recipient")
-    package, proven = open_answer(given.file, key, given.trust)
-    write_answer(given.out, package, proven)
-    checks = f"all {len(proven.checks)} checks passed; answer.json and proof.json in {given.out}"
-    told: dict[str, Any] = {"ok": True, "checks": [each.name for each in proven.checks]}
-    lines = [] if given.json else [*report(proven), "", checks]
-    return _tell(given, lines, {**told, "answer": proven.answer, "folder": str(given.out)})
-
-
-def _desk(given: Given) -> Desk:
-    return Desk(_url(given), KeyFile.read(given.key, "signing"))
-
-
-def _url(given: Given) -> str:
-    if not given.server:
-        raise Stop(USAGE, "no server: give --server https://icr.example or set ICR_SERVER")
-    return str(given.server)
-
-
-def _tell(given: Given, lines: Sequence[str], value: dict[str, Any]) -> int:
-    print(json.dumps(value, sort_keys=True) if given.json else "\n".join(lines))
-    return os.EX_OK
 
 
 # What people may type.
@@ -237,14 +98,14 @@ _LIFE = """a question from beginning to end:
 
 def _add_keys(commands: _Commands) -> None:
     keys = commands.group("key", "Make and show keys.", "new|show")
-    new = keys.add("new", "Make a key; its file is for its owner alone.", _key_new,
+    new = keys.add("new", "Make a key; its file is for its owner alone.", doors.key_new,
                    "icr key new ada --out ada.key")  # fmt: skip
     new.add_argument("name", help="whose it is")
     new.add_argument("--out", type=Path, required=True, metavar="FILE")
-    new.add_argument("--for", dest="use", choices=list(_USES), default="signing",
+    new.add_argument("--for", dest="use", choices=list(doors.USES), default="signing",
                      help="to sign with (the default), or to have answers sealed to")  # fmt: skip
     show = keys.add("show", "Show the public half: with --json, a file to hand to others.",
-                    _key_show, "icr key show --json ada.key > ada.pub")  # fmt: skip
+                    doors.key_show, "icr key show --json ada.key > ada.pub")  # fmt: skip
     show.add_argument("file", type=Path, metavar="FILE")
 
 
@@ -252,7 +113,7 @@ def _add_grant(commands: _Commands) -> None:
     grant = commands.add(
         "grant",
         "Vouch with a root key that a key is a person's or a machine's.",
-        _grant,
+        doors.grant,
         "icr grant --root root.key --issuer police --role investigator \\\n"
         "    --holder 'Ada Hart' --key ada.pub --days 90 --out ada.grant",
     )
@@ -270,11 +131,15 @@ def _add_warrants(commands: _Commands) -> None:
     draft = warrants.add(
         "draft",
         "Write the exact bytes that an applicant and an approver will sign.",
-        _draft,
+        doors.draft,
         "icr warrant draft --tenant isp-a --authority police --instrument 'authorisation 7' \\\n"
         "    --basis 's. 61' --purpose services --account line-17 --from 2026-11-22T00 \\\n"
         "    --to 2026-11-23T00 --valid-days 7 --max-requests 3 --recipient desk.pub \\\n"
-        "    --out warrant.json",
+        "    --out warrant.json\n"
+        "who held an address and port, instead of --account and hours:\n"
+        "  ... --purpose resolve --address 198.51.100.200,2001,tcp,2026-11-22T21:25:00Z ...\n"
+        "whether an account reached a network:\n"
+        "  ... --purpose reached --account line-17 --target 192.0.2.0/24 ...",
     )
     for name, about in (
         ("tenant", "the provider"),
@@ -283,49 +148,56 @@ def _add_warrants(commands: _Commands) -> None:
         ("basis", "the law, and why this is necessary"),
     ):
         draft.add_argument(f"--{name}", required=True, metavar="TEXT", help=about)
-    draft.add_argument("--purpose", required=True, choices=["services"])
-    draft.add_argument("--account", required=True, action="append", metavar="X", help="repeatable")
-    _add_hours(draft, is_required=True)
+    draft.add_argument("--purpose", required=True, choices=PURPOSES)
+    _add_accounts(draft)
+    _add_addresses(draft)
+    _add_targets(draft)
+    _add_hours(draft, "for resolve, those that the times can fall in if left out")
     draft.add_argument("--valid-days", type=_positive, required=True, metavar="N", help="from now")
     draft.add_argument("--max-requests", type=_positive, required=True, metavar="N")
+    draft.add_argument("--max-candidates", type=_candidates, default=0, metavar="N",
+                       help="for resolve: name several who fit, up to so many")  # fmt: skip
     recipients = "public keys to which the answers are sealed"
     draft.add_argument("--recipient", required=True, nargs="+", metavar="FILE", help=recipients)
     draft.add_argument("--out", type=Path, required=True, metavar="FILE")
-    sign = warrants.add("sign", "Sign what `icr warrant show` shows; changes FILE.", _sign,
+    sign = warrants.add("sign", "Sign what `icr warrant show` shows; changes FILE.", doors.sign,
                         "icr warrant sign warrant.json --key ada.key")  # fmt: skip
     sign.add_argument("file", type=Path, metavar="FILE")
     sign.add_argument("--key", type=Path, required=True, metavar="KEYFILE")
-    show = warrants.add("show", "Show what a warrant says and who signed it.", _show,
+    show = warrants.add("show", "Show what a warrant says and who signed it.", doors.show,
                         "icr warrant show warrant.json")  # fmt: skip
     show.add_argument("file", type=Path, metavar="FILE")
 
 
 def _add_asking(commands: _Commands) -> None:
-    lodge = commands.add("lodge", "Hand a warrant that two people signed to the store.", _lodge,
-                         "icr lodge warrant.json --grant *.grant --key ada.key")  # fmt: skip
+    lodge = commands.add(
+        "lodge",
+        "Hand a warrant that two people signed to the store.",
+        doors.lodge,
+        "icr lodge warrant.json --grant *.grant --key ada.key",
+    )
     lodge.add_argument("warrant", type=Path, metavar="WARRANT")
     _add_grants(lodge)
     _add_server(lodge)
-    asks = commands.group("ask", "Put a question under a lodged warrant.", "services")
-    ask = asks.add(
-        "services",
-        "Ask which services an account used; wait for the sealed answer.",
-        _ask,
-        "icr ask services --warrant warrant.json --account line-17 --key ada.key \\\n"
-        "    --grant *.grant --server https://icr.example --out answer.sealed",
-    )
-    ask.add_argument("--warrant", type=Path, required=True, metavar="FILE")
-    ask.add_argument("--account", required=True, action="append", metavar="X", help="repeatable")
-    _add_hours(ask, is_required=False)
-    ask.add_argument("--urgent", action="store_true", help="seal at once what waits to be sealed")
-    ask.add_argument("--out", type=Path, required=True, metavar="FILE", help="the sealed answer")
-    ask.add_argument("--no-wait", action="store_true", help="see `icr status` for the answer")
-    _add_grants(ask)
-    _add_server(ask)
+    asks = commands.group(
+        "ask", "Put a question under a lodged warrant: all that it allows, or a part.",
+        "|".join(PURPOSES),
+    )  # fmt: skip
+    resolve = _add_ask(asks, "resolve", "Ask who held an address and port at a time",
+                       "--address 198.51.100.200,2001,tcp,2026-11-22T21:25:00Z")  # fmt: skip
+    _add_addresses(resolve)
+    services = _add_ask(asks, "services", "Ask which services an account used",
+                        "--account line-17")  # fmt: skip
+    reached = _add_ask(asks, "reached", "Ask whether an account reached a network",
+                       "--account line-17 --target 192.0.2.0/24")  # fmt: skip
+    for each in (services, reached):
+        _add_accounts(each)
+        _add_hours(each, "the warrant's if left out")
+    _add_targets(reached)
     status = commands.add(
         "status",
         "Say what became of a query; with --out, fetch its sealed answer.",
-        _status,
+        doors.status,
         "icr status 0f3c... --key ada.key --out answer.sealed",
     )
     status.add_argument("query", metavar="ID")
@@ -333,11 +205,32 @@ def _add_asking(commands: _Commands) -> None:
     _add_server(status)
 
 
+def _add_ask(
+    asks: _Commands, purpose: Purpose, about: str, example: str
+) -> argparse.ArgumentParser:
+    ask = asks.add(
+        purpose,
+        f"{about}; wait for the sealed answer.",
+        doors.ask,
+        f"icr ask {purpose} --warrant warrant.json --key ada.key --grant *.grant \\\n"
+        f"    {example} \\\n"
+        "    --server https://icr.example --out answer.sealed",
+    )
+    ask.set_defaults(purpose=purpose, account=[], address=[], target=[])
+    ask.add_argument("--warrant", type=Path, required=True, metavar="FILE")
+    ask.add_argument("--urgent", action="store_true", help="seal at once what waits to be sealed")
+    ask.add_argument("--out", type=Path, required=True, metavar="FILE", help="the sealed answer")
+    ask.add_argument("--no-wait", action="store_true", help="see `icr status` for the answer")
+    _add_grants(ask)
+    _add_server(ask)
+    return ask
+
+
 def _add_open(commands: _Commands) -> None:
     opened = commands.add(
         "open",
         "Decrypt an answer, check everything that proves it, and show it.",
-        _open,
+        doors.open_,
         "icr open answer.sealed --key desk.key --trust trust.json --out case-17",
     )
     opened.add_argument("file", type=Path, metavar="FILE")
@@ -346,12 +239,27 @@ def _add_open(commands: _Commands) -> None:
     opened.add_argument("--out", type=Path, required=True, metavar="DIR")
 
 
-def _add_hours(command: argparse.ArgumentParser, *, is_required: bool) -> None:
-    default = "" if is_required else "; the warrant's if left out"
-    command.add_argument("--from", dest="first", required=is_required, metavar="HOUR",
-                         help=f"first UTC hour, as 2026-11-22T08{default}")  # fmt: skip
-    command.add_argument("--to", dest="end", required=is_required, metavar="HOUR",
-                         help=f"the hour before which it ends{default}")  # fmt: skip
+def _add_accounts(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--account", action="append", default=[], metavar="X", help="repeatable")
+
+
+def _add_addresses(command: argparse.ArgumentParser) -> None:
+    about = "PROTOCOL is tcp, udp or a number; TIME has its offset, give or take SECONDS"
+    command.add_argument("--address", action="append", default=[], metavar=ADDRESS_FORM,
+                         help=f"repeatable; {about} ({TOLERANCE_SECONDS} if left out)")  # fmt: skip
+
+
+def _add_targets(command: argparse.ArgumentParser) -> None:
+    about = "with the time in which it was the service's, if not all hours of the warrant"
+    command.add_argument("--target", action="append", default=[], metavar=TARGET_FORM,
+                         help=f"repeatable; a network, {about}")  # fmt: skip
+
+
+def _add_hours(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument("--from", dest="first", metavar="HOUR",
+                         help=f"first UTC hour, as 2026-11-22T08; {default}")  # fmt: skip
+    command.add_argument("--to", dest="end", metavar="HOUR",
+                         help="the hour before which it ends")  # fmt: skip
 
 
 def _add_grants(command: argparse.ArgumentParser) -> None:
@@ -370,3 +278,7 @@ def _positive(text: str) -> int:
     if not 1 <= made <= 10_000:
         raise ValueError
     return made
+
+
+def _candidates(text: str) -> int:
+    return 0 if text == "0" else _positive(text)

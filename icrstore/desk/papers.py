@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from icrstore.desk.selectors import address_text, target_text
 from icrstore.shell.keyfile import KeyFile, read_public
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope, key_id
@@ -15,6 +16,9 @@ from icrstore.warrant.statements import (
     AccountSelector,
     Grant,
     HourRange,
+    Purpose,
+    Selector,
+    Target,
     Warrant,
 )
 from icrstore.warrant.strict import StatementError, dump, parse_object, time_text
@@ -106,14 +110,16 @@ class WarrantPaper:
     def lines(self) -> list[str]:
         """What it says, for people, with nothing left out but its nonce."""
         shown = self.warrant.to_fields()
-        told = {name: value for name, value in shown.items() if name not in _SHOWN_APART}
-        told["hours"] = f"{shown['from']} to {shown['to']}"
-        told["valid"] = f"{shown['valid_from']} to {shown['valid_to']}"
-        told["accounts"] = ", ".join(each.get("account", "-") for each in shown["selectors"])
-        told["answers to"] = ", ".join(key_id(key) for key in self.warrant.recipient_keys)
-        told["sha256"] = self.envelope.sha256.hex()
-        told["signed by"] = ", ".join(each.keyid for each in self.envelope.signatures) or "nobody"
-        return [f"{name.replace('_', ' '):16} {value}" for name, value in told.items()]
+        told = [(name, value) for name, value in shown.items() if name not in _SHOWN_APART]
+        told.append(("hours", f"{shown['from']} to {shown['to']}"))
+        told.append(("valid", f"{shown['valid_from']} to {shown['valid_to']}"))
+        told += [_selector_line(each) for each in self.warrant.selectors]
+        told += [("target", target_text(each.to_fields())) for each in self.warrant.targets]
+        told.append(("answers to", ", ".join(key_id(key) for key in self.warrant.recipient_keys)))
+        told.append(("sha256", self.envelope.sha256.hex()))
+        signers = ", ".join(each.keyid for each in self.envelope.signatures)
+        told.append(("signed by", signers or "nobody"))
+        return [f"{name.replace('_', ' '):16} {value}" for name, value in told]
 
     def to_object(self) -> dict[str, Any]:
         return {
@@ -126,6 +132,12 @@ class WarrantPaper:
 _SHOWN_APART = (
     "v", "nonce", "from", "to", "valid_from", "valid_to", "selectors", "targets", "recipient_keys",
 )  # fmt: skip
+
+
+def _selector_line(selector: Selector) -> tuple[str, str]:
+    if isinstance(selector, AccountSelector):
+        return "account", selector.account
+    return "address", address_text(selector.to_fields())
 
 
 def make_grant(
@@ -150,10 +162,13 @@ class Draft:
     authority: str
     instrument: str
     basis: str
-    accounts: tuple[str, ...]
+    purpose: Purpose
+    selectors: tuple[Selector, ...]
+    targets: tuple[Target, ...]
     hours: HourRange
     valid_days: int
     max_requests: int
+    max_candidates: int
     recipients: tuple[str, ...]
 
     def payload(self) -> bytes:
@@ -165,15 +180,15 @@ class Draft:
             tenant=self.tenant,
             instrument=self.instrument,
             authority=self.authority,
-            purpose="services",
+            purpose=self.purpose,
             basis=self.basis,
-            selectors=tuple(AccountSelector(account) for account in self.accounts),
-            targets=(),
+            selectors=self.selectors,
+            targets=self.targets,
             hours=self.hours,
             valid_from=now,
             valid_to=now + timedelta(days=self.valid_days),
             max_requests=self.max_requests,
-            max_candidates=0,
+            max_candidates=self.max_candidates,
             recipient_keys=tuple(read_public(each, "recipient") for each in self.recipients),
         )
         payload = dump(made.to_fields())

@@ -42,11 +42,12 @@ def cover(
     the lists are alike, that is the order in which the keepers' commits hash them.
 
     ``listed``: each role's list; ``waiting``: scopes of batches accepted and not yet logged by
-    both keepers, read *before* the commit (a batch sealed in between would else be in neither);
+    both keepers, and of the hours that had not ended, read *before* the commit (a batch sealed in
+    between would else be in neither);
     ``failed``: epochs that are missing, differ, or have a row that is missing or does not open.
 
     1. INCOMPLETE: the keepers list different epochs, or a listed one fails.
-    2. UNSEALED: a shard has no epoch yet, or a waiting batch reaches the hour.
+    2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.
     3. COMPLETE: everything listed is held and proven.
     """
     by_hour: dict[datetime, dict[str, dict[bytes, ListedEpoch]]] = {}
@@ -82,7 +83,7 @@ def _of_hour(
     open_ = [f"shard {shard}: not sealed yet" for shard in range(shards)
              if not any(everyone[eid].shard == shard for eid in shared)]  # fmt: skip
     if any(first <= hour <= last for _, first, last in waiting):
-        open_.append("accepted batches reach this hour and wait")
+        open_.append("records of this hour waited or were still to come")
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
     told = {epoch for listed in lists for epoch in listed.values()}

@@ -11,17 +11,17 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icrstore.keeper.answers import Committed, Proven, Shares
+from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import HourCoverage, Scope, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
-from icrstore.query.package import package, seal_to, sha256
+from icrstore.query.package import check_recipients, package, seal_to, sha256
 from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.epoch import Kind, Role
 from icrstore.vault import reader
@@ -60,18 +60,20 @@ def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
     waiting: Collection[Scope], demonstration: bool,
 ) -> bytes:  # fmt: skip
-    """The sealed disclosure of a question. Raises what the keepers' client does.
+    """The sealed disclosure of a question. Raises what the keepers' client does, `StatementError`.
 
     ``waiting``: what was not sealed before the question's *first* commit (`coverage.cover`).
     """
     warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
+    check_recipients(warrant.recipient_keys)
     commits = keepers.commit(question)
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
 
-    held, missing = reader.held_epochs(question.tenant, _logged(commits))
-    opened = open_rows(_lent(held, shares, question.names), reader.bodies)
-    opened.failed |= missing
+    opened = Opened()
+    for held, missing in reader.held_epochs(question.tenant, _logged(commits)):
+        open_rows(_lent(held, shares, question.names), reader.bodies, opened)
+        opened.failed |= missing
     hours = cover(
         request.all_hours(),
         {role: made.epochs for role, made in commits.items()},
@@ -99,24 +101,22 @@ def answer(
     return seal_to(warrant.recipient_keys, question.request.sha256, content)
 
 
-def _logged(commits: Mapping[Role, Committed]) -> dict[bytes, bytes]:
-    """The epochs that both keepers list alike, each with the digest of its logged statement."""
-    first, *others = (
-        {epoch.eid: epoch.statement_sha256 for epoch in made.epochs} for made in commits.values()
-    )
-    return {
-        eid: digest for eid, digest in first.items() if all(o.get(eid) == digest for o in others)
-    }
+def _logged(commits: Mapping[Role, Committed]) -> list[ListedEpoch]:
+    """The epochs that both keepers list alike, by (hour, eid)."""
+    first, *others = (made.epochs for made in commits.values())
+    shared = set(first).intersection(*others)
+    return [epoch for epoch in first if epoch in shared]
 
 
 def _lent(
-    held: Mapping[bytes, reader.HeldEpoch],
+    held: Iterable[reader.HeldEpoch],
     shares: Mapping[Role, Shares],
     names: Sequence[tuple[Kind, bytes]],
 ) -> Iterator[Lent]:
-    for eid, epoch in held.items():
-        for kind, selector in names:
-            place = (eid, kind, selector)
+    for epoch in held:
+        # Two selectors may have one name (an address at two times): its rows are opened once.
+        for kind, selector in dict.fromkeys(names):
+            place = (epoch.statement.epoch.eid, kind, selector)
             yield Lent(epoch, kind, selector, shares["operator"][place], shares["oversight"][place])
 
 

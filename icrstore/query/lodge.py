@@ -4,7 +4,6 @@ The keepers decide; this is a courtesy check that tells people early what would 
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +13,13 @@ from accounts.principals import check_investigator
 from accounts.tenancy import of_tenant
 from icrstore.inbox.accept import hurry
 from icrstore.query.models import LodgedWarrant, Query
+from icrstore.query.package import check_recipients
 from icrstore.seal.encode import enc, text
+from icrstore.shell.stop import NO_INPUT, Stop
 from icrstore.warrant.authority import Granted, check_warrant
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Request, Warrant
-from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, parse_object
+from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 from icrstore.wire import hpke
 
 
@@ -31,10 +32,13 @@ class NotYours(Exception):
 
 
 def storage_key(path: Path) -> bytes:
-    """The engine's public storage key, as the installer published it."""
-    made = decode_base64(json.loads(path.read_text())["key"])
-    if made is None or len(made) != hpke.PUBLIC_BYTES:
-        raise StatementError("not-base64", path.name)
+    """The engine's public storage key, as the installer published it. Raises `Stop`."""
+    try:
+        fields = Fields(parse_object(path.read_bytes()))
+        made = fields.base64("key", hpke.PUBLIC_BYTES)
+        fields.finish()
+    except (OSError, StatementError):
+        raise Stop(NO_INPUT, f"{path}: no storage key: deploy/provision.py publishes it") from None
     return made
 
 
@@ -55,6 +59,7 @@ def lodge_warrant(
     checked = check_warrant(warrant, granted, now)
     if checked.tenant != tenant.name:
         raise StatementError("wrong-tenant", "warrant")
+    check_recipients(checked.recipient_keys)
     sealed = _seal(engine_key, tenant.name, "warrant", warrant, grants)
     with of_tenant(tenant.name):
         return LodgedWarrant.objects.get_or_create(

@@ -35,7 +35,6 @@ class Query(models.Model):
 
     QUEUED, RUNNING = "queued", "running"
     ANSWERED, REFUSED, FAILED = "answered", "refused", "failed"
-    MOVES = {QUEUED: {RUNNING}, RUNNING: {QUEUED, ANSWERED, REFUSED, FAILED}}
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     warrant = models.ForeignKey(LodgedWarrant, on_delete=models.PROTECT)

@@ -34,34 +34,45 @@ class Lent:
 
 @dataclass
 class Opened:
-    """Segments by selector and epoch, and the epochs where a row is missing or fails."""
+    """Segments by selector, each with its hour, and the epochs where a row is missing or fails."""
 
-    segments: dict[bytes, list[tuple[HeldEpoch, Segment]]] = field(
+    segments: dict[bytes, list[tuple[datetime, Segment]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     failed: set[bytes] = field(default_factory=set)
 
     def of(self, selector: bytes) -> list[tuple[datetime, Segment]]:
-        """The segments of one selector, each with its hour; none if nothing was found."""
-        found = self.segments.get(selector, [])
-        return [(epoch.statement.epoch.hour, segment) for epoch, segment in found]
+        """The segments of one selector; none if nothing was found."""
+        return self.segments.get(selector, [])
+
+    def take(self, lent: Lent, segment: Segment) -> None:
+        self.segments[lent.selector].append((lent.epoch.statement.epoch.hour, segment))
+
+    def fail(self, lent: Lent) -> None:
+        self.failed.add(lent.epoch.statement.epoch.eid)
 
 
-def open_rows(lent: Iterable[Lent], bodies: Bodies) -> Opened:
+def open_rows(lent: Iterable[Lent], bodies: Bodies, opened: Opened) -> None:
     """Open every row of what was lent, in two rounds: first chunks, then the chunks they name."""
-    opened = Opened()
     first = [(one, one.keys(), 0) for one in lent]
+    lasts: dict[tuple[int, bytes], int] = {}
     further = []
     for one, keys, segment in _round(first, bodies, opened):
-        if segment is not None:
-            opened.segments[one.selector].append((one.epoch, segment))
-            further += [(one, keys, chunk) for chunk in range(1, segment.last_chunk + 1)]
+        if segment is None:
+            continue
+        opened.take(one, segment)
+        # Each chunk is a row of the manifest: no more are asked for than there can be.
+        if segment.last_chunk >= one.epoch.statement.rows:
+            opened.fail(one)
+            continue
+        lasts[one.epoch.number, one.selector] = segment.last_chunk
+        further += [(one, keys, chunk) for chunk in range(1, segment.last_chunk + 1)]
     for one, _, segment in _round(further, bodies, opened):
-        if segment is None:  # the first chunk names it, so it must be there
-            opened.failed.add(one.epoch.statement.epoch.eid)
+        # The first chunk names it, so it must be there, and say the same.
+        if segment is None or segment.last_chunk != lasts[one.epoch.number, one.selector]:
+            opened.fail(one)
         else:
-            opened.segments[one.selector].append((one.epoch, segment))
-    return opened
+            opened.take(one, segment)
 
 
 def _round(
@@ -82,7 +93,7 @@ def _round(
             _prove(one.epoch, label, body)
             yield one, keys, None if body is None else keys.open(chunk, body)
         except (ManifestError, RowError):
-            opened.failed.add(one.epoch.statement.epoch.eid)
+            opened.fail(one)
 
 
 def _prove(epoch: HeldEpoch, label: bytes, body: bytes | None) -> None:

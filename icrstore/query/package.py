@@ -6,7 +6,7 @@ from typing import Any
 
 from icrstore.seal.encode import enc
 from icrstore.warrant.dsse import Envelope, key_id
-from icrstore.warrant.strict import dump, encode_base64
+from icrstore.warrant.strict import StatementError, dump, encode_base64
 from icrstore.wire import hpke
 
 
@@ -30,6 +30,18 @@ def package(
             "keepers": dict(keepers),
         }
     )
+
+
+def check_recipients(keys: Sequence[bytes]) -> None:
+    """Raise `StatementError` for a key that nothing can be sealed to.
+
+    Found out only when the answer is ready, the access would be logged for nothing.
+    """
+    for key in keys:
+        try:
+            hpke.seal(key, b"", b"")
+        except ValueError:
+            raise StatementError("not-a-key", "recipient_keys") from None
 
 
 def seal_to(recipients: Sequence[bytes], request_sha256: bytes, content: bytes) -> bytes:

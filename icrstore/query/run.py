@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
@@ -16,6 +16,7 @@ from icrstore.query.coverage import Scope
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
+from icrstore.seal.epoch import hour_start
 from icrstore.seal.rows import RowError
 from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
@@ -24,12 +25,16 @@ from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-# The oldest query of a tenant that is queued, or running in an engine that is gone.
+# The oldest query of a tenant that is queued, or running in an engine that is gone. An urgent one
+# waits for what it hurries (`accept.hurry`), but no longer than half a minute.
 _CLAIM = f"""
 UPDATE query_query SET state = 'running', claim = %(token)s
 WHERE id = (
-    SELECT id FROM query_query
+    SELECT id FROM query_query AS q
     WHERE tenant_id = %(tenant)s AND state = %(state)s AND {FREE}
+      AND NOT (urgent AND created_at > now() - interval '30 seconds' AND EXISTS (
+        SELECT 1 FROM inbox_batch AS b
+        WHERE b.tenant_id = q.tenant_id AND b.urgent AND b.sealed_receipt IS NULL))
     ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -122,10 +127,10 @@ def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, 
     if query.share_key is None or query.waiting is None:
         share_key = keys.new_share_key(tenant, now)
         query.share_key = keys.keep(share_key, sha256)
+        scopes = [*reader.waiting_scopes(tenant), _still_to_come(now)]
         query.waiting = sorted(
-            {(shard, first.timestamp(), last.timestamp())
-             for shard, first, last in reader.waiting_scopes(tenant)}
-        )  # fmt: skip
+            {(shard, first.timestamp(), last.timestamp()) for shard, first, last in scopes}
+        )
         with of_tenant(tenant):
             query.save(update_fields=["share_key", "waiting"])
         # From here whoever takes the query up again goes on as if it had never stopped.
@@ -133,6 +138,11 @@ def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, 
         share_key = keys.kept(bytes(query.share_key), sha256)
     grants = _distinct([*by, *asked_by])
     return Question(tenant, warrant, request, grants, share_key.statement), share_key
+
+
+def _still_to_come(now: datetime) -> Scope:
+    """An hour that has not ended is never complete, though some of it be sealed already."""
+    return 0, hour_start(now), hour_start(now) + timedelta(days=1)
 
 
 def _scope(shard: int, first: float, last: float) -> Scope:

@@ -4,10 +4,13 @@ The records that both keepers let the engine open, each distinct one counted onc
 protocol and port, and by the name that the port has.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import pyarrow as pa
 
 from icrstore.flow.schema import address_text
 from icrstore.query.names import is_tunnel, service
@@ -35,21 +38,47 @@ class ServiceReport:
 
 
 def report(account: str, segments: Iterable[tuple[datetime, Segment]]) -> ServiceReport:
-    """The report of one account from its segments, each with its epoch's hour."""
-    records = records_of(segments)
-    distinct = distinct_of(records)
-    grouped = (
-        distinct.group_by(_KEY)
-        .aggregate([([], "count_all"), ("observed_at", "min"), ("observed_at", "max")])
-        .sort_by([("count_all", "descending"), *((key, "ascending") for key in _KEY)])
+    """The report of one account from its segments, each with its epoch's hour.
+
+    Equal records have equal times and so lie in one hour: hours are counted one by one, and a year
+    of records is never in memory at once.
+    """
+    hours = defaultdict(list)
+    for hour, segment in segments:
+        hours[hour].append((hour, segment))
+    counts = [_count(records_of(of_hour)) for of_hour in hours.values()] or [_count(records_of([]))]
+
+    counted = pa.concat_tables([count.lines for count in counts])
+    totals = (
+        counted.group_by(_KEY)
+        .aggregate([("records", "sum"), ("first", "min"), ("last", "max")])
+        .sort_by([("records_sum", "descending"), *((key, "ascending") for key in _KEY)])
     )
-    services = [_service(account, row) for row in grouped.to_pylist()]
+    services = [_service(account, row) for row in totals.to_pylist()]
     return ServiceReport(
-        records=distinct.num_rows,
-        collapsed=records.num_rows - distinct.num_rows,
+        records=sum(count.distinct for count in counts),
+        collapsed=sum(count.collapsed for count in counts),
         services=services,
         by_service=_by_name(account, services),
     )
+
+
+@dataclass(frozen=True)
+class _Count:
+    """One hour: a line for each destination, protocol and port; times in nanoseconds."""
+
+    distinct: int
+    collapsed: int
+    lines: pa.Table
+
+
+def _count(records: pa.Table) -> _Count:
+    distinct = distinct_of(records)
+    lines = distinct.group_by(_KEY).aggregate(
+        [([], "count_all"), ("observed_at", "min"), ("observed_at", "max")]
+    )
+    named = lines.rename_columns([*_KEY, "records", "first", "last"])
+    return _Count(distinct.num_rows, records.num_rows - distinct.num_rows, named)
 
 
 def limits(reports: Iterable[ServiceReport]) -> list[str]:
@@ -66,9 +95,9 @@ def _service(account: str, row: dict[str, Any]) -> dict[str, Any]:
         "protocol": row["protocol"],
         "destination_port": port,
         "service": service(row["protocol"], port),
-        "records": row["count_all"],
-        "first": time_of(row["observed_at_min"]),
-        "last": time_of(row["observed_at_max"]),
+        "records": row["records_sum"],
+        "first": time_of(row["first_min"]),
+        "last": time_of(row["last_max"]),
     }
     return {key: value for key, value in made.items() if value is not None}
 

@@ -12,10 +12,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.seal.intake import IntakeChain, hour_number
-from icrstore.shell.keyfile import KeyFile
+from icrstore.shell.keyfile import KeyFile, read_secret
+from icrstore.shell.stop import DATA, Stop
 from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Grant
+from icrstore.warrant.strict import Fields, StatementError, parse_object
+
+_MEND = "copy it from another sealer host, or let deploy/provision.py make one (0600, once)"
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,15 @@ class SealerKeys:
         return [grant for grant in self.grants if Grant.parse(grant).issuer == tenant]
 
     def intake(self) -> IntakeChain:
-        kept = json.loads((self.folder / "intake.json").read_text())
-        return IntakeChain(kept["number"], bytes.fromhex(kept["link"]))
+        """The chain from the oldest link that is kept. Raises `Stop`."""
+        path = self.folder / "intake.json"
+        try:
+            fields = Fields(parse_object(read_secret(path)))
+            made = IntakeChain(fields.integer("number", 0, 1 << 30), fields.hexadecimal("link", 32))
+            fields.finish()
+        except StatementError:
+            raise Stop(DATA, f"{path}: no intake chain: {_MEND}") from None
+        return made
 
     def forget_intake_before(self, moment: datetime) -> None:
         """Advance the kept link: what was sealed to earlier hours never opens again."""

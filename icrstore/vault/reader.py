@@ -4,7 +4,8 @@ Only `icrstore.query` may import this. What it returns is ciphertext; opening is
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from django.db import connection
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
+from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.manifest import Manifest, ManifestError
 from icrstore.vault import models
 from icrstore.warrant.dsse import Envelope
@@ -20,6 +22,8 @@ from icrstore.warrant.statements import EpochStatement
 from icrstore.warrant.strict import StatementError
 
 Wanted = tuple[int, bytes]  # (epoch_no, label)
+# Read at once: a manifest has 32 bytes for a row, and Python some 100 more while it is looked at.
+GROUP_ROWS, GROUP_EPOCHS = 1 << 18, 500
 
 
 class EpochMissing(Exception):
@@ -37,19 +41,41 @@ class HeldEpoch:
 
 
 def held_epochs(
-    tenant: str, logged: Mapping[bytes, bytes]
-) -> tuple[dict[bytes, HeldEpoch], set[bytes]]:
-    """The epochs of ``logged`` (eid to the SHA-256 of the logged statement) by eid, and the eids
-    that are missing here or differ from what was logged."""
+    tenant: str, logged: Sequence[ListedEpoch]
+) -> Iterator[tuple[list[HeldEpoch], set[bytes]]]:
+    """The epochs that are as the keepers logged them, group by group, and the eids of each group
+    that are missing here or differ.
+
+    One group's manifests are in memory at a time: a year of a large ISP's would not fit.
+    """
+    for group in _groups(tenant, logged):
+        digests = {epoch.eid: epoch.statement_sha256 for epoch in group}
+        held = []
+        with of_tenant(tenant):
+            rows = list(models.Epoch.objects.filter(tenant=tenant, eid__in=list(digests)))
+        for row in rows:
+            with suppress(EpochMissing):
+                held.append(_check(row, digests[bytes(row.eid)]))
+        yield held, set(digests) - {epoch.statement.epoch.eid for epoch in held}
+
+
+def _groups(tenant: str, logged: Sequence[ListedEpoch]) -> Iterator[list[ListedEpoch]]:
+    """In their order, as many at a time as have few enough rows by the database's own count."""
+    if not logged:
+        return
+    hours = [epoch.hour for epoch in logged]
+    near = models.Epoch.objects.filter(tenant=tenant, hour__range=(min(hours), max(hours)))
     with of_tenant(tenant):
-        rows = list(models.Epoch.objects.filter(tenant=tenant, eid__in=list(logged)))
-    held = {}
-    for row in rows:
-        try:
-            held[bytes(row.eid)] = _check(row, logged[bytes(row.eid)])
-        except EpochMissing:
-            continue
-    return held, set(logged) - set(held)
+        rows = {bytes(eid): count for eid, count in near.values_list("eid", "rows")}
+    group: list[ListedEpoch] = []
+    size = 0
+    for epoch in logged:
+        size += rows.get(epoch.eid, 0)
+        if group and (size > GROUP_ROWS or len(group) == GROUP_EPOCHS):
+            yield group
+            group, size = [], rows.get(epoch.eid, 0)
+        group.append(epoch)
+    yield group
 
 
 def bodies(month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:

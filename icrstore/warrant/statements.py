@@ -134,7 +134,7 @@ class Warrant:
             purpose=_purpose(fields),
             basis=fields.text("basis", 1024),
             selectors=_selectors(fields),
-            targets=fields.items("targets", _target),
+            targets=fields.items("targets", read_target),
             hours=_hours(fields),
             valid_from=fields.time("valid_from"),
             valid_to=fields.time("valid_to"),
@@ -192,7 +192,7 @@ class Request:
             request_id=fields.hexadecimal("request_id", 16),
             warrant_sha256=fields.hexadecimal("warrant_sha256", 32),
             selectors=_selectors(fields),
-            targets=fields.items("targets", _target),
+            targets=fields.items("targets", read_target),
             hours=fields.items("hours", _hour_range, 1, 1000),
             urgent=fields.boolean("urgent"),
             nonce=fields.hexadecimal("nonce", 16),
@@ -511,13 +511,13 @@ def _hour_range(value: Any, place: str) -> HourRange:
 
 
 def _selectors(fields: Fields) -> tuple[Selector, ...]:
-    made = fields.items("selectors", _selector, 1, 100)
+    made = fields.items("selectors", read_selector, 1, 100)
     if len(set(made)) != len(made):
         raise StatementError("duplicate-selector", "selectors")
     return made
 
 
-def _selector(value: Any, place: str) -> Selector:
+def read_selector(value: Any, place: str) -> Selector:
     fields = Fields(value, place)
     if fields.has("account"):
         account = AccountSelector(fields.text("account", 64))
@@ -547,7 +547,7 @@ def _address(value: str, place: str) -> bytes:
     return parsed.packed
 
 
-def _target(value: Any, place: str) -> Target:
+def read_target(value: Any, place: str) -> Target:
     fields = Fields(value, place)
     cidr = fields.text("cidr", 49)
     # Python would also take a netmask, a hostmask, a zone or no length: each another reading.

@@ -36,6 +36,7 @@ class FakeWeb(Loopback):
     state: str = "answered"
     detail: str | None = None
     spoil: Callable[[Package], Package] = lambda package: package
+    named: tuple[str, ...] = ("household-1",)  # whom addresses resolve to
     answer_with: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
     warrants: dict[bytes, Lodged] = field(default_factory=dict)
     requests: dict[str, tuple[Envelope, Lodged, list[Envelope]]] = field(default_factory=dict)
@@ -110,9 +111,10 @@ class FakeWeb(Loopback):
         """All that proves the answer to this query."""
         request, lodged, grants = self.requests[query]
         parsed = Request.parse(request)
-        accounts = [s.account for s in parsed.selectors if isinstance(s, AccountSelector)]
+        asked = tuple(s.account for s in parsed.selectors if isinstance(s, AccountSelector))
+        accounts = self.named if asked == () else asked
         made = genuine.Story(
-            lodged.warrant, parsed, grants, accounts=tuple(accounts), answer=self.answer_with
+            lodged.warrant, parsed, grants, accounts=accounts, answer=self.answer_with
         )
         return self.spoil(made.package(lodged.envelope, request))
 

@@ -64,11 +64,15 @@ class Office:
                    "--holder", role, "--key", key, "--days", 90, "--out", out)  # fmt: skip
 
     def draft(self, *more: object) -> Ran:
+        """A draft for purpose 2, of one account and six hours."""
+        return self.draft_for("services", "--account", ACCOUNT, "--from", "2026-11-22T00",
+                              "--to", "2026-11-22T06", *more)  # fmt: skip
+
+    def draft_for(self, purpose: str, *about: object) -> Ran:
         return icr("warrant", "draft", "--tenant", "isp-a", "--authority", "police",
-                   "--instrument", "authorisation 7", "--basis", "s. 61", "--purpose", "services",
-                   "--account", ACCOUNT, "--from", "2026-11-22T00", "--to", "2026-11-22T06",
+                   "--instrument", "authorisation 7", "--basis", "s. 61", "--purpose", purpose,
                    "--valid-days", 7, "--max-requests", 3, "--recipient", self.path("desk.key"),
-                   "--out", self.path("warrant.json"), *more)  # fmt: skip
+                   "--out", self.path("warrant.json"), *about)  # fmt: skip
 
     def sign(self, person: str) -> Ran:
         key = self.path(f"{person}.key")
@@ -76,8 +80,11 @@ class Office:
 
     def warrant(self) -> Path:
         """A warrant that an applicant and an approver signed."""
-        ran = (self.draft(), self.sign("applicant"), self.sign("approver"))
-        assert [each.status for each in ran] == [0, 0, 0]
+        return self.signed(self.draft())
+
+    def signed(self, drafted: Ran) -> Path:
+        ran = (drafted, self.sign("applicant"), self.sign("approver"))
+        assert [each.status for each in ran] == [0, 0, 0], drafted.err
         return self.path("warrant.json")
 
     def grants(self) -> list[object]:
@@ -88,9 +95,12 @@ class Office:
                    "--key", self.path("applicant.key"))  # fmt: skip
 
     def ask(self, url: str, *more: object, account: str = ACCOUNT) -> Ran:
-        return icr("ask", "services", "--warrant", self.path("warrant.json"), "--account", account,
-                   *self.grants(), "--key", self.path("investigator.key"), "--server", url,
-                   "--out", self.path("answer.sealed"), "--json", *more)  # fmt: skip
+        return self.ask_for("services", url, "--account", account, *more)
+
+    def ask_for(self, purpose: str, url: str, *about: object) -> Ran:
+        return icr("ask", purpose, "--warrant", self.path("warrant.json"), *self.grants(),
+                   "--key", self.path("investigator.key"), "--server", url,
+                   "--out", self.path("answer.sealed"), "--json", *about)  # fmt: skip
 
     def open(self, *more: object, key: str = "desk.key") -> Ran:
         sealed, trust = self.path("answer.sealed"), self.path("trust.json")

@@ -59,6 +59,8 @@ def serve() -> None:
 def main(look: str) -> None:
     django.setup()
     run = _named(LOOKS[look])[2]
+    if look == "serve":
+        importlib.import_module("icrstore.urls")  # once, not in every child
     print("ready", flush=True)
     child = 0
     for line in sys.stdin:

@@ -26,7 +26,6 @@ LOGGED = "icrstore.keeper.client:Keeper.register"
 # Nothing is written yet but the claim, or it is written and not committed.
 UNCOMMITTED = (
     Point(f"{SEALER}_claim"),
-    Point(f"{SEALER}_open_all"),
     Point(f"{SEALER}_make_epoch", n=2),
     Point("psycopg:Copy.write", n=3),
     Point(f"{SEALER}_store"),
@@ -38,13 +37,11 @@ UNCOMMITTED = (
 COMMITTED = (
     Point(COMMIT, since=MARKED),
     Point(COMMIT, since=MARKED, how="fail"),
-    Point(LOGGED, "before"),
     Point(LOGGED),
     Point(LOGGED, n=2),
     Point(COMMIT, "before", since=ACKNOWLEDGED),
     Point(COMMIT, "before", since=ACKNOWLEDGED, how="fail"),
     Point(COMMIT, since=ACKNOWLEDGED, how="fail"),
-    Point(RECEIPT, n=2),
     Point(UPDATE, "before", since=RECEIPT, how="fail"),
     Point(UPDATE, since=RECEIPT),
 )

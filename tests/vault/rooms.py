@@ -177,24 +177,29 @@ class Rooms:
 @pytest.fixture
 def rooms(database: Database, pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
     """Empty tables but for what `Rooms` names, and the intake keys of this hour and the next."""
+    yield make_rooms(pair, tmp_path)
+    connections.close_all()
+
+
+def make_rooms(pair: Pair, folder: Path) -> Rooms:
+    """The same for a longer time than one test, while no other test uses the database."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
     key, now = Ed25519PrivateKey.generate(), utc_now()
     tenant = add_tenant(TENANT, pair.public("root"))
-    write_intake(tmp_path, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))
+    write_intake(folder, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))
     made = Rooms(
-        folder=tmp_path,
+        folder=folder,
         pair=pair,
         tenant=tenant,
         collector=add_collector(tenant, "edge-1", key),
         collector_key=key,
-        keys=SealerKeys(tmp_path, pair.keys["sealer"], (pair.grant("sealer"),)),
+        keys=SealerKeys(folder, pair.keys["sealer"], (pair.grant("sealer"),)),
         keepers=tuple(pair.keeper(role, "sealer") for role in ROLES),
         now=now,
     )
     publish_intake_keys(made.keys, now)
-    yield made
-    connections.close_all()
+    return made
 
 
 def add_tenant(name: str, authority_root: bytes) -> Tenant:

@@ -1,0 +1,349 @@
+"""From lodged statements to a sealed answer: real keepers and PostgreSQL, the engine called here.
+
+The keepers remember what they logged, so all tests share what was sealed once, and roll back what
+they do to it. None may have the keepers log another epoch of the hours that the others ask about.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from accounts.principals import remember, vouched
+from icrstore.inbox.models import Batch
+from icrstore.query.keyring import EngineKeys
+from icrstore.query.lodge import NotLodged, NotYours, lodge_request, lodge_warrant
+from icrstore.query.models import LodgedWarrant, Query
+from icrstore.query.run import run_open
+from icrstore.seal.encode import enc
+from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.vault.models import Epoch
+from icrstore.vault.register import give_receipts, register_epochs
+from icrstore.vault.sealer import seal_empty_hours, seal_waiting
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector, HourRange
+from icrstore.warrant.strict import decode_base64
+from icrstore.wire import hpke
+from tests.keeper.pair import ACCOUNT, AUTHORITY, ENGINE, Pair, copy_pair
+from tests.vault.rooms import Database, Rooms, make_rooms, record
+
+STORAGE = hpke.PrivateKey.generate()
+
+
+@dataclass
+class Office:
+    """The rooms with something sealed, and an engine that answers about it."""
+
+    rooms: Rooms
+
+    @property
+    def keys(self) -> EngineKeys:
+        return EngineKeys(ENGINE, self.rooms.pair.keys["engine"], STORAGE)
+
+    def seal(self) -> None:
+        rooms = self.rooms
+        seal_waiting(rooms.keys, rooms.days, rooms.now)
+        seal_empty_hours(rooms.keys, rooms.days, rooms.now)
+        register_epochs(rooms.keys, rooms.keepers, rooms.now)
+        give_receipts(rooms.keys, rooms.keepers, rooms.now)
+
+    def lodge(self, **changes: Any) -> Envelope:
+        pair, tenant = self.rooms.pair, self.rooms.tenant
+        remember(vouched(tenant.name, pair.grants(), self.rooms.now))
+        warrant = pair.warrant(pair.warrant_of(**changes))
+        lodge_warrant(
+            tenant, warrant, pair.grants(), [AUTHORITY], STORAGE.public_bytes(), self.rooms.now
+        )
+        return warrant
+
+    def put(self, warrant: Envelope, **changes: Any) -> Query:
+        pair = self.rooms.pair
+        request = pair.request(pair.request_of(warrant, **changes))
+        return lodge_request(
+            self.rooms.tenant, request, (), [AUTHORITY], STORAGE.public_bytes(), self.rooms.now
+        )
+
+    def run(self) -> int:
+        return run_open(self.keys, self.rooms.pair.keepers(), True)
+
+    def answer(self, query: Query) -> dict[str, Any]:
+        """The plain answer, opened as its recipient does."""
+        query.refresh_from_db()
+        assert (query.state, query.keepers) == ("answered", [])
+        told = json.loads(bytes(query.disclosure or b""))
+        info = enc(b"icr/v1/answer", bytes(query.sha256))
+        sealed = decode_base64(told["sealed"][0]["sealed"]) or b""
+        package = json.loads(hpke.open_(self.rooms.pair.engine_key, info, sealed))
+        made: dict[str, Any] = json.loads(decode_base64(package["answer"]) or b"")
+        return made
+
+    def ask(self, hours: int = 4, ago: int = 0) -> dict[str, Any]:
+        """About so many whole hours, the last of them so many ``ago``."""
+        end = hour_start(self.rooms.now) - ago * HOUR
+        asked = HourRange(end - hours * HOUR, end)
+        query = self.put(self.lodge(), hours=(asked,))
+        assert self.run() == 1
+        return self.answer(query)
+
+
+@pytest.fixture(scope="module")
+def lasting(
+    database: Database, template: Pair, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Office]:
+    folder = tmp_path_factory.mktemp("office")
+    with copy_pair(template, folder) as pair:
+        rooms = make_rooms(pair, folder)
+        rooms.take_records(
+            [record(rooms.hour - n * HOUR, ACCOUNT, source_port=n) for n in range(4)] * 2,
+            first_hour=rooms.hour - 3 * HOUR,
+        )
+        made = Office(rooms)
+        made.seal()
+        yield made
+        connections.close_all()
+
+
+@pytest.fixture
+def office(lasting: Office) -> Iterator[Office]:
+    with transaction.atomic():
+        yield lasting
+        transaction.set_rollback(True)
+
+
+def coverage(answer: dict[str, Any]) -> list[str]:
+    return [hour["coverage"] for hour in answer["hours"]]
+
+
+def test_an_answer_has_each_distinct_record_once_and_every_hour(office: Office) -> None:
+    answer = office.ask()
+    assert (answer["records"], answer["collapsed"]) == (4, 4)
+    assert coverage(answer) == ["COMPLETE"] * 4
+    assert [service["records"] for service in answer["services"]] == [4]
+
+
+@pytest.mark.parametrize(("epochs", "rows"), [(1, 1 << 18), (3, 1 << 18), (500, 1), (500, 3)])
+def test_an_answer_is_the_same_however_few_epochs_are_read_at_a_time(
+    office: Office, monkeypatch: pytest.MonkeyPatch, epochs: int, rows: int
+) -> None:
+    monkeypatch.setattr("icrstore.vault.reader.GROUP_EPOCHS", epochs)
+    monkeypatch.setattr("icrstore.vault.reader.GROUP_ROWS", rows)
+    answer = office.ask(40)
+    assert (answer["records"], coverage(answer)) == (4, ["COMPLETE"] * 40)
+
+
+def last_epoch(office: Office) -> Epoch:
+    return Epoch.objects.get(hour=office.rooms.hour)
+
+
+def drop_row(office: Office) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM vault_segment WHERE epoch_no = %s", [last_epoch(office).id])
+
+
+def drop_epoch(office: Office) -> None:
+    epoch = last_epoch(office)
+    epoch.seals.all().delete()
+    epoch.delete()
+
+
+def forge_statement(office: Office) -> None:
+    other = Epoch.objects.get(hour=office.rooms.hour - HOUR)
+    Epoch.objects.filter(id=last_epoch(office).id).update(statement=other.statement)
+
+
+def break_statement(office: Office) -> None:
+    Epoch.objects.filter(id=last_epoch(office).id).update(statement=b"{")
+
+
+def shorten_manifest(office: Office) -> None:
+    epoch = last_epoch(office)
+    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[32:])
+
+
+def cut_manifest(office: Office) -> None:
+    epoch = last_epoch(office)
+    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[:-1])
+
+
+def move_month(office: Office) -> None:
+    Epoch.objects.filter(id=last_epoch(office).id).update(month=200001)
+
+
+def move_to_other_tenant(office: Office) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO accounts_tenant VALUES ('thief', '', 1, now())")
+    Epoch.objects.filter(id=last_epoch(office).id).update(tenant="thief")
+
+
+def swap_bodies(office: Office) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE vault_segment SET body = (SELECT body FROM vault_segment WHERE epoch_no <> %s"
+            " LIMIT 1) WHERE epoch_no = %s",
+            [last_epoch(office).id] * 2,
+        )
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [drop_row, drop_epoch, forge_statement, break_statement, shorten_manifest, cut_manifest,
+     move_month, move_to_other_tenant, swap_bodies],
+)  # fmt: skip
+def test_who_writes_the_database_cannot_shorten_an_answer_unseen(
+    office: Office, attack: Callable[[Office], None]
+) -> None:
+    eid = bytes(last_epoch(office).eid).hex()
+    attack(office)
+    answer = office.ask()
+    assert coverage(answer) == ["COMPLETE"] * 3 + ["INCOMPLETE"]
+    assert answer["hours"][3]["why"] == [f"epoch {eid}: missing or failing"]
+    assert answer["records"] == 3
+
+
+def test_a_batch_that_waits_shows_in_every_hour_of_its_scope(office: Office) -> None:
+    rooms = office.rooms
+    rooms.take_records([], first_hour=rooms.hour - HOUR, last_hour=rooms.hour)
+    answer = office.ask()
+    assert coverage(answer) == ["COMPLETE"] * 2 + ["UNSEALED"] * 2
+    office.seal()
+    assert coverage(office.ask()) == ["COMPLETE"] * 4
+
+
+def test_an_urgent_question_waits_a_little_for_what_it_hurries(office: Office) -> None:
+    rooms = office.rooms
+    this_hour, asked = hour_start(rooms.now), rooms.hour - 30 * HOUR
+    rooms.take_records([record(asked, ACCOUNT)], first_hour=asked, last_hour=asked)
+    rooms.take_records([], first_hour=asked, last_hour=asked + HOUR)
+    rooms.take_records([], first_hour=rooms.hour, last_hour=this_hour)
+    query = office.put(office.lodge(), hours=(HourRange(asked, asked + HOUR),), urgent=True)
+    assert office.run() == 0
+    office.seal()
+    assert office.run() == 1
+    answer = office.answer(query)
+    assert (answer["records"], coverage(answer)) == (1, ["COMPLETE"])
+
+
+def test_an_urgent_question_does_not_wait_for_ever(office: Office) -> None:
+    rooms = office.rooms
+    rooms.take_records([], first_hour=rooms.hour, last_hour=hour_start(rooms.now))
+    asked = HourRange(rooms.hour, rooms.hour + HOUR)
+    query = office.put(office.lodge(), hours=(asked,), urgent=True)
+    assert office.run() == 0
+    Query.objects.update(created_at=rooms.now - timedelta(seconds=31))
+    assert office.run() == 1
+    assert coverage(office.answer(query)) == ["UNSEALED"]
+
+
+def test_an_urgent_question_holds_up_no_other(office: Office) -> None:
+    rooms = office.rooms
+    rooms.take_records([], first_hour=rooms.hour, last_hour=hour_start(rooms.now))
+    warrant = office.lodge()
+    office.put(warrant, urgent=True)
+    other = office.put(warrant)
+    assert office.run() == 1
+    assert office.answer(other)["records"] >= 4
+
+
+def test_an_hour_that_has_not_ended_is_unsealed_though_some_of_it_is_sealed(
+    office: Office,
+) -> None:
+    rooms, now = office.rooms, hour_start(office.rooms.now)
+    rooms.take_records([record(now, ACCOUNT)], first_hour=now, last_hour=now)
+    Batch.objects.update(urgent=True)
+    office.seal()
+    hours = HourRange(now - HOUR, now + HOUR)
+    query = office.put(office.lodge(hours=hours), hours=(hours,))
+    assert office.run() == 1
+    answer = office.answer(query)
+    assert (answer["records"], coverage(answer)) == (2, ["COMPLETE", "UNSEALED"])
+
+
+def test_another_account_of_the_same_hour_is_not_in_the_answer(office: Office) -> None:
+    hour = office.rooms.hour - 20 * HOUR
+    office.rooms.take_records(
+        [record(hour, "somebody-else"), record(hour, ACCOUNT)], first_hour=hour, last_hour=hour
+    )
+    office.seal()
+    answer = office.ask(1, ago=20)
+    assert (answer["records"], coverage(answer)) == (1, ["COMPLETE"])
+    assert "somebody-else" not in json.dumps(answer)
+
+
+def test_an_account_without_records_has_a_complete_answer_of_nothing(office: Office) -> None:
+    selectors = (AccountSelector("nobody"),)
+    query = office.put(office.lodge(selectors=selectors), selectors=selectors)
+    office.run()
+    answer = office.answer(query)
+    assert (answer["records"], answer["services"], answer["accounts"]) == (0, [], ["nobody"])
+
+
+def test_the_grants_of_web_and_engine_are_enough_for_a_query(
+    database: Database, lasting: Office
+) -> None:
+    try:
+        database.use("web")
+        end = hour_start(lasting.rooms.now)
+        query = lasting.put(lasting.lodge(), hours=(HourRange(end - HOUR, end),))
+        database.use("engine")
+        assert lasting.run() == 1
+        database.use("web")
+        assert lasting.answer(query)["records"] == 1
+    finally:
+        database.use("admin")
+
+
+def test_what_was_lodged_is_refused_if_the_row_holds_something_else(office: Office) -> None:
+    warrant = office.lodge()
+    first, second = office.put(warrant), office.put(warrant)
+    Query.objects.filter(id=first.id).update(sealed=second.sealed)
+    LodgedWarrant.objects.update(sealed=bytes(2000))
+    assert office.run() == 2
+    for query in (first, second):
+        query.refresh_from_db()
+        assert (query.state, query.disclosure, query.share_key) == ("failed", None, None)
+        assert query.keepers == [{"keeper": "engine", "code": "lodged-does-not-open"}]
+
+
+def test_a_question_that_a_keeper_refuses_says_which_and_why(office: Office) -> None:
+    warrant = office.lodge(max_requests=1)
+    first, second = office.put(warrant), office.put(warrant)
+    assert office.run() == 2
+    for query in (first, second):
+        query.refresh_from_db()
+    assert (first.state, first.keepers) == ("answered", [])
+    assert second.state == "refused"
+    assert {said["keeper"] for said in second.keepers} == {"operator", "oversight"}
+    assert len({said["code"] for said in second.keepers}) == 1
+    assert (second.disclosure, second.share_key) == (None, None)
+
+
+def test_lodging_asks_for_the_warrant_and_the_right_authority(office: Office) -> None:
+    warrant = office.lodge()
+    pair, rooms = office.rooms.pair, office.rooms
+    request = pair.request(pair.request_of(warrant))
+    put = (rooms.tenant, request, (), ["another"], STORAGE.public_bytes(), rooms.now)
+    with pytest.raises(NotYours):
+        lodge_request(*put)
+    unknown = pair.request(pair.request_of(warrant, warrant_sha256=bytes(32)))
+    with pytest.raises(NotLodged):
+        lodge_request(rooms.tenant, unknown, *put[2:])
+
+
+def test_a_receipt_does_not_hide_a_batch_that_keepers_have_not_logged(office: Office) -> None:
+    rooms = office.rooms
+    rooms.take_records([record(rooms.hour, ACCOUNT, source_port=99)])
+    seal_waiting(rooms.keys, rooms.days, rooms.now)
+    assert Batch.objects.filter(state="sealed", sealed_receipt=None).count() == 1
+    # Sealed here, known to no keeper: what nobody lends for is not sealed for an answer.
+    answer = office.ask()
+    assert (answer["records"], coverage(answer)[-1]) == (4, "UNSEALED")
+
+
+def test_hours_are_told_in_utc(office: Office) -> None:
+    hours = [datetime.fromisoformat(hour["hour"]) for hour in office.ask()["hours"]]
+    end = hour_start(office.rooms.now)
+    assert hours == [end - n * HOUR for n in (4, 3, 2, 1)]

@@ -1,0 +1,175 @@
+"""What each process's role may do with every table: exactly its part (deploy/DESIGN.md, section 5).
+
+The whole matrix is written here, so that a grant more is seen as well as a grant less.
+"""
+
+from collections.abc import Mapping
+
+import psycopg
+import pytest
+from psycopg import errors, sql
+
+from tests.vault.rooms import Database, Rooms, record
+
+OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+Matrix = Mapping[str, set[str]]
+# Only the first: read; only the last: nothing at all.
+ALLOWED: Mapping[str, Matrix] = {
+    "web": {
+        "accounts_tenant": {"SELECT"},
+        "accounts_authority": {"SELECT"},
+        "accounts_collector": {"SELECT"},
+        "accounts_principal": {"SELECT", "INSERT", "UPDATE"},
+        "accounts_nonce": {"SELECT", "INSERT", "DELETE"},
+        "inbox_intakekey": {"SELECT"},
+        "inbox_batch": {"SELECT", "INSERT"},
+        "query_lodgedwarrant": {"SELECT", "INSERT"},
+        "query_query": {"SELECT", "INSERT"},
+    },
+    "sealer": {
+        "accounts_tenant": {"SELECT"},
+        "accounts_collector": {"SELECT"},
+        "inbox_intakekey": {"SELECT", "INSERT"},
+        "inbox_batch": {"SELECT"},
+        "vault_epoch": {"SELECT", "INSERT"},
+        "vault_epoch_batches": {"SELECT", "INSERT"},
+        "vault_epochseal": {"SELECT", "INSERT"},
+        "vault_segment": {"INSERT"},
+    },
+    "engine": {
+        "accounts_tenant": {"SELECT"},
+        "vault_epoch": {"SELECT"},
+        "vault_segment": {"SELECT"},
+        "query_lodgedwarrant": {"SELECT"},
+        "query_query": {"SELECT"},
+    },
+    "janitor": {},
+}
+# Where a role may change or see some columns and not the others.
+COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
+    ("web", "inbox_batch", "UPDATE"): {"urgent"},
+    ("sealer", "inbox_batch", "UPDATE"): {
+        "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
+    },
+    ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
+    ("engine", "inbox_batch", "SELECT"): {
+        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
+        "sealed_receipt",
+    },
+    ("engine", "query_query", "UPDATE"): {
+        "state", "claim", "ended_at", "keepers", "share_key", "waiting", "disclosure",
+    },
+}  # fmt: skip
+
+
+def tables(admin: psycopg.Connection) -> dict[str, list[str]]:
+    """Every table, partitions too, with its columns."""
+    found = admin.execute(
+        "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = 'public'::regnamespace"
+        " GROUP BY c.relname"
+    )
+    return {name: list(columns) for name, columns in found.fetchall()}
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+def test_a_role_may_do_exactly_its_part(database: Database, role: str) -> None:
+    with database.connect("admin") as admin:
+        for table, columns in tables(admin).items():
+            for operation in OPERATIONS:
+                whole = admin.execute(
+                    "SELECT has_table_privilege(%s, %s, %s)", [f"icr_{role}", table, operation]
+                ).fetchone()
+                wanted = operation in ALLOWED[role].get(table, set())
+                assert whole == (wanted,), (table, operation)
+                if not wanted and operation in ("SELECT", "INSERT", "UPDATE", "REFERENCES"):
+                    allowed = allowed_columns(admin, role, table, operation, columns)
+                    assert allowed == COLUMNS.get((role, table, operation), set()), (
+                        table, operation,
+                    )  # fmt: skip
+
+
+def allowed_columns(
+    admin: psycopg.Connection, role: str, table: str, operation: str, columns: list[str]
+) -> set[str]:
+    found = admin.execute(
+        "SELECT name FROM unnest(%s::text[]) AS name WHERE has_column_privilege(%s, %s, name, %s)",
+        [columns, f"icr_{role}", table, operation],
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (a int)",
+        "CREATE TEMP TABLE mine (a int)",
+        "CREATE SCHEMA mine",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "DROP TABLE vault_segment",
+        "ALTER TABLE vault_segment DISABLE TRIGGER ALL",
+        "TRUNCATE vault_segment",
+        "COPY vault_segment TO PROGRAM 'cat'",
+        "SET ROLE icr_admin",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_read_file('postgresql.conf')",
+        "CREATE ROLE mine",
+    ],
+)
+def test_no_role_can_make_or_unmake_anything(database: Database, role: str, statement: str) -> None:
+    with (
+        database.connect(role) as connection,
+        pytest.raises((errors.InsufficientPrivilege, errors.InvalidSchemaName)),
+    ):
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("role", ["web", "sealer", "engine", "janitor"])
+def test_nobody_reaches_a_partition_beside_its_table(
+    database: Database, rooms: Rooms, role: str
+) -> None:
+    with database.connect("admin") as admin:
+        partitions = [name for name in tables(admin) if name.startswith("vault_segment_")]
+    assert partitions
+    for name in partitions:
+        for statement in (
+            "SELECT count(*) FROM {}", "DELETE FROM {}", "DROP TABLE {}",
+            "INSERT INTO {} VALUES (1, 1, '', '')", "COPY {} TO STDOUT",
+        ):  # fmt: skip
+            with database.connect(role) as connection, pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+def test_a_month_made_by_a_sealer_is_as_closed_as_the_others(database: Database) -> None:
+    with database.connect("sealer") as sealer:
+        sealer.execute("SELECT vault_make_month(203501)")
+        with pytest.raises(errors.InsufficientPrivilege):
+            sealer.execute("SELECT * FROM vault_segment_203501")
+    for role in ("web", "engine", "janitor"):
+        with database.connect(role) as other, pytest.raises(errors.InsufficientPrivilege):
+            other.execute("SELECT vault_make_month(203502)")
+
+
+def test_a_sealer_cannot_read_back_what_it_wrote(database: Database, rooms: Rooms) -> None:
+    with database.connect("sealer") as sealer:
+        sealer.execute(
+            "INSERT INTO vault_segment VALUES (%s, 1, '\\x00', '\\x00')",
+            [rooms.now.year * 100 + rooms.now.month],
+        )
+        for statement in ("SELECT body FROM vault_segment", "COPY vault_segment TO STDOUT",
+                          "DELETE FROM vault_segment", "UPDATE vault_segment SET body = ''",
+                          "INSERT INTO vault_segment SELECT * FROM vault_segment"):  # fmt: skip
+            with pytest.raises(errors.InsufficientPrivilege):
+                sealer.execute(statement.encode())
+
+
+def test_an_engine_sees_the_outside_of_batches_only(database: Database, rooms: Rooms) -> None:
+    rooms.take_records([record(rooms.hour)])
+    with database.connect("engine") as engine:
+        seen = engine.execute("SELECT tenant_id, shard, state FROM inbox_batch").fetchall()
+        assert seen == [(rooms.tenant.name, 0, "accepted")]
+        for column in ("body", "receipt", "batch_id", "collector_id", "*"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                engine.execute(f"SELECT {column} FROM inbox_batch".encode())

@@ -1,0 +1,100 @@
+import json
+import os
+import stat
+from datetime import timedelta
+
+import pytest
+
+from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.intake import IntakeChain, IntakeKeyGone, hour_number
+from icrstore.shell.stop import Stop
+from icrstore.vault.files import replace_file
+from icrstore.vault.keyring import SealerKeys, write_intake
+from icrstore.vault.publish import publish_intake_keys
+from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.statements import IntakeKey as IntakeKeyStatement
+from tests.vault.rooms import Rooms, arrow, frame
+
+
+def test_the_keys_of_this_hour_and_the_next_are_published_once(rooms: Rooms) -> None:
+    first = {row.hour: bytes(row.envelope) for row in IntakeKey.objects.all()}
+    hour = hour_start(rooms.now)
+    assert set(first) == {hour, hour + HOUR}
+    publish_intake_keys(rooms.keys, rooms.now)
+    assert {row.hour: bytes(row.envelope) for row in IntakeKey.objects.all()} == first
+    publish_intake_keys(rooms.keys, rooms.now + HOUR)
+    assert IntakeKey.objects.filter(hour=hour + 2 * HOUR).exists()
+    for published, envelope in first.items():
+        signed = Envelope.parse(envelope, "intake-key")
+        signed.verify(raw_public(rooms.keys.signing))
+        statement = IntakeKeyStatement.parse(signed)
+        pair = rooms.keys.intake().key_pair(hour_number(published))
+        assert (statement.hour, statement.key) == (published, pair.public_bytes())
+
+
+def test_links_are_forgotten_once_no_batch_needs_them(rooms: Rooms) -> None:
+    hour = hour_start(rooms.now)
+    rooms.take(frame(arrow([])), intake_hour=hour)
+    later = rooms.now + 10 * HOUR
+    publish_intake_keys(rooms.keys, later)
+    assert rooms.keys.intake().number == hour_number(hour)
+    # Sealed, it has no more need of the key, though its body is kept for a keeper that is off.
+    Batch.objects.update(state=Batch.SEALED)
+    publish_intake_keys(rooms.keys, later)
+    with pytest.raises(IntakeKeyGone):
+        rooms.keys.intake().key_pair(hour_number(hour))
+
+
+def test_no_push_under_way_loses_its_key(rooms: Rooms) -> None:
+    """Web takes a body for two hours after its key's own, by a clock that may be behind ours."""
+    hour, behind = hour_start(rooms.now), timedelta(minutes=50)
+    for minutes in range(0, 179, 7):
+        at_sealer = hour + timedelta(minutes=minutes) + behind
+        publish_intake_keys(rooms.keys, at_sealer)
+        rooms.keys.intake().key_pair(hour_number(hour))
+
+
+def test_the_link_never_goes_back(rooms: Rooms) -> None:
+    publish_intake_keys(rooms.keys, rooms.now + 50 * HOUR)
+    ahead = rooms.keys.intake()
+    rooms.keys.forget_intake_before(rooms.now)
+    assert rooms.keys.intake() == ahead
+
+
+def test_the_chains_file_is_replaced_whole_and_its_owners_alone(rooms: Rooms) -> None:
+    path = rooms.folder / "intake.json"
+    write_intake(rooms.folder, IntakeChain(7, b"k" * 32))
+    assert json.loads(path.read_text()) == {"number": 7, "link": (b"k" * 32).hex()}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [p.name for p in rooms.folder.iterdir()] == ["intake.json"]
+
+
+def test_a_file_whose_replacement_fails_is_left_as_it_was(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rooms.folder / "intake.json"
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"half")
+    assert path.read_bytes() == before
+
+
+def test_a_sealer_without_its_files_is_told_what_to_do(rooms: Rooms) -> None:
+    with pytest.raises(Stop, match=r"sealer\.key.*name a file"):
+        SealerKeys.load(rooms.folder)
+    path = rooms.folder / "intake.json"
+    path.write_text("{}")
+    with pytest.raises(Stop, match=r"intake\.json.*copy it"):
+        rooms.keys.intake()
+    path.chmod(0o644)
+    with pytest.raises(Stop, match="chmod 600"):
+        rooms.keys.intake()
+    path.unlink()
+    with pytest.raises(Stop, match=r"intake\.json.*name a file"):
+        rooms.keys.intake()

@@ -1,0 +1,164 @@
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from icrstore.inbox.models import Batch
+from icrstore.keeper.client import Keeper
+from icrstore.vault.models import Epoch, EpochSeal
+from icrstore.vault.register import give_receipts, register_epochs
+from icrstore.vault.sealer import seal_empty_hours, seal_waiting
+from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.statements import Receipt
+from tests.vault.rooms import Rooms, add_tenant, arrow, frame, record
+
+
+def sealed(rooms: Rooms, *records: datetime) -> Batch:
+    batch = rooms.take_records([record(at) for at in records or (rooms.hour,)])
+    seal_waiting(rooms.keys, rooms.days, rooms.now)
+    return batch
+
+
+def register(rooms: Rooms, keepers: Sequence[Keeper] | None = None) -> int:
+    return register_epochs(rooms.keys, keepers or rooms.keepers, rooms.now)
+
+
+def receipts(rooms: Rooms) -> int:
+    return give_receipts(rooms.keys, rooms.keepers, rooms.now)
+
+
+def test_a_receipt_comes_once_both_keepers_have_logged_every_epoch(rooms: Rooms) -> None:
+    batch = sealed(rooms)
+    for keeper in rooms.keepers:
+        assert receipts(rooms) == 0
+        batch.refresh_from_db()
+        assert batch.sealed_receipt is None
+        assert batch.body is not None
+        assert register(rooms, [keeper]) == 1
+    assert receipts(rooms) == 1
+    batch.refresh_from_db()
+    assert batch.body is None
+    signed = Envelope.parse(bytes(batch.sealed_receipt or b""), "receipt")
+    signed.verify(raw_public(rooms.keys.signing))
+    receipt = Receipt.parse(signed)
+    assert (receipt.state, receipt.records, receipt.rejected) == ("sealed", 1, {})
+    assert receipt.body_sha256 == bytes(batch.body_sha256)
+    assert receipt.epochs == tuple(bytes(epoch.eid) for epoch in batch.epochs.all())
+
+
+def test_a_receipt_is_given_once_and_stays(rooms: Rooms) -> None:
+    batch = sealed(rooms)
+    register(rooms)
+    assert receipts(rooms) == 1
+    batch.refresh_from_db()
+    first = bytes(batch.sealed_receipt or b"")
+    assert receipts(rooms) == 0
+    batch.refresh_from_db()
+    assert bytes(batch.sealed_receipt or b"") == first
+
+
+def test_a_batch_without_a_good_record_needs_no_keeper(rooms: Rooms) -> None:
+    batch = rooms.take(frame(b"no arrow"))
+    seal_waiting(rooms.keys, rooms.days, rooms.now)
+    assert receipts(rooms) == 1
+    batch.refresh_from_db()
+    signed = Envelope.parse(bytes(batch.sealed_receipt or b""), "receipt")
+    receipt = Receipt.parse(signed)
+    assert (receipt.records, receipt.rejected) == (0, {"batch-not-arrow": 1})
+    assert receipt.epochs == ()
+
+
+def test_a_refused_epoch_is_not_handed_in_again_and_never_gives_a_receipt(rooms: Rooms) -> None:
+    batch = sealed(rooms)
+    # What another key signed: the keeper knows no sealer of that name.
+    for epoch in Epoch.objects.all():
+        genuine = Envelope.parse(bytes(epoch.statement), "epoch")
+        forged = Envelope("epoch", genuine.payload, ()).add(rooms.pair.keys["stranger"])
+        Epoch.objects.filter(id=epoch.id).update(statement=forged.encode())
+    assert register(rooms) == 0
+    assert set(EpochSeal.objects.values_list("refused", flat=True)) == {"no-sealer"}
+    assert register(rooms) == 0
+    assert receipts(rooms) == 0
+    batch.refresh_from_db()
+    assert batch.body is not None
+
+
+def test_one_refused_epoch_holds_up_no_other(rooms: Rooms) -> None:
+    first, second = sealed(rooms), sealed(rooms)
+    EpochSeal.objects.filter(epoch__batches=first).update(seal=b"changed")
+    assert register(rooms) == 2
+    assert receipts(rooms) == 1
+    for batch, given in ((first, False), (second, True)):
+        batch.refresh_from_db()
+        assert (batch.sealed_receipt is not None) == given
+    codes = EpochSeal.objects.filter(epoch__batches=first).values_list("refused", flat=True)
+    assert set(codes) == {"wrong-seal"}
+
+
+def test_acknowledgements_that_somebody_wrote_into_the_table_give_no_receipt(
+    rooms: Rooms,
+) -> None:
+    batch = sealed(rooms)
+    EpochSeal.objects.update(acknowledged_at=rooms.now)
+    # The keepers are asked, log it now, and so what the table says has become true.
+    assert receipts(rooms) == 1
+    other = sealed(rooms)
+    EpochSeal.objects.filter(epoch__batches=other).update(
+        acknowledged_at=rooms.now, seal=b"changed"
+    )
+    assert receipts(rooms) == 0
+    for one in (batch, other):
+        one.refresh_from_db()
+    assert (batch.sealed_receipt is None, other.sealed_receipt is None) == (False, True)
+
+
+def test_a_keeper_that_is_away_is_asked_again_later(rooms: Rooms) -> None:
+    sealed(rooms)
+    first = rooms.keepers[0]
+    away = Keeper(first.identity, "unix:/nowhere/keeper.sock", rooms.keys.signing)
+    assert register(rooms, [away, rooms.keepers[1]]) == 1
+    assert not EpochSeal.objects.exclude(refused="").exists()
+    assert receipts(rooms) == 0
+    assert register(rooms) == 1
+    assert receipts(rooms) == 1
+
+
+def test_epochs_are_handed_in_by_groups_without_their_manifests(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest has 32 bytes for every row: two hundred of them would not fit a large ISP."""
+    monkeypatch.setattr("icrstore.vault.register.AT_ONCE", 30)
+    assert seal_empty_hours(rooms.keys, rooms.days, rooms.now) == 94
+    with CaptureQueriesContext(
+        connection,
+    ) as made:
+        assert register(rooms) == 188
+    assert not [q["sql"] for q in made.captured_queries if '"manifest"' in q["sql"]]
+
+
+def test_another_tenants_epochs_hold_up_nobody(rooms: Rooms) -> None:
+    """The keepers do not know that tenant: they refuse its epochs whole, and those alone."""
+    other = add_tenant("aaa-isp", rooms.pair.public("root"))
+    strange = sealed(rooms)
+    Epoch.objects.update(tenant=other)
+    Batch.objects.filter(id=strange.id).update(tenant=other)
+    batch = sealed(rooms)
+    assert register(rooms) >= 2
+    batch.refresh_from_db()
+    receipts(rooms)
+    batch.refresh_from_db()
+    assert batch.sealed_receipt is not None
+
+
+def test_an_epoch_ahead_of_its_keepers_clock_waits_for_its_hour(rooms: Rooms) -> None:
+    ahead = rooms.now + timedelta(minutes=4)
+    batch = rooms.take(frame(arrow([record(ahead)])), first_hour=rooms.hour,
+                       last_hour=rooms.hour + timedelta(hours=2))  # fmt: skip
+    Batch.objects.update(urgent=True)
+    seal_waiting(rooms.keys, rooms.days, rooms.now)
+    epoch = batch.epochs.get()
+    Epoch.objects.filter(id=epoch.id).update(hour=rooms.now + timedelta(seconds=1))
+    assert register(rooms) == 0
+    assert not EpochSeal.objects.exclude(refused="").exists()
