@@ -1,11 +1,14 @@
 -- What each process may do with each table; run by the owner after every migration.
 -- The lines of deploy/DESIGN.md section 5, drawn once more where code cannot cross them.
 
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_janitor;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_janitor;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_notifier,
+    icr_janitor;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM icr_web, icr_sealer, icr_engine, icr_notifier,
+    icr_janitor;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_janitor;
+GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_notifier,
+    icr_janitor;
 
 -- Row-level security shows each transaction one tenant (accounts/tenancy.py). Who works for all of
 -- them in turn may read their list; web may not.
@@ -48,3 +51,15 @@ GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, urgent, sealed
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
 GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query
     TO icr_engine;
+
+-- notifier: reads whom to tell, keeps what is owed. It sees no row, no batch and no query.
+GRANT SELECT ON accounts_tenant, notices_subscriber TO icr_notifier;
+GRANT SELECT, INSERT ON notices_notice TO icr_notifier;
+GRANT UPDATE (newest_leaf_at, delivered_at, attempts, next_attempt_at, why, claim)
+    ON notices_notice TO icr_notifier;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notices_noticeleaf TO icr_notifier;
+GRANT SELECT, INSERT, UPDATE ON notices_pull TO icr_notifier;
+GRANT SELECT, DELETE ON notices_oldcontact TO icr_notifier;
+GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_notifier;
+GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
+    TO icr_notifier;

@@ -85,7 +85,9 @@ def database(stack: Stack) -> Iterator[Database]:
     connections.close_all()
 
 
-_TABLES = (
+TABLES = (
+    "notices_noticeleaf", "notices_notice", "notices_pull", "notices_oldcontact",
+    "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
     "inbox_intakekey", "query_query", "query_lodgedwarrant", "accounts_principal",
     "accounts_nonce", "accounts_enrolment", "accounts_collector", "accounts_authority",
@@ -184,7 +186,7 @@ def rooms(database: Database, pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
 def make_rooms(pair: Pair, folder: Path) -> Rooms:
     """The same for a longer time than one test, while no other test uses the database."""
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(_TABLES)}")
+        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
     key, now = Ed25519PrivateKey.generate(), utc_now()
     tenant = add_tenant(TENANT, pair.public("root"))
     write_intake(folder, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))

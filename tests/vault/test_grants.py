@@ -44,6 +44,14 @@ ALLOWED: Mapping[str, Matrix] = {
         "query_lodgedwarrant": {"SELECT"},
         "query_query": {"SELECT"},
     },
+    "notifier": {
+        "accounts_tenant": {"SELECT"},
+        "notices_subscriber": {"SELECT"},
+        "notices_notice": {"SELECT", "INSERT"},
+        "notices_noticeleaf": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+        "notices_pull": {"SELECT", "INSERT", "UPDATE"},
+        "notices_oldcontact": {"SELECT", "DELETE"},
+    },
     "janitor": {},
 }
 # Where a role may change or see some columns and not the others.
@@ -58,6 +66,10 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
         "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
         "sealed_receipt",
     },
+    ("notifier", "notices_notice", "UPDATE"): {
+        "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
+    },
+    ("notifier", "notices_oldcontact", "UPDATE"): {"attempts", "next_attempt_at", "claim"},
     ("engine", "query_query", "UPDATE"): {
         "state", "claim", "ended_at", "keepers", "share_key", "waiting", "disclosure",
     },
@@ -128,7 +140,7 @@ def test_no_role_can_make_or_unmake_anything(database: Database, role: str, stat
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("role", ["web", "sealer", "engine", "janitor"])
+@pytest.mark.parametrize("role", ["web", "sealer", "engine", "notifier", "janitor"])
 def test_nobody_reaches_a_partition_beside_its_table(
     database: Database, rooms: Rooms, role: str
 ) -> None:
