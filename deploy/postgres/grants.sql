@@ -13,7 +13,7 @@ GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_notifier,
 -- Row-level security shows each transaction one tenant (accounts/tenancy.py). Who works for all of
 -- them in turn may read their list; web may not.
 DROP POLICY IF EXISTS list ON accounts_tenant;
-CREATE POLICY list ON accounts_tenant FOR SELECT TO icr_sealer, icr_engine USING (true);
+CREATE POLICY list ON accounts_tenant FOR SELECT TO icr_sealer, icr_engine, icr_notifier USING (true);
 
 -- web: takes batches, warrants and requests; sees no sealed row and no epoch.
 GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;

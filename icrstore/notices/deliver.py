@@ -8,13 +8,14 @@ is never sent again, and its signed statements wait for the keepers (`report`).
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 
 from accounts.claims import FREE, held_token
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.locked import BoxError, unlock
 from icrstore.keeper.telling import sign_notice
 from icrstore.notices import words
@@ -42,7 +43,8 @@ OLD_CONTACT_LIFE = timedelta(days=7)
 _CLAIM = f"""
 UPDATE notices_notice SET claim = %(token)s
 WHERE id = (
-    SELECT id FROM notices_notice WHERE next_attempt_at <= %(now)s AND {FREE}
+    SELECT id FROM notices_notice
+    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
       AND EXISTS (SELECT 1 FROM notices_noticeleaf AS leaf
                   WHERE leaf.notice_id = notices_notice.id AND leaf.statement IS NULL
                     AND NOT leaf.logged)
@@ -56,7 +58,8 @@ RETURNING id
 _CLAIM_OLD_CONTACT = f"""
 UPDATE notices_oldcontact SET claim = %(token)s
 WHERE id = (
-    SELECT id FROM notices_oldcontact WHERE next_attempt_at <= %(now)s AND {FREE}
+    SELECT id FROM notices_oldcontact
+    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
     ORDER BY next_attempt_at FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -82,10 +85,10 @@ class Delivery:
         """Send what is ready; how many messages left. Safe from two processes at once."""
         count, ends = 0, time.monotonic() + LOOK_SECONDS
         with held_token() as token:
-            for step in (self._old_contact, self._notice):
+            for step, tenant in self._steps():
                 while time.monotonic() < ends:
                     try:
-                        sent = step(token, now)
+                        sent = step(token, tenant, now)
                     except Unreachable:
                         # The others would wait for the same server.
                         return count
@@ -94,16 +97,24 @@ class Delivery:
                     count += sent
         return count
 
-    def _notice(self, token: int, now: datetime) -> int | None:
+    def _steps(self) -> list[tuple[Callable[[int, str, datetime], int | None], str]]:
+        """Tenants in an order that differs from look to look, so that none is always the last."""
+        names = [tenant.name for tenant in tenants()]
+        random.shuffle(names)
+        return [(step, name) for step in (self._old_contact, self._notice) for name in names]
+
+    def _notice(self, token: int, tenant: str, now: datetime) -> int | None:
         settled: dict[str, int | datetime] = {
             "settled": now - SETTLED_AFTER,
             "roles": len(ROLES),
         }
-        number = _claimed(_CLAIM, {"token": token, "now": now, **settled})
+        number = _claimed(tenant, _CLAIM, {"token": token, "now": now, **settled})
         if number is None:
             return None
-        notice = Notice.objects.get(id=number)
-        leaves = list(notice.leaves.filter(statement=None, logged=False).order_by("role", "number"))
+        with of_tenant(tenant):
+            notice = Notice.objects.get(id=number)
+            untold = notice.leaves.filter(statement=None, logged=False)
+            leaves = list(untold.order_by("role", "number"))
         try:
             if leaves:
                 self._send(notice, leaves, now)
@@ -116,7 +127,9 @@ class Delivery:
 
     def _send(self, notice: Notice, leaves: Sequence[NoticeLeaf], now: datetime) -> None:
         tenant, lookup = notice.tenant_id, bytes(notice.lookup)
-        subscriber = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None).first()
+        open_ = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None)
+        with of_tenant(tenant):
+            subscriber = open_.first()
         if subscriber is None:
             raise NotDeliverable("no-contact")
         to = self._open(tenant, lookup, bytes(subscriber.sealed or b""))
@@ -134,7 +147,7 @@ class Delivery:
         self, notice: Notice, told: Sequence[tuple[NoticeLeaf, Fields]], now: datetime
     ) -> None:
         # From here it is told, and each keeper will be, however often we stop.
-        with transaction.atomic():
+        with of_tenant(notice.tenant_id):
             for leaf, text in told:
                 statement = sign_notice(
                     notice.tenant_id, leaf.leaf, str(text.take("leaf")), self.mail.channel, now,
@@ -146,25 +159,26 @@ class Delivery:
                 delivered_at=now, attempts=0, why="", claim=None
             )
 
-    def _old_contact(self, token: int, now: datetime) -> int | None:
-        number = _claimed(_CLAIM_OLD_CONTACT, {"token": token, "now": now})
+    def _old_contact(self, token: int, tenant: str, now: datetime) -> int | None:
+        number = _claimed(tenant, _CLAIM_OLD_CONTACT, {"token": token, "now": now})
         if number is None:
             return None
-        old = OldContact.objects.get(id=number)
-        tenant, sealed = old.tenant_id, bytes(old.sealed)
+        with of_tenant(tenant):
+            old = OldContact.objects.get(id=number)
+        sealed = bytes(old.sealed)
         try:
             to = self._open(tenant, bytes(old.lookup), sealed)
             message_id = self.keys.lookup.message(tenant, to.account, [sealed])
             self.mail.send(words.contact_changed(message_id, to.contact), now)
         except (NotDeliverable, NotSent) as failed:
             if now - old.replaced_at > OLD_CONTACT_LIFE:
-                old.delete()
+                _delete(old)
             else:
                 _put_off(old, failed.code, now)
             if isinstance(failed, Unreachable):
                 raise
             return 0
-        old.delete()
+        _delete(old)
         return 1
 
     def _open(self, tenant: str, lookup: bytes, sealed: bytes) -> Contact:
@@ -182,7 +196,7 @@ class Delivery:
             return Fields(parse_object(unlock(key, place, bytes(leaf.sealed))))
         except (BoxError, StatementError):
             # Somebody wrote the database: without its row the debt comes back from the keeper.
-            leaf.delete()
+            _delete(leaf)
             raise NotDeliverable("leaf-does-not-open") from None
 
 
@@ -192,9 +206,14 @@ def _ends(text: Fields) -> datetime:
     return max(said.items("hours", lambda hours, at: Fields(hours, at).time("to"), 1))
 
 
-def _claimed(query: str, values: dict[str, int | datetime]) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
+def _delete(row: NoticeLeaf | OldContact) -> None:
+    with of_tenant(row.tenant_id):
+        row.delete()
+
+
+def _claimed(tenant: str, query: str, values: dict[str, int | datetime]) -> int | None:
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(query, {**values, "tenant": tenant})
         found = cursor.fetchone()
     return int(found[0]) if found else None
 
@@ -210,4 +229,5 @@ def _put_off(row: Notice | OldContact, code: str, now: datetime) -> None:
     if isinstance(row, Notice):
         row.why = code
         changed.append("why")
-    row.save(update_fields=changed)
+    with of_tenant(row.tenant_id):
+        row.save(update_fields=changed)

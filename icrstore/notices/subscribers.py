@@ -11,8 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import transaction
-
+from accounts.tenancy import of_tenant
 from icrstore.notices.models import Notice, OldContact, Subscriber
 from icrstore.notices.names import LookupKey, subscriber_info
 from icrstore.warrant.statements import read_account
@@ -76,7 +75,7 @@ def load(
     loaded = Loaded()
     rows = _read(lines, loaded.bad)
     while group := list(islice(rows, AT_ONCE)):
-        with transaction.atomic():
+        with of_tenant(tenant):
             for contact in group:
                 _load_one(tenant, contact, key, notifier, now, loaded)
     return loaded
@@ -88,7 +87,7 @@ def close(tenant: str, account: str, key: LookupKey, now: datetime) -> None:
     What they are owed stays owed and counted, by this table and by the keepers.
     """
     lookup = key.find(tenant, account)
-    with transaction.atomic():
+    with of_tenant(tenant):
         closed = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None).update(
             closed_at=now, sealed=None, contact_mac=None
         )

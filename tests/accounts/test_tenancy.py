@@ -24,6 +24,7 @@ from accounts.tenancy import of_caller, of_tenant, tenants
 from deploy import database as cluster
 from deploy.layout import DATABASE_ROLES
 from icrstore.inbox.models import Batch
+from icrstore.notices.models import Notice, OldContact, Pull, Subscriber
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.vault.models import Epoch
 from icrstore.vault.publish import publish_intake_keys
@@ -60,6 +61,20 @@ def rows(rooms: Rooms, database: Database) -> Rows:
         valid_to=rooms.now,
     )  # fmt: skip
     Query.objects.create(tenant=rooms.tenant, warrant=warrant, sha256=bytes(32), sealed=b"")
+    notice = Notice.objects.create(
+        tenant=rooms.tenant, lookup=b"", request_sha256=bytes(32), newest_leaf_at=rooms.now,
+        next_attempt_at=rooms.now,
+    )  # fmt: skip
+    notice.leaves.create(
+        tenant=rooms.tenant, role="operator", number=1, leaf=1, is_disclosure=False,
+        is_proven=False, owed_at=rooms.now, sealed=b"",
+    )  # fmt: skip
+    Subscriber.objects.create(tenant=rooms.tenant, lookup=b"")
+    OldContact.objects.create(
+        tenant=rooms.tenant, lookup=b"", sealed=b"", replaced_at=rooms.now,
+        next_attempt_at=rooms.now,
+    )  # fmt: skip
+    Pull.objects.create(tenant=rooms.tenant, role="operator", complete_at=rooms.now)
     return Rows(database, tuple(sorted(set(every_table()) - COMMON)))
 
 
@@ -104,7 +119,7 @@ def speak_for(cursor: psycopg.Cursor, tenant: str | None) -> None:
 
 @pytest.mark.parametrize("role", DATABASE_ROLES)
 def test_no_role_sees_a_row_of_another_tenant_or_of_none(rows: Rows, role: str) -> None:
-    lists = {"accounts_tenant"} if role in ("sealer", "engine") else set()
+    lists = {"accounts_tenant"} if role in ("sealer", "engine", "notifier") else set()
     with psycopg.connect(rows.database.url(role)) as held, held.cursor() as cursor:
         for table in rows.tables:
             for tenant in (OTHER, None, "", "%"):
@@ -123,6 +138,7 @@ def test_each_role_sees_the_tables_it_works_with_for_the_right_tenant(rows: Rows
     assert seen["web"] >= {"accounts_collector", "accounts_enrolment", "inbox_batch", "query_query"}
     assert seen["sealer"] >= {"inbox_batch", "vault_epoch", "vault_epochseal"}
     assert seen["engine"] >= {"query_query", "vault_epoch"}
+    assert seen["notifier"] >= {"notices_notice", "notices_noticeleaf", "notices_subscriber"}
     assert set().union(*seen.values()) == set(rows.tables)
 
 

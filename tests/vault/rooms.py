@@ -73,6 +73,8 @@ def database(stack: Stack) -> Iterator[Database]:
     made = Database(stack)
     with psycopg.connect(cluster.database_url(stack.layout, "admin"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {NAME}")
+        # Nobody pulls the plug here; `tests.faults` does.
+        admin.execute(f"ALTER DATABASE {NAME} SET synchronous_commit = off")
         admin.execute(f"REVOKE ALL ON DATABASE {NAME} FROM PUBLIC")
         for role in DATABASE_ROLES:
             admin.execute(f"GRANT CONNECT ON DATABASE {NAME} TO icr_{role}")
@@ -186,7 +188,7 @@ def rooms(database: Database, pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
 def make_rooms(pair: Pair, folder: Path) -> Rooms:
     """The same for a longer time than one test, while no other test uses the database."""
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
+        cursor.execute("".join(f"DELETE FROM {table};" for table in TABLES))
     key, now = Ed25519PrivateKey.generate(), utc_now()
     tenant = add_tenant(TENANT, pair.public("root"))
     write_intake(folder, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))
