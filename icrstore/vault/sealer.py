@@ -11,7 +11,6 @@ ends (`accounts.claims`).
 
 import hashlib
 import logging
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,12 +42,12 @@ from icrstore.seal.epoch import (
 from icrstore.seal.group import Group, by_hour
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
 from icrstore.seal.pools import pools_digest
-from icrstore.seal.sealing import SealedEpoch, seal_epoch
+from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models
 from icrstore.vault.bodies import NotArrow, read_records
 from icrstore.vault.keyring import SealerKeys
-from icrstore.vault.months import month_of
 from icrstore.vault.schedule import DayKeys
+from icrstore.vault.storing import MadeEpoch, store
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import EpochStatement, Receipt
 from icrstore.wire import hpke
@@ -76,15 +75,6 @@ class Opened:
     batch: Batch
     records: pa.Table | None = None
     rejected: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class MadeEpoch:
-    epoch: Epoch
-    sealed: SealedEpoch
-    statement: Envelope
-    seals: Mapping[tuple[Role, int], bytes]
-    batches: Sequence[Batch]
 
 
 def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
@@ -133,7 +123,7 @@ def _seal_empty(
             )
         lacking = set(_hours_without_epoch(tenant, shard, now))
         made = [one for one in made if one.epoch.hour in lacking]
-        _store(tenant, made)
+        store(tenant, made)
     return len(made)
 
 
@@ -148,7 +138,7 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
             for hour, (groups, batches) in _hours(opened).items()
         ]
         with of_tenant(tenant.name):
-            _store(tenant, made)
+            store(tenant, made)
             _mark_sealed(opened, made, token, keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
         return len(opened)
@@ -281,57 +271,6 @@ def _make_epoch(
     )
     signed = Envelope.sign("epoch", statement.to_fields(), keys.signing)
     return MadeEpoch(epoch, sealed, signed, seals, batches)
-
-
-def _store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
-    """Epochs, their seals and their rows; inside the caller's transaction."""
-    rows = models.Epoch.objects.bulk_create(
-        models.Epoch(
-            tenant=tenant,
-            eid=one.epoch.eid,
-            month=month_of(one.epoch.hour),
-            hour=one.epoch.hour,
-            shard=one.epoch.shard,
-            rows=one.sealed.manifest.rows,
-            statement=one.statement.encode(),
-            manifest=one.sealed.manifest.entries,
-        )
-        for one in made
-    )
-    models.EpochSeal.objects.bulk_create(
-        models.EpochSeal(epoch=row, role=role, instance=instance, seal=seal)
-        for row, one in zip(rows, made, strict=True)
-        for (role, instance), seal in one.seals.items()
-    )
-    through = models.Epoch.batches.through
-    through.objects.bulk_create(
-        through(epoch=row, batch=batch)
-        for row, one in zip(rows, made, strict=True)
-        for batch in one.batches
-    )
-    _copy_segments((row.month, row.id, one.sealed) for row, one in zip(rows, made, strict=True))
-
-
-def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:
-    """Rows by COPY, in its binary format (PostgreSQL manual, COPY, "Binary Format").
-
-    Written out here because of an epoch's rows only label and body differ.
-    """
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY vault_segment (month, epoch_no, label, body) FROM STDIN (FORMAT BINARY)"
-        ) as copy,
-    ):
-        copy.write(b"PGCOPY\n\xff\r\n\x00" + bytes(8))
-        for month, epoch_no, sealed in epochs:
-            # Four fields, each with its length before it: int4, int8, 16 bytes of label, the body.
-            start = struct.pack(">hiiiqi", 4, 4, month, 8, epoch_no, 16)
-            copy.write(b"".join([
-                start + row.label + len(row.body).to_bytes(4, "big") + row.body
-                for row in sealed.rows
-            ]))  # fmt: skip
-        copy.write(b"\xff\xff")
 
 
 def _mark_sealed(

@@ -15,8 +15,9 @@ from tests.faults.victims import COMMIT, Point, Victim, instead_of
 from tests.site import Site
 
 SEALER = "icrstore.vault.sealer:"
-CLAIMED = Point(f"{SEALER}_claim", how="pause")
-STORED = Point(f"{SEALER}_store", how="pause")
+# Called once something is claimed, which other tenants of the site may have nothing of.
+CLAIMED = Point(f"{SEALER}_open_all", "before", how="pause")
+STORED = Point(f"{SEALER}store", how="pause")
 COMMITTED = Point(COMMIT, since=f"{SEALER}_mark_sealed", how="pause")
 GIVING = Point("django.db.models.query:QuerySet.update", "before",
                since="icrstore.vault.register:_logged_at", how="pause")  # fmt: skip

@@ -28,8 +28,8 @@ UNCOMMITTED = (
     Point(f"{SEALER}_claim"),
     Point(f"{SEALER}_make_epoch", n=2),
     Point("psycopg:Copy.write", n=3),
-    Point(f"{SEALER}_store"),
-    Point(f"{SEALER}_store", how="fail"),
+    Point(f"{SEALER}store"),
+    Point(f"{SEALER}store", how="fail"),
     Point(COMMIT, "before", since=MARKED),
     Point(COMMIT, "before", since=MARKED, how="fail"),
 )
