@@ -6,6 +6,7 @@ from api import collectors, health, investigators
 from api.pages import access
 
 urlpatterns = [
+    path("v1/enrolments", collectors.EnrolmentsView.as_view()),
     path("v1/intake-key", collectors.IntakeKeyView.as_view()),
     path("v1/batches", collectors.BatchesView.as_view()),
     path("v1/batches/<str:batch_id>", collectors.BatchView.as_view()),

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.celery import look
 from icrstore.notices import entries, sign_in, tasks
 from icrstore.notices.keyring import LOOKUP
@@ -46,7 +47,9 @@ def page(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, tenant: str, **more: Any) -> HttpResponse:
-        if not Tenant.objects.filter(name=tenant).exists():
+        with of_tenant(tenant):
+            is_known = Tenant.objects.filter(name=tenant).exists()
+        if not is_known:
             return _page(request, "gone.html", {}, 404)
         if request.method == "POST" and not _is_own_form(request):
             return _page(request, "gone.html", {}, 400)

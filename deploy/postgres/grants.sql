@@ -10,16 +10,25 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_notifier,
     icr_janitor;
 
+-- Row-level security shows each transaction one tenant (accounts/tenancy.py). Who works for all of
+-- them in turn may read their list; web may not.
+DROP POLICY IF EXISTS list ON accounts_tenant;
+CREATE POLICY list ON accounts_tenant FOR SELECT TO icr_sealer, icr_engine, icr_notifier USING (true);
+
 -- web: takes batches, warrants and requests; sees no sealed row and no epoch.
 GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;
+GRANT INSERT ON accounts_collector TO icr_web;
+GRANT SELECT ON accounts_enrolment TO icr_web;
+GRANT UPDATE (used_at) ON accounts_enrolment TO icr_web;
 GRANT SELECT, INSERT, UPDATE ON accounts_principal TO icr_web;
 GRANT SELECT, INSERT, DELETE ON accounts_nonce TO icr_web;
 GRANT SELECT ON inbox_intakekey TO icr_web;
 GRANT SELECT, INSERT ON inbox_batch TO icr_web;
 GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
 GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
-GRANT USAGE ON SEQUENCE accounts_principal_id_seq, accounts_nonce_id_seq, inbox_batch_id_seq,
-    query_lodgedwarrant_id_seq, query_query_id_seq TO icr_web;
+GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq,
+    accounts_nonce_id_seq, inbox_batch_id_seq, query_lodgedwarrant_id_seq, query_query_id_seq
+    TO icr_web;
 -- Of subscribers it sees whether there is one; what they read is locked under their own account.
 GRANT SELECT (id, tenant_id, lookup, since, closed_at) ON notices_subscriber TO icr_web;
 GRANT SELECT ON notices_notice, notices_noticeleaf, notices_pull TO icr_web;

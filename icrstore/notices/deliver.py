@@ -9,14 +9,15 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from django.db import connection, transaction
+from django.db import connection
 
 from accounts.claims import FREE, held_token
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.locked import BoxError, unlock
 from icrstore.keeper.telling import sign_notice
 from icrstore.notices import words
@@ -45,7 +46,8 @@ OLD_CONTACT_LIFE = timedelta(days=7)
 _CLAIM = f"""
 UPDATE notices_notice SET claim = %(token)s
 WHERE id = (
-    SELECT id FROM notices_notice WHERE next_attempt_at <= %(now)s AND {FREE}
+    SELECT id FROM notices_notice
+    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
       AND EXISTS (SELECT 1 FROM notices_noticeleaf AS leaf
                   WHERE leaf.notice_id = notices_notice.id AND leaf.statement IS NULL
                     AND NOT leaf.logged)
@@ -60,7 +62,8 @@ _CLAIM_CODE = f"""
 UPDATE notices_signin SET claim = %(token)s
 WHERE id = (
     SELECT id FROM notices_signin
-    WHERE NOT is_sent AND next_attempt_at <= %(now)s AND asked_at > %(oldest)s AND {FREE}
+    WHERE tenant_id = %(tenant)s AND NOT is_sent AND next_attempt_at <= %(now)s
+      AND asked_at > %(oldest)s AND {FREE}
     ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -68,7 +71,8 @@ RETURNING id
 _CLAIM_OLD_CONTACT = f"""
 UPDATE notices_oldcontact SET claim = %(token)s
 WHERE id = (
-    SELECT id FROM notices_oldcontact WHERE next_attempt_at <= %(now)s AND {FREE}
+    SELECT id FROM notices_oldcontact
+    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
     ORDER BY next_attempt_at FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -94,10 +98,10 @@ class Delivery:
         """Send what is ready; how many messages left. Safe from two processes at once."""
         count, ends = 0, time.monotonic() + LOOK_SECONDS
         with held_token() as token:
-            for step in (self._code, self._old_contact, self._notice):
+            for step, tenant in self._steps():
                 while time.monotonic() < ends:
                     try:
-                        sent = step(token, now)
+                        sent = step(token, tenant, now)
                     except Unreachable:
                         # The others would wait for the same server.
                         return count
@@ -110,17 +114,24 @@ class Delivery:
         """Only the codes, for which people wait at their screens."""
         count = 0
         with held_token() as token, contextlib.suppress(Unreachable):
-            while (sent := self._code(token, now)) is not None:
-                count += sent
+            for tenant in _shuffled():
+                while (sent := self._code(token, tenant, now)) is not None:
+                    count += sent
         return count
 
-    def _code(self, token: int, now: datetime) -> int | None:
+    def _steps(self) -> list[tuple[Callable[[int, str, datetime], int | None], str]]:
+        names = _shuffled()
+        steps = (self._code, self._old_contact, self._notice)
+        return [(step, name) for step in steps for name in names]
+
+    def _code(self, token: int, tenant: str, now: datetime) -> int | None:
         oldest = now - CODE_LIFE
-        number = _claimed(_CLAIM_CODE, {"token": token, "now": now, "oldest": oldest})
+        number = _claimed(tenant, _CLAIM_CODE, {"token": token, "now": now, "oldest": oldest})
         if number is None:
             return None
-        asked = SignIn.objects.get(id=number)
-        tenant, lookup = asked.tenant_id, bytes(asked.lookup)
+        with of_tenant(tenant):
+            asked = SignIn.objects.get(id=number)
+        lookup = bytes(asked.lookup)
         try:
             to = self._contact(tenant, lookup)[1]
             code = hpke.open_(self.keys.opening, code_info(tenant, lookup), bytes(asked.sealed))
@@ -128,34 +139,36 @@ class Delivery:
             self.mail.send(words.sign_in_code(message_id, to.contact, code.decode()), now)
         except (NotDeliverable, hpke.DoesNotOpen):
             # Nobody's account: whoever asked is told nothing of that.
-            SignIn.objects.filter(id=number).update(is_sent=True, claim=None)
+            _is_sent(asked)
             return 0
         except NotSent as failed:
             _put_off(asked, failed.code, now)
             if isinstance(failed, Unreachable):
                 raise
             return 0
-        SignIn.objects.filter(id=number).update(is_sent=True, claim=None)
+        _is_sent(asked)
         return 1
 
     def _contact(self, tenant: str, lookup: bytes) -> tuple[Subscriber, Contact]:
-        subscriber = Subscriber.objects.filter(
-            tenant=tenant, lookup=lookup, closed_at=None
-        ).first()  # fmt: skip
+        open_ = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None)
+        with of_tenant(tenant):
+            subscriber = open_.first()
         if subscriber is None:
             raise NotDeliverable("no-contact")
         return subscriber, self._open(tenant, lookup, bytes(subscriber.sealed or b""))
 
-    def _notice(self, token: int, now: datetime) -> int | None:
+    def _notice(self, token: int, tenant: str, now: datetime) -> int | None:
         settled: dict[str, int | datetime] = {
             "settled": now - SETTLED_AFTER,
             "roles": len(ROLES),
         }
-        number = _claimed(_CLAIM, {"token": token, "now": now, **settled})
+        number = _claimed(tenant, _CLAIM, {"token": token, "now": now, **settled})
         if number is None:
             return None
-        notice = Notice.objects.get(id=number)
-        leaves = list(notice.leaves.filter(statement=None, logged=False).order_by("role", "number"))
+        with of_tenant(tenant):
+            notice = Notice.objects.get(id=number)
+            untold = notice.leaves.filter(statement=None, logged=False)
+            leaves = list(untold.order_by("role", "number"))
         try:
             if leaves:
                 self._send(notice, leaves, now)
@@ -183,7 +196,7 @@ class Delivery:
         self, notice: Notice, told: Sequence[tuple[NoticeLeaf, Fields]], now: datetime
     ) -> None:
         # From here it is told, and each keeper will be, however often we stop.
-        with transaction.atomic():
+        with of_tenant(notice.tenant_id):
             for leaf, text in told:
                 statement = sign_notice(
                     notice.tenant_id, leaf.leaf, str(text.take("leaf")), self.mail.channel, now,
@@ -195,25 +208,26 @@ class Delivery:
                 delivered_at=now, attempts=0, why="", claim=None
             )
 
-    def _old_contact(self, token: int, now: datetime) -> int | None:
-        number = _claimed(_CLAIM_OLD_CONTACT, {"token": token, "now": now})
+    def _old_contact(self, token: int, tenant: str, now: datetime) -> int | None:
+        number = _claimed(tenant, _CLAIM_OLD_CONTACT, {"token": token, "now": now})
         if number is None:
             return None
-        old = OldContact.objects.get(id=number)
-        tenant, sealed = old.tenant_id, bytes(old.sealed)
+        with of_tenant(tenant):
+            old = OldContact.objects.get(id=number)
+        sealed = bytes(old.sealed)
         try:
             to = self._open(tenant, bytes(old.lookup), sealed)
             message_id = self.keys.lookup.message(tenant, to.account, [sealed])
             self.mail.send(words.contact_changed(message_id, to.contact), now)
         except (NotDeliverable, NotSent) as failed:
             if now - old.replaced_at > OLD_CONTACT_LIFE:
-                old.delete()
+                _delete(old)
             else:
                 _put_off(old, failed.code, now)
             if isinstance(failed, Unreachable):
                 raise
             return 0
-        old.delete()
+        _delete(old)
         return 1
 
     def _open(self, tenant: str, lookup: bytes, sealed: bytes) -> Contact:
@@ -231,7 +245,7 @@ class Delivery:
             return Fields(parse_object(unlock(key, place, bytes(leaf.sealed))))
         except (BoxError, StatementError):
             # Somebody wrote the database: without its row the debt comes back from the keeper.
-            leaf.delete()
+            _delete(leaf)
             raise NotDeliverable("leaf-does-not-open") from None
 
 
@@ -241,9 +255,26 @@ def _ends(text: Fields) -> datetime:
     return max(said.items("hours", lambda hours, at: Fields(hours, at).time("to"), 1))
 
 
-def _claimed(query: str, values: dict[str, int | datetime]) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
+def _delete(row: NoticeLeaf | OldContact) -> None:
+    with of_tenant(row.tenant_id):
+        row.delete()
+
+
+def _shuffled() -> list[str]:
+    """Tenants in an order that differs from look to look, so that none is always the last."""
+    names = [tenant.name for tenant in tenants()]
+    random.shuffle(names)
+    return names
+
+
+def _is_sent(asked: SignIn) -> None:
+    with of_tenant(asked.tenant_id):
+        SignIn.objects.filter(id=asked.id).update(is_sent=True, claim=None)
+
+
+def _claimed(tenant: str, query: str, values: dict[str, int | datetime]) -> int | None:
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(query, {**values, "tenant": tenant})
         found = cursor.fetchone()
     return int(found[0]) if found else None
 
@@ -259,4 +290,5 @@ def _put_off(row: Notice | OldContact | SignIn, code: str, now: datetime) -> Non
     if isinstance(row, Notice):
         row.why = code
         changed.append("why")
-    row.save(update_fields=changed)
+    with of_tenant(row.tenant_id):
+        row.save(update_fields=changed)

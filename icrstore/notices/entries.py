@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from accounts.tenancy import of_tenant
 from icrstore.keeper.locked import BoxError, unlock
 from icrstore.notices.models import Notice, NoticeLeaf, Pull
 from icrstore.notices.names import leaf_place
@@ -61,20 +62,23 @@ class Record:
 
 def read(reader: SignedIn) -> Record:
     """Everything that this subscriber may read."""
-    rows = Notice.objects.filter(tenant=reader.tenant, lookup=reader.lookup)
+    theirs = Notice.objects.filter(tenant=reader.tenant, lookup=reader.lookup)
+    with of_tenant(reader.tenant):
+        notices = list(theirs.prefetch_related("leaves"))
+        checked_at = _checked_at(reader.tenant)
     unreadable, entries = 0, []
-    for notice in rows.prefetch_related("leaves"):
+    for notice in notices:
         leaves = [_leaf(reader, row) for row in notice.leaves.all()]
         unreadable += sum(leaf is None for leaf in leaves)
         opened = [leaf for leaf in leaves if leaf is not None]
         if opened:
             entries.append(_entry(notice, opened))
-    theirs = [
+    shown = [
         entry for entry in entries
         if reader.since is None or any(hours.end > reader.since for hours in entry.hours)
     ]  # fmt: skip
-    ordered = sorted(theirs, key=lambda entry: (entry.at, entry.request), reverse=True)
-    return Record(tuple(ordered), _checked_at(reader.tenant), unreadable)
+    ordered = sorted(shown, key=lambda entry: (entry.at, entry.request), reverse=True)
+    return Record(tuple(ordered), checked_at, unreadable)
 
 
 def _leaf(reader: SignedIn, row: NoticeLeaf) -> Leaf | None:

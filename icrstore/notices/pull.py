@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
-from accounts.models import Tenant
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperFailure
 from icrstore.keeper.locked import lock
 from icrstore.keeper.telling import Debt, Teller
@@ -33,10 +33,10 @@ WHERE number = position
 def pull(lookup: LookupKey, tellers: Sequence[Teller], now: datetime) -> int:
     """Ask every keeper about every tenant; how many debts came. A keeper that is down waits."""
     count = 0
-    for tenant in Tenant.objects.order_by("name").values_list("name", flat=True):
+    for tenant in tenants():
         for teller in tellers:
             try:
-                count += _pull(lookup, teller, tenant, now)
+                count += _pull(lookup, teller, tenant.name, now)
             except KeeperFailure as failure:
                 logger.warning("due: keeper %s: %s", failure.role, failure.code)
     return count
@@ -44,7 +44,7 @@ def pull(lookup: LookupKey, tellers: Sequence[Teller], now: datetime) -> int:
 
 def held(tenant: str, role: str) -> int:
     """The number of the keeper's last debt before the first gap here."""
-    with connection.cursor() as cursor:
+    with of_tenant(tenant), connection.cursor() as cursor:
         cursor.execute(_HELD, [tenant, role])
         return int(cursor.fetchone()[0])
 
@@ -53,11 +53,14 @@ def _pull(lookup: LookupKey, teller: Teller, tenant: str, now: datetime) -> int:
     count, after = 0, held(tenant, teller.role)
     while debts := teller.due(tenant, after):
         # From here this page is held: a pull cut short goes on at the first gap.
-        with transaction.atomic():
+        with of_tenant(tenant):
             for debt in debts:
                 _keep(lookup, teller, tenant, debt, now)
         count, after = count + len(debts), debts[-1].number
-    Pull.objects.update_or_create(tenant_id=tenant, role=teller.role, defaults={"complete_at": now})
+    with of_tenant(tenant):
+        Pull.objects.update_or_create(
+            tenant_id=tenant, role=teller.role, defaults={"complete_at": now}
+        )
     return count
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db.models import Count, Min, Q
 
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.telling import Teller
 from icrstore.notices.models import Notice, NoticeLeaf
@@ -35,7 +36,8 @@ class Owed:
 
 def report(tellers: Sequence[Teller], signing: Ed25519PrivateKey) -> int:
     """Have the keepers log what was told; how many did. A keeper that is down is told later."""
-    return sum(_report(teller, raw_public(signing)) for teller in tellers)
+    public = raw_public(signing)
+    return sum(_report(teller, one.name, public) for one in tenants() for teller in tellers)
 
 
 def owed(tenant: str, now: datetime) -> Owed:
@@ -44,17 +46,22 @@ def owed(tenant: str, now: datetime) -> Owed:
     notices = Notice.objects.filter(tenant=tenant).annotate(
         untold=Count("leaves", filter=untold), since=Min("leaves__owed_at", filter=untold)
     )
-    waiting = list(notices.filter(untold__gt=0).values_list("since", "why"))
+    with of_tenant(tenant):
+        waiting = list(notices.filter(untold__gt=0).values_list("since", "why"))
     why: dict[str, int] = {}
     for _, code in waiting:
         why[code or "waiting"] = why.get(code or "waiting", 0) + 1
     return Owed(len(waiting), sum(1 for since, _ in waiting if since < now - OVERDUE), why)
 
 
-def _report(teller: Teller, public: bytes) -> int:
-    unlogged = NoticeLeaf.objects.filter(role=teller.role, logged=False, statement__isnull=False)
+def _report(teller: Teller, tenant: str, public: bytes) -> int:
+    unlogged = NoticeLeaf.objects.filter(
+        tenant=tenant, role=teller.role, logged=False, statement__isnull=False
+    )
+    with of_tenant(tenant):
+        leaves = list(unlogged.order_by("id")[:AT_ONCE])
     count = 0
-    for leaf in unlogged.order_by("id")[:AT_ONCE]:
+    for leaf in leaves:
         statement = _signed(leaf, public)
         if statement is None:
             continue
@@ -67,7 +74,8 @@ def _report(teller: Teller, public: bytes) -> int:
             logger.warning("notice %s: keeper %s: %s", leaf.id, refused.role, refused.code)
             continue
         # From here the debt is paid in the keeper's log too.
-        NoticeLeaf.objects.filter(id=leaf.id).update(logged=True)
+        with of_tenant(tenant):
+            NoticeLeaf.objects.filter(id=leaf.id).update(logged=True)
         count += 1
     return count
 
@@ -84,5 +92,6 @@ def _signed(leaf: NoticeLeaf, public: bytes) -> Envelope | None:
     except StatementError:
         pass
     logger.error("notice %s: a telling that we did not sign", leaf.id)
-    NoticeLeaf.objects.filter(id=leaf.id).update(statement=None)
+    with of_tenant(leaf.tenant_id):
+        NoticeLeaf.objects.filter(id=leaf.id).update(statement=None)
     return None

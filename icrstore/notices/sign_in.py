@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
-from django.db import connection, transaction
+from django.db import connection
 
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.locked import BoxError, lock, unlock
 from icrstore.notices.models import Session, SignIn, Subscriber
 from icrstore.notices.names import LookupKey
@@ -64,14 +65,13 @@ def ask(
     lookup, network = key.find(tenant, account), key.network(_network(address))
     browser, code = secrets.token_urlsafe(32), f"{secrets.randbelow(10**8):08d}"
     sealed = hpke.seal(notifier, code_info(tenant, lookup), code.encode("ascii"))
-    with transaction.atomic():
+    with of_tenant(tenant):
         # Those who ask at once for one account, or from one network, are counted one by one.
         _take_turns(lookup, network)
-        recent = SignIn.objects.filter(asked_at__gt=now - WINDOW)
-        of_account = recent.filter(tenant=tenant, lookup=lookup).count()
-        if of_account >= MOST_OF_ACCOUNT or recent.filter(network=network).count() >= (
-            MOST_OF_NETWORK
-        ):
+        recent = SignIn.objects.filter(tenant=tenant, asked_at__gt=now - WINDOW)
+        if recent.filter(lookup=lookup).count() >= MOST_OF_ACCOUNT:
+            raise TooMany
+        if recent.filter(network=network).count() >= MOST_OF_NETWORK:
             raise TooMany
         SignIn.objects.create(
             tenant_id=tenant, lookup=lookup, browser_sha256=_sha256(browser), sealed=sealed,
@@ -83,7 +83,8 @@ def ask(
 
 def enter(tenant: str, account: str, browser: str, code: str, key: LookupKey, now: datetime) -> str:
     """The new session's secret, for its cookie. Raises `NotSignedIn`; every call is a try."""
-    with connection.cursor() as cursor:
+    # The try is counted before the code is looked at, in a transaction of its own.
+    with of_tenant(tenant), connection.cursor() as cursor:
         cursor.execute(_TRY, [tenant, _sha256(browser), MOST_TRIES, now - CODE_LIFE])
         found = cursor.fetchone()
     if found is None:
@@ -93,28 +94,29 @@ def enter(tenant: str, account: str, browser: str, code: str, key: LookupKey, no
     is_right = hmac.compare_digest(code_mac, _code_mac(key, browser, typed))
     if not is_right or not hmac.compare_digest(lookup, key.find(tenant, account)):
         raise NotSignedIn
-    # Two that bring the right code at once: one of them uses it.
-    if not SignIn.objects.filter(id=number, is_used=False).update(is_used=True):
-        raise NotSignedIn
     token = secrets.token_urlsafe(32)
-    Session.objects.create(
-        tenant_id=tenant, lookup=lookup, token_sha256=_sha256(token), expires_at=now + SESSION_LIFE,
-        sealed=lock(_session_key(token), _place(tenant, lookup), key.access(tenant, account)),
-    )  # fmt: skip
+    with of_tenant(tenant):
+        # Two that bring the right code at once: one of them uses it.
+        if not SignIn.objects.filter(id=number, is_used=False).update(is_used=True):
+            raise NotSignedIn
+        Session.objects.create(
+            tenant_id=tenant, lookup=lookup, token_sha256=_sha256(token),
+            expires_at=now + SESSION_LIFE,
+            sealed=lock(_session_key(token), _place(tenant, lookup), key.access(tenant, account)),
+        )  # fmt: skip
     return token
 
 
 def signed_in(tenant: str, token: str, now: datetime) -> SignedIn:
     """Who the cookie says it is, while the account is theirs. Raises `NotSignedIn`."""
-    session = Session.objects.filter(
-        tenant=tenant, token_sha256=_sha256(token), expires_at__gt=now
-    ).first()
-    if session is None:
-        raise NotSignedIn
-    lookup = bytes(session.lookup)
-    subscriber = (
-        Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None).only("since")
-    ).first()
+    live = Session.objects.filter(tenant=tenant, token_sha256=_sha256(token), expires_at__gt=now)
+    with of_tenant(tenant):
+        session = live.first()
+        if session is None:
+            raise NotSignedIn
+        lookup = bytes(session.lookup)
+        theirs = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None)
+        subscriber = theirs.only("since").first()
     if subscriber is None:
         raise NotSignedIn
     try:
@@ -125,19 +127,23 @@ def signed_in(tenant: str, token: str, now: datetime) -> SignedIn:
 
 
 def leave(tenant: str, token: str) -> None:
-    Session.objects.filter(tenant=tenant, token_sha256=_sha256(token)).delete()
+    with of_tenant(tenant):
+        Session.objects.filter(tenant=tenant, token_sha256=_sha256(token)).delete()
 
 
 def forget(tenant: str, lookup: bytes) -> None:
     """End every session and code of an account: it is closed, or its contact changed."""
-    Session.objects.filter(tenant=tenant, lookup=lookup).delete()
-    SignIn.objects.filter(tenant=tenant, lookup=lookup).delete()
+    with of_tenant(tenant):
+        Session.objects.filter(tenant=tenant, lookup=lookup).delete()
+        SignIn.objects.filter(tenant=tenant, lookup=lookup).delete()
 
 
 def sweep(now: datetime) -> None:
     """Drop what has ended and is counted no more."""
-    Session.objects.filter(expires_at__lte=now).delete()
-    SignIn.objects.filter(asked_at__lte=now - WINDOW).delete()
+    for tenant in tenants():
+        with of_tenant(tenant.name):
+            Session.objects.filter(tenant=tenant, expires_at__lte=now).delete()
+            SignIn.objects.filter(tenant=tenant, asked_at__lte=now - WINDOW).delete()
 
 
 def is_account(value: str) -> bool:

@@ -11,8 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import transaction
-
+from accounts.tenancy import of_tenant
 from icrstore.notices import sign_in
 from icrstore.notices.models import Notice, OldContact, Subscriber
 from icrstore.notices.names import LookupKey, subscriber_info
@@ -77,7 +76,7 @@ def load(
     loaded = Loaded()
     rows = _read(lines, loaded.bad)
     while group := list(islice(rows, AT_ONCE)):
-        with transaction.atomic():
+        with of_tenant(tenant):
             for contact in group:
                 _load_one(tenant, contact, key, notifier, now, loaded)
     return loaded
@@ -89,7 +88,7 @@ def close(tenant: str, account: str, key: LookupKey, now: datetime) -> None:
     What they are owed stays owed and counted, by this table and by the keepers.
     """
     lookup = key.find(tenant, account)
-    with transaction.atomic():
+    with of_tenant(tenant):
         closed = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None).update(
             closed_at=now, sealed=None, contact_mac=None
         )

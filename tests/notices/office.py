@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import connections
 
 from icrstore.keeper.client import Question
 from icrstore.notices import pull, report, subscribers
@@ -55,12 +54,10 @@ class Office:
 
     def load_lines(self, *lines: bytes, now: datetime | None = None) -> Loaded:
         public = self.keys.opening.public_bytes()
-        with self.as_admin():
-            return subscribers.load(TENANT, lines, self.keys.lookup, public, now or self.now)
+        return subscribers.load(TENANT, lines, self.keys.lookup, public, now or self.now)
 
     def close(self, account: str, now: datetime | None = None) -> None:
-        with self.as_admin():
-            subscribers.close(TENANT, account, self.keys.lookup, now or self.now)
+        subscribers.close(TENANT, account, self.keys.lookup, now or self.now)
 
     def ask(self, *accounts: str) -> Lent:
         """A question about these accounts, as far as its shares."""
@@ -76,13 +73,16 @@ class Office:
 
     def pull(self, now: datetime | None = None) -> int:
         tellers = [self.pair.teller(role) for role in ROLES]
-        return pull.pull(self.keys.lookup, tellers, now or utc_now())
+        with self._as_notifier():
+            return pull.pull(self.keys.lookup, tellers, now or utc_now())
 
     def deliver(self, now: datetime | None = None, mail: Mail | None = None) -> int:
-        return Delivery(self.keys, mail or self.mail, SIGN_IN).deliver(now or utc_now())
+        with self._as_notifier():
+            return Delivery(self.keys, mail or self.mail, SIGN_IN).deliver(now or utc_now())
 
     def report(self) -> int:
-        return report.report([self.pair.teller(role) for role in ROLES], self.keys.signing)
+        with self._as_notifier():
+            return report.report([self.pair.teller(role) for role in ROLES], self.keys.signing)
 
     def look(self, now: datetime | None = None) -> int:
         """One look of the notifier; how many messages left."""
@@ -108,12 +108,13 @@ class Office:
         return found
 
     @contextmanager
-    def as_admin(self) -> Iterator[None]:
-        self.database.use("admin")
+    def _as_notifier(self) -> Iterator[None]:
+        """What the grants and the row security do not allow it cannot do here either."""
+        self.database.use("notifier")
         try:
             yield
         finally:
-            self.database.use("notifier")
+            self.database.use("admin")
 
     def process(self, folder: Path) -> "subprocess.Popen[bytes]":
         """The real task in a process of its own, killed or not."""
@@ -176,12 +177,10 @@ def open_office(database: Database, pair: Pair, sink: Sink) -> Iterator[Office]:
     add_tenant(TENANT, pair.public("root"))
     signing: Ed25519PrivateKey = pair.keys["notifier"]
     keys = NotifierKeys(signing, pair.notifier_key, LookupKey(secrets.token_bytes(32)))
-    database.use("notifier")
     try:
         yield Office(database, pair, sink, keys)
     finally:
         database.use("admin")
-        connections.close_all()
 
 
 def later(**by: float) -> datetime:

@@ -57,7 +57,7 @@ def get(web: Client, path: str = HOME) -> str:
 def sign_in(web: Client, office: Office, account: str) -> None:
     office.database.use("web")
     assert post(web, f"{HOME}/code", account=account)[0] == 200
-    office.database.use("notifier")
+    office.database.use("admin")
     code = code_of(office, account)
     office.database.use("web")
     status, _ = post(web, f"{HOME}/enter", account=account, code=code.replace(" ", "+"))
@@ -107,14 +107,14 @@ def test_nobody_has_looked_is_said_only_with_the_date_of_a_whole_check(
     sign_in(web, office, account)
     assert "Nobody has looked" not in get(web)
     assert "Not both keepers" in get(web)
-    office.database.use("notifier")
+    office.database.use("admin")
     office.pull()
     office.database.use("web")
     page = get(web)
     assert "Nobody has looked at your records." in page
     assert re.search(r"last asked on <time datetime=\"20\d\d-", page)
-    with office.as_admin():
-        Pull.objects.filter(role="oversight").delete()
+    office.database.use("admin")
+    Pull.objects.filter(role="oversight").delete()
     office.database.use("web")
     assert "Nobody has looked" not in get(web)
 
@@ -124,8 +124,8 @@ def test_a_spoilt_row_is_told_of_and_never_read_as_nobody(
 ) -> None:
     office.answer(account)
     office.look()
-    with office.as_admin():
-        NoticeLeaf.objects.filter(notice=office.notice(account)).update(sealed=b"spoilt")
+    office.database.use("admin")
+    NoticeLeaf.objects.filter(notice=office.notice(account)).update(sealed=b"spoilt")
     sign_in(web, office, account)
     page = get(web)
     assert "4 part(s) of this record cannot" in page
@@ -165,12 +165,12 @@ def test_a_stranger_another_account_and_another_tenant_read_nothing_of_it(
     office.database.use("web")
     assert "Send me a code" in get(web)
     assert web.get(path).status_code == 404
-    office.database.use("notifier")
+    office.database.use("admin")
     sign_in(web, office, other)
     assert "Nobody has looked" in get(web)
     assert web.get(path).status_code == 404
-    with office.as_admin():
-        add_tenant("second", bytes(32))
+    office.database.use("admin")
+    add_tenant("second", bytes(32))
     office.database.use("web")
     for cookie in web.cookies.values():
         cookie["path"] = "/"
@@ -188,12 +188,12 @@ def test_the_one_before_reads_nothing_more_and_the_next_nothing_of_before(
     office.look()
     sign_in(web, office, account)
     assert AUTHORITY in get(web)
-    office.database.use("notifier")
+    office.database.use("admin")
     office.close(account)
     office.load(account)
     office.database.use("web")
     assert "Send me a code" in get(web)
-    office.database.use("notifier")
+    office.database.use("admin")
     sign_in(web, office, account)
     assert AUTHORITY not in get(web)
 

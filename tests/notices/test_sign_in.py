@@ -22,7 +22,7 @@ def ask(office: Office, account: str, address: str = HOME, now: datetime | None 
         public = office.keys.opening.public_bytes()
         return sign_in.ask(TENANT, account, address, office.keys.lookup, public, now or utc_now())
     finally:
-        office.database.use("notifier")
+        office.database.use("admin")
 
 
 def enter(
@@ -33,7 +33,7 @@ def enter(
     try:
         return sign_in.enter(tenant, account, browser, code, office.keys.lookup, now or utc_now())
     finally:
-        office.database.use("notifier")
+        office.database.use("admin")
 
 
 def code_of(office: Office, account: str) -> str:
@@ -73,8 +73,8 @@ def test_it_refuses_another_browser_account_tenant_and_a_later_hour(
 ) -> None:
     other = new_name()
     office.load(other)
-    with office.as_admin():
-        add_tenant("second", bytes(32))
+    office.database.use("admin")
+    add_tenant("second", bytes(32))
     browser, code = ask(office, account), code_of(office, account)
     assert refuses(office, account, "another", code)
     assert refuses(office, other, browser, code)
@@ -135,7 +135,7 @@ def test_an_account_gets_five_codes_an_hour_even_at_once(office: Office, account
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(attempt, range(8))) == [False] * 3 + [True] * 5
-    office.database.use("notifier")
+    office.database.use("admin")
     ask(office, account, now=utc_now() + timedelta(hours=1, minutes=1))
 
 
@@ -205,8 +205,8 @@ def test_a_session_row_opens_nothing_without_its_cookie(office: Office, account:
     office.load(victim)
     row = Session.objects.get()
     # Whoever writes the database gives a session another's name: the key in it stays the first's.
-    with office.as_admin():
-        Session.objects.update(lookup=office.keys.lookup.find(TENANT, victim))
+    office.database.use("admin")
+    Session.objects.update(lookup=office.keys.lookup.find(TENANT, victim))
     with pytest.raises(NotSignedIn):
         sign_in.signed_in(TENANT, token, utc_now())
     assert office.keys.lookup.access(TENANT, account) not in bytes(row.sealed)

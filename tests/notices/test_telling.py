@@ -91,8 +91,7 @@ def test_all_rows_deleted_the_debts_return(office: Office) -> None:
     office.look()
     before = told_rows(office)
 
-    with office.as_admin():
-        Notice.objects.all().delete()
+    Notice.objects.all().delete()
     assert not NoticeLeaf.objects.exists()
     office.load(untold)
 

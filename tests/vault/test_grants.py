@@ -18,7 +18,8 @@ ALLOWED: Mapping[str, Matrix] = {
     "web": {
         "accounts_tenant": {"SELECT"},
         "accounts_authority": {"SELECT"},
-        "accounts_collector": {"SELECT"},
+        "accounts_collector": {"SELECT", "INSERT"},
+        "accounts_enrolment": {"SELECT"},
         "accounts_principal": {"SELECT", "INSERT", "UPDATE"},
         "accounts_nonce": {"SELECT", "INSERT", "DELETE"},
         "inbox_intakekey": {"SELECT"},
@@ -63,6 +64,7 @@ ALLOWED: Mapping[str, Matrix] = {
 # Where a role may change or see some columns and not the others.
 COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("web", "inbox_batch", "UPDATE"): {"urgent"},
+    ("web", "accounts_enrolment", "UPDATE"): {"used_at"},
     ("sealer", "inbox_batch", "UPDATE"): {
         "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
     },
@@ -192,6 +194,7 @@ def test_a_sealer_cannot_read_back_what_it_wrote(database: Database, rooms: Room
 def test_an_engine_sees_the_outside_of_batches_only(database: Database, rooms: Rooms) -> None:
     rooms.take_records([record(rooms.hour)])
     with database.connect("engine") as engine:
+        engine.execute("SELECT set_config('icr.tenant', %s, false)", [rooms.tenant.name])
         seen = engine.execute("SELECT tenant_id, shard, state FROM inbox_batch").fetchall()
         assert seen == [(rooms.tenant.name, 0, "accepted")]
         for column in ("body", "receipt", "batch_id", "collector_id", "*"):

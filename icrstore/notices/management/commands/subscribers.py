@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.notices import subscribers
 from icrstore.notices.keyring import LOOKUP
 from icrstore.notices.names import LookupKey
@@ -44,7 +45,9 @@ class Command(BaseCommand):
         close.add_argument("account", help="the account, or - to read it, which no history keeps")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not Tenant.objects.filter(name=options["tenant"]).exists():
+        with of_tenant(options["tenant"]):
+            is_there = Tenant.objects.filter(name=options["tenant"]).exists()
+        if not is_there:
             raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
         try:
             getattr(self, f"_{options['action']}")(options)
