@@ -46,6 +46,22 @@ class Collector(models.Model):
         ]
 
 
+class Enrolment(models.Model):
+    """An invitation: whoever has the token may become this collector, once."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    name = models.CharField(max_length=64)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # One token a name: a new one ends the old one.
+            models.UniqueConstraint(fields=["tenant", "name"], name="enrolment_tenant_name"),
+        ]
+
+
 class Principal(models.Model):
     """A person's key at a tenant, from a grant that the authority's root signed."""
 

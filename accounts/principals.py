@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from accounts.models import Authority, Collector, Principal
+from accounts.tenancy import of_caller, of_tenant
 from icrstore.warrant.authority import SKEW, Granted
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import Grant
@@ -31,8 +32,14 @@ class Person:
 
 def collector_by_key(keyid: str) -> Collector:
     """The collector that signs with this key, unless revoked. Raises `UnknownPrincipal`."""
-    found = Collector.objects.filter(keyid=keyid, revoked_at=None).select_related("tenant").first()
-    if found is None:
+    known = Collector.objects.filter(keyid=keyid, revoked_at=None)
+    with of_caller(keyid):
+        tenant = known.values_list("tenant_id", flat=True).first()
+    if tenant is None:
+        raise UnknownPrincipal
+    with of_tenant(tenant):
+        found = known.select_related("tenant").first()
+    if found is None:  # revoked in between
         raise UnknownPrincipal
     return found
 
@@ -42,7 +49,8 @@ def vouched(tenant: str, envelopes: Sequence[Envelope], now: datetime) -> list[P
 
     Raises `StatementError` for a grant that no authority here vouches for.
     """
-    roots = dict(Authority.objects.filter(tenant=tenant).values_list("name", "root_key"))
+    with of_tenant(tenant):
+        roots = dict(Authority.objects.filter(tenant=tenant).values_list("name", "root_key"))
     people: dict[tuple[str, str, str], Principal] = {}
     for envelope in envelopes:
         issuer = Grant.parse(envelope).issuer
@@ -55,15 +63,21 @@ def vouched(tenant: str, envelopes: Sequence[Envelope], now: datetime) -> list[P
 
 
 def remember(people: Sequence[Principal]) -> None:
-    """Keep them for later calls. Only for a caller who is known: a stranger stores nothing."""
+    """Keep these people of one tenant for later calls.
+
+    Only for a caller who is known: a stranger stores nothing.
+    """
+    if not people:
+        return
     # In one order, so that two calls which bring the same grants cannot lock each other out.
     ordered = sorted(people, key=lambda person: (person.authority, person.role, person.keyid))
-    Principal.objects.bulk_create(
-        ordered,
-        update_conflicts=True,
-        unique_fields=["tenant", "authority", "role", "keyid"],
-        update_fields=["not_before", "not_after", "key"],
-    )
+    with of_tenant(people[0].tenant_id):
+        Principal.objects.bulk_create(
+            ordered,
+            update_conflicts=True,
+            unique_fields=["tenant", "authority", "role", "keyid"],
+            update_fields=["not_before", "not_after", "key"],
+        )
 
 
 def person_by_key(
@@ -74,7 +88,9 @@ def person_by_key(
     Raises `UnknownPrincipal`.
     """
     kept = Principal.objects.filter(keyid=keyid, not_before__lte=now + SKEW, not_after__gt=now)
-    rows = [*kept, *(person for person in shown if person.keyid == keyid)]
+    with of_caller(keyid):
+        rows = [*kept]
+    rows += [person for person in shown if person.keyid == keyid]
     people = {Person(row.tenant_id, row.authority, keyid) for row in rows}
     keys = {bytes(row.key) for row in rows}
     if len(keys) != 1:
@@ -89,10 +105,11 @@ def check_investigator(tenant: str, authority: str, request: Envelope, now: date
         keyid__in=[signature.keyid for signature in request.signatures],
         not_before__lte=now + SKEW, not_after__gt=now,
     )  # fmt: skip
-    granted = tuple(
-        Grant(authority, row.role, bytes(row.key), row.keyid, row.not_before, row.not_after)
-        for row in rows
-    )
+    with of_tenant(tenant):
+        granted = tuple(
+            Grant(authority, row.role, bytes(row.key), row.keyid, row.not_before, row.not_after)
+            for row in rows
+        )
     Granted(authority, granted).signer(request, "investigator")
 
 

@@ -1,4 +1,4 @@
-"""The collectors' door: the intake key of the hour, batches in, receipts out."""
+"""The collectors' door: enrolment, the intake key of the hour, batches in, receipts out."""
 
 import json
 from functools import cache
@@ -9,6 +9,8 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from accounts.enrolments import Pins, enrol, invitation
+from accounts.tenancy import of_tenant
 from api import signed
 from api.doors import Door, hexadecimal, json_response
 from api.problems import Problem
@@ -18,10 +20,32 @@ from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault import tasks
-from icrstore.warrant.strict import time_text
+from icrstore.warrant.strict import Fields, encode_base64, parse_object, time_text
 
 BATCH_TYPE = "application/vnd.icr.batch.v1"
+MAX_ENROLMENT_BYTES = 4096
 LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
+
+
+class EnrolmentsView(Door):
+    def post(self, request: Request) -> HttpResponse:
+        """Add the collector that has the token and signs with the key which it brings.
+
+        The token comes first: nobody without one gets so far as to leave a nonce here.
+        """
+        body = signed.read_body(request, "application/json", MAX_ENROLMENT_BYTES)
+        fields = Fields(parse_object(body.content))
+        token, key = fields.text("token"), fields.base64("key", 32)
+        fields.finish()
+        invited = invitation(token)
+        signed.newcomer(request, body, key)
+        collector, pins = enrol(invited, key, timezone.now()), Pins.read(settings.TRUST)
+        return json_response(201, {
+            "tenant": collector.tenant_id,
+            "collector": collector.name,
+            "sealer_key": encode_base64(pins.sealer_key),
+            "receipt_key": encode_base64(pins.receipt_key),
+        })  # fmt: skip
 
 
 class IntakeKeyView(Door):
@@ -60,10 +84,11 @@ class BatchView(Door):
     def get(self, request: Request, batch_id: str) -> HttpResponse:
         """What became of a batch: its state, its receipts, what was rejected and why."""
         collector, _, _ = signed.collector(request)
-        batch = Batch.objects.defer("body").filter(
-            tenant=collector.tenant_id, collector=collector,
-            batch_id=hexadecimal(batch_id, 16, "no-such-batch"),
-        ).first()  # fmt: skip
+        wanted = hexadecimal(batch_id, 16, "no-such-batch")
+        with of_tenant(collector.tenant_id):
+            batch = Batch.objects.defer("body").filter(
+                tenant=collector.tenant_id, collector=collector, batch_id=wanted
+            ).first()  # fmt: skip
         if batch is None:
             raise Problem(404, "no-such-batch", "this collector has no batch of that id here")
         sealed = batch.sealed_receipt

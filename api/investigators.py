@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from accounts.models import Tenant
 from accounts.principals import remember, vouched
+from accounts.tenancy import of_tenant
 from api import signed
 from api.doors import Door, hexadecimal, json_response
 from api.problems import Problem
@@ -94,7 +95,8 @@ def _lodging(request: Request, kind: str, now: datetime) -> Lodging:
 
     shown = vouched(name, grants, now)
     people = signed.person(request, body, now, shown)
-    tenant = Tenant.objects.filter(name=name).first()
+    with of_tenant(name):
+        tenant = Tenant.objects.filter(name=name).first()
     if tenant is None:
         raise NotYours
     remember(shown)
@@ -105,10 +107,11 @@ def _lodging(request: Request, kind: str, now: datetime) -> Lodging:
 def _own_query(request: Request, query_id: str) -> Query:
     people = signed.person(request, signed.NO_BODY, timezone.now())
     sha256 = hexadecimal(query_id, 32, "no-such-query")
-    places = {(person.tenant, person.authority) for person in people}
-    # One row for each tenant at most: the same statement may be put at several.
     held = Query.objects.select_related("warrant").defer("sealed", "share_key", "warrant__sealed")
-    for query in held.filter(tenant__in={tenant for tenant, _ in places}, sha256=sha256):
-        if (query.tenant_id, query.warrant.authority) in places:
+    for person in people:
+        with of_tenant(person.tenant):
+            mine = held.filter(tenant=person.tenant, warrant__authority=person.authority)
+            query = mine.filter(sha256=sha256).first()
+        if query is not None:
             return query
     raise Problem(404, "no-such-query", "no query of yours has that id")

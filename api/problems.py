@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import MethodNotAllowed
 
+from accounts.enrolments import NotEnrolled
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
 from icrstore.query.lodge import NotLodged, NotYours
 from icrstore.quiet import quietly
@@ -68,6 +69,8 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             return response(400, error.code, f"{error.place}: {error.mend}")
         case StatementError():
             return response(422, error.code, error.field)
+        case NotEnrolled():
+            return response(403, error.code, error.mend)
         case NotLodged():
             return response(404, "no-such-warrant", "lodge the warrant first: icr lodge")
         case NotYours():

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from accounts import principals
 from accounts.models import Collector, Principal
 from api.problems import Problem
+from icrstore.warrant.dsse import key_id
 from icrstore.wire.errors import SignatureRefused
 from icrstore.wire.signatures import Verified, verify_request
 
@@ -69,6 +70,12 @@ def collector(
 
     verified, body = _verify(request, read, key_of, required, timezone.now())
     return found[-1], verified.covered, body
+
+
+def newcomer(request: Request, body: Body, key: bytes) -> None:
+    """That whoever sent this has the private half of ``key``. Raises `SignatureRefused`."""
+    own = key_id(key)
+    _verify(request, lambda: body, lambda keyid: key if keyid == own else None, (), timezone.now())
 
 
 def person(

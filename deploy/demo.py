@@ -37,6 +37,7 @@ from icrstore.warrant.statements import AccountSelector, HourRange, Request
 from icrstore.wire.httpunix import Peer
 
 TENANT, AUTHORITY, COLLECTOR, ACCOUNT = "isp-one", "police", "edge-1", "household-1"
+CONTACT = "household@example.net"
 WAIT_SECONDS = 60.0
 
 # (address, protocol, port or None) -> distinct records
@@ -89,6 +90,7 @@ class Demo:
         self.papers = self.folder / secrets.token_hex(4)
         self.papers.mkdir(mode=0o700)
         self.now = datetime.now(UTC)
+        self.letters_before = self.letters()
 
     def tell(self, source: Path | None) -> None:
         say("icrstore: nobody reads these records unseen, because everyone can check")
@@ -98,9 +100,11 @@ class Demo:
         self.prepare()
         day = self.household() if source is None else self.own(source)
         self.push(day)
+        self.subscribe(day)
         warrant = self.warrant(day)
         self.ask(day, warrant)
         self.ask_outside(day, warrant)
+        self.show_notice()
         self.show_logs()
         self.verify_offline()
         self.weigh()
@@ -173,6 +177,13 @@ class Demo:
         say(self.run("icr-collect", "push", str(day.path), *account, "--config", config))
         say(f"pushed, sealed, logged by both keepers in {time.monotonic() - started:.1f} s")
 
+    def subscribe(self, day: Day) -> None:
+        """The provider says whom to tell; the file is sealed line by line as it is read."""
+        path = self.papers / "subscribers.csv"
+        path.write_text(f"account,channel,contact\n{day.account},email,{CONTACT}\n")
+        self.site.manage("subscribers", "load", TENANT, str(path))
+        path.unlink()
+
     def warrant(self, day: Day) -> Path:
         head("4. An applicant drafts a warrant and signs; an approver signs the same bytes")
         path = self.papers / "warrant.json"
@@ -235,8 +246,31 @@ class Demo:
         if {one["keeper"] for one in said} != set(services.KEEPER_ROLES):
             raise Untrue("a keeper did not refuse")
 
+    def show_notice(self) -> None:
+        head("7. Whoever was asked about is told: a message in the outbox, a leaf in both logs")
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (new := sorted(self.letters() - self.letters_before)):
+            if time.monotonic() > deadline:
+                raise Untrue("nobody told the subscriber")
+            time.sleep(0.2)
+        say(new[0].read_text().rstrip())
+        while min(self.told().values()) < 1:
+            if time.monotonic() > deadline:
+                raise Untrue("the keepers do not know that the subscriber was told")
+            time.sleep(0.2)
+
+    def letters(self) -> set[Path]:
+        return set(self.site.layout.private("notifier", "outbox").glob("*.eml"))
+
+    def told(self) -> dict[str, int]:
+        """How many notices each keeper's log holds."""
+        return {
+            role: sum(leaf["type"] == "notice" for leaf in self.log_of(role)[1])
+            for role in services.KEEPER_ROLES
+        }
+
     def show_logs(self) -> None:
-        head("7. What both logs say now")
+        head("8. What both logs say now")
         owed = {}
         for role in services.KEEPER_ROLES:
             note, leaves = self.log_of(role)
@@ -250,11 +284,10 @@ class Demo:
             )
         if len(set(owed.values())) != 1 or not min(owed.values()):
             raise Untrue(f"the logs disagree about the notices owed: {owed}")
-        say(f"notices owed to subscribers, counted from both logs: {owed['operator']}")
-        say("(this version counts them and delivers none)")
+        say(f"releases that owe a notice, counted from both logs: {owed['operator']}")
 
     def verify_offline(self) -> None:
-        head("8. Anyone checks the proof offline, with one file that shares no code with the rest")
+        head("9. Anyone checks the proof offline, with one file that shares no code with the rest")
         say(self.run(
             "icr-verify", "answer", str(self.papers / "case" / "proof.json"),
             "--trust", str(provision.trust_file(self.site)),
@@ -262,7 +295,7 @@ class Demo:
         ))  # fmt: skip
 
     def weigh(self) -> None:
-        head("9. What it costs on disk")
+        head("10. What it costs on disk")
         with psycopg.connect(database.database_url(self.site.layout, "admin")) as connection:
             row = connection.execute(
                 "SELECT (SELECT sum(records) FROM inbox_batch),"

@@ -30,6 +30,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "keeper-oversight": (),
     "sealer": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
     "engine": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
+    "notifier": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
     "janitor": ("postgres", "valkey"),
     "web": ("postgres", "valkey"),
 }

@@ -18,11 +18,12 @@ from icrstore.seal.intake import hour_number
 if TYPE_CHECKING:  # an installation provisions itself with the functions below
     from deploy.installation import Installation
 
-ENGINE = "engine-1"
+ENGINE, NOTIFIER = "engine-1", "notifier-1"
 _ROLE_KEYS = {
     "web": (("receipt.key", "signing"),),
     "sealer": (("sealer.key", "signing"),),
     "engine": (("engine.key", "signing"), ("storage.key", "answers")),
+    "notifier": (("notifier.key", "signing"), ("opening.key", "answers")),
 }
 
 
@@ -38,12 +39,16 @@ def provision(site: "Installation") -> None:
     if not intake.exists():
         chain = {"number": hour_number(datetime.now(UTC)) - 1, "link": secrets.token_hex(32)}
         site.layout.write_secret("sealer", intake.name, json.dumps(chain).encode())
+    _share_lookup_key(site)
     for role, other in (("operator", "oversight"), ("oversight", "operator")):
         told = keeper_identity(site, other)
         keys_of = (told["log_key"], told["witness_key"])
         _keeper(site, role, "pin", "peer", other, told["name"], *keys_of)
     storage = {"key": _public(site, "engine", "storage.key")}
     _publish(site, "engine-storage.json", storage)
+    opening = _public(site, "notifier", "opening.key")
+    shown = {"kind": "icr-public-key", "use": "recipient", "name": NOTIFIER, "public": opening}
+    _publish(site, "notifier.json", shown)
     write_trust(site, {}, {})
 
 
@@ -59,6 +64,8 @@ def add_tenant(site: "Installation", name: str, root: Path, authorities: Mapping
             _keeper(site, role, "pin", "authority", authority, key, "--tenant", name)
         engine = _public(site, "engine", "engine.key")
         _keeper(site, role, "pin", "engine", ENGINE, engine, "--tenant", name)
+        keys = [_public(site, "notifier", file) for file in ("notifier.key", "opening.key")]
+        _keeper(site, role, "pin", "notifier", NOTIFIER, *keys, "--tenant", name)
     _grant_sealer(site, name, root)
     write_trust(site, dict(authorities), {"sealer-1": _public(site, "sealer", "sealer.key")})
 
@@ -87,6 +94,17 @@ def keeper_identity(site: "Installation", role: str) -> dict[str, Any]:
     shown = json.loads(_keeper(site, role, "show", "--json"))
     wanted = ("role", "instance", "name", "identity_key", "log_key", "witness_key")
     return {name: shown[name] for name in wanted}
+
+
+def _share_lookup_key(site: "Installation") -> None:
+    """One key by which web, the notifier and the command line find subscribers."""
+    holders = ("admin", "notifier", "web")
+    files = {role: site.layout.secrets(role) / "lookup.key" for role in holders}
+    held = [path.read_bytes() for path in files.values() if path.exists()]
+    key = held[0] if held else secrets.token_hex(32).encode()
+    for role, path in files.items():
+        if not path.exists():
+            site.layout.write_secret(role, path.name, key)
 
 
 def _grant_sealer(site: "Installation", tenant: str, root: Path) -> None:

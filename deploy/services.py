@@ -28,6 +28,8 @@ OUTSIDE = {
     "ICR_BROKER_URL": ("valkey",),
     "ICR_KEEPERS": tuple(f"keeper-{role}" for role in KEEPER_ROLES),
 }
+# How messages to subscribers leave: `icrstore.settings` says what each means.
+MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", "ICR_SIGN_IN_URL")
 PROBE_SECONDS = 1.0
 
 
@@ -76,6 +78,9 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         told["ICR_KEEPERS"] = _outside("ICR_KEEPERS") or ",".join(
             f"{role}=unix:{keeper_socket(layout, role)}" for role in KEEPER_ROLES
         )
+    if role == "notifier":
+        told["ICR_OUTBOX"] = str(layout.private(role, "outbox"))
+        told |= {name: os.environ[name] for name in MAIL if name in os.environ}
     return told
 
 
@@ -149,7 +154,7 @@ def _celery(layout: Layout, name: str) -> Service:
         schedule = layout.private(name, name) / "schedule"
         beat = ("beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO")
         return _service(layout, name, (*celery, *beat), _has_printed("beat: Starting..."))
-    queue = {"sealer": "seal", "engine": "engine"}[name]
+    queue = {"sealer": "seal", "engine": "engine", "notifier": "notify"}[name]
     quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     one = (f"--hostname={name}@%h", "--concurrency=1", "--max-tasks-per-child=1")
     worker = ("worker", f"--queues={queue}", *one, *quick, "--loglevel=INFO")

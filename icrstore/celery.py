@@ -47,6 +47,7 @@ app.conf.update(
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
+        "icrstore.notices.tasks.*": {"queue": "notify"},
     },
     beat_schedule={
         name: {
@@ -55,7 +56,7 @@ app.conf.update(
             # A look that nobody took before the next one is worth nothing.
             "options": {"expires": SWEEP_SECONDS},
         }
-        for name in ("vault.tasks.seal", "query.tasks.answer")
+        for name in ("vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell")
     },
 )
 if settings.ROLE == "web":
@@ -63,7 +64,7 @@ if settings.ROLE == "web":
     app.conf.broker_transport_options |= {
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip
-app.autodiscover_tasks(["icrstore.vault", "icrstore.query"])
+app.autodiscover_tasks(["icrstore.vault", "icrstore.query", "icrstore.notices"])
 
 
 @worker_process_init.connect

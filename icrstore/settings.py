@@ -1,13 +1,18 @@
 """Settings: everything from the environment; ICR_ROLE says which process this is.
 
 ICR_VAR           state folder (default ./var)
-ICR_ROLE          web, sealer, engine, janitor or admin: names the process and its secrets
+ICR_ROLE          web, sealer, engine, notifier, janitor or admin: names the process and its secrets
 ICR_SECRETS       folder of this role's keys (default ICR_VAR/secrets/ICR_ROLE)
 ICR_DATABASE_URL  libpq URL without a password (``passfile=`` names the file that has it)
 ICR_BROKER_URL    Redis or Valkey; carries "look", never content
 ICR_AUTHORITY     the name and port by which callers reach this server, which they sign
 ICR_ENGINE        the name under which keepers pin this engine's identity
 ICR_KEEPERS       ``operator=unix:/path,oversight=unix:/path`` or http:// addresses
+ICR_SMTP          ``host:port`` of the mail server; without one messages become files in ICR_OUTBOX
+ICR_SMTP_STARTTLS ``0`` to speak to it in the clear (a relay on this host); else a certificate holds
+ICR_MAIL_FROM     the address that messages to subscribers come from
+ICR_OUTBOX        folder of .eml files (default ICR_VAR/outbox)
+ICR_SIGN_IN_URL   where subscribers sign in, up to the tenant's name, as messages tell them
 """
 
 import os
@@ -23,6 +28,8 @@ SECRETS = Path(os.environ.get("ICR_SECRETS", VAR / "secrets" / ROLE))
 # web seals what only the engine may read. Written by the installer, read by every role.
 TRUST = VAR / "public" / "trust.json"
 ENGINE_STORAGE_KEY = VAR / "public" / "engine-storage.json"
+# To which contacts are sealed; only the notifier opens them.
+NOTIFIER_KEY = VAR / "public" / "notifier.json"
 ENGINE = os.environ.get("ICR_ENGINE", "engine-1")
 AUTHORITY = os.environ.get("ICR_AUTHORITY", "127.0.0.1:8080")
 KEEPERS = dict(
@@ -53,9 +60,21 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]  # no page is built from the Host header
 ROOT_URLCONF = "icrstore.urls"
 WSGI_APPLICATION = "icrstore.wsgi.application"
-INSTALLED_APPS = ["accounts", "icrstore.inbox", "icrstore.vault", "icrstore.query"]
+INSTALLED_APPS = [
+    "accounts",
+    "icrstore.inbox",
+    "icrstore.vault",
+    "icrstore.query",
+    "icrstore.notices",
+]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
 DATABASES = {"default": _database(os.environ.get("ICR_DATABASE_URL", ""))}
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "api" / "pages" / "templates"],
+    }
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -84,5 +103,11 @@ LOGGING = {
     # A request that fails must not print what it carried.
     "loggers": {"django.request": {"level": "CRITICAL"}},
 }
+
+SMTP = os.environ.get("ICR_SMTP", "")
+SMTP_STARTTLS = os.environ.get("ICR_SMTP_STARTTLS", "1") != "0"
+MAIL_FROM = os.environ.get("ICR_MAIL_FROM", "access-record@localhost")
+OUTBOX = Path(os.environ.get("ICR_OUTBOX", VAR / "outbox"))
+SIGN_IN_URL = os.environ.get("ICR_SIGN_IN_URL", f"http://{AUTHORITY}/access/")
 
 BROKER_URL = os.environ.get("ICR_BROKER_URL", "redis://127.0.0.1:6379/0")

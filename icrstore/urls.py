@@ -3,8 +3,10 @@
 from django.urls import path
 
 from api import collectors, health, investigators
+from api.pages import access
 
 urlpatterns = [
+    path("v1/enrolments", collectors.EnrolmentsView.as_view()),
     path("v1/intake-key", collectors.IntakeKeyView.as_view()),
     path("v1/batches", collectors.BatchesView.as_view()),
     path("v1/batches/<str:batch_id>", collectors.BatchView.as_view()),
@@ -12,6 +14,12 @@ urlpatterns = [
     path("v1/queries", investigators.QueriesView.as_view()),
     path("v1/queries/<str:query_id>", investigators.QueryView.as_view()),
     path("v1/queries/<str:query_id>/disclosure", investigators.DisclosureView.as_view()),
+    path("access.css", access.style),
+    path("access/<str:tenant>", access.record),
+    path("access/<str:tenant>/code", access.ask),
+    path("access/<str:tenant>/enter", access.enter),
+    path("access/<str:tenant>/leave", access.leave),
+    path("access/<str:tenant>/proof/<str:entry>", access.proof),
     path("healthz", health.AliveView.as_view()),
     path("readyz", health.ReadyView.as_view()),
 ]

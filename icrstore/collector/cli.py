@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from icrstore.collector.config import SECRET_BYTES, Config
 from icrstore.collector.cut import cut
+from icrstore.collector.enrol import enrol
+from icrstore.collector.leases import Leases
 from icrstore.collector.push import Push, spool_cut, utc_now
 from icrstore.collector.read import iter_records, read_files
 from icrstore.collector.spool import Spool, Spooled
@@ -28,12 +30,19 @@ from icrstore.warrant.statements import Receipt
 DEFAULT_WAIT_SECONDS = 300
 
 _TOP = """examples:
-  icr-collect key --out edge-1.key --secret edge-1.secret
+  icr-collect enrol https://icr.example TOKEN --config edge-1.toml
   icr-collect read pflog.txt --account line-17
   icr-collect push pflog.txt --account line-17 --config edge-1.toml
 
 exit: 0 done, 64 usage, 65 data refused or cut off, 66 no such file,
       75 try again later (everything is in the spool), 77 refused"""
+_ENROL = """example:
+  icr-collect enrol https://icr.example TOKEN --config edge-1.toml
+
+TOKEN is what the store's operator has from `manage.py collector enrol`; it serves once, within
+24 hours. Makes edge-1.key and edge-1.secret beside the config, hands in the public key, pins the
+store's keys, and writes the config that `icr-collect push` reads. Compare the fingerprints with
+the operator."""
 _KEY = """example:
   icr-collect key --out edge-1.key --secret edge-1.secret
 
@@ -41,6 +50,7 @@ Hand the public key to the store's operator, who adds it. Keep both files on thi
 the key signs what is pushed, the secret names the batches and locks the spool."""
 _READ = """example:
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
+  icr-collect read flows.ndjson --leases leases.csv
 
 Shows each record as one line of JSON and pushes nothing."""
 _PUSH = """example:
@@ -53,6 +63,10 @@ edge-1.toml:
   spool = "edge-1.spool"             # made at the first push
   sealer_key = "base64"              # signs intake keys and sealed receipts
   receipt_key = "base64"             # signs accepted receipts
+
+With --leases FILE the side that held an address at the time is the subscriber: see
+`icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
+and not pushed.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""
@@ -90,7 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_TOP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(required=True, metavar="key|read|push")
+    commands = top.add_subparsers(required=True, metavar="enrol|key|read|push")
+    enrolling = add("enrol", "Become a collector of a store, by a one-use token.", _ENROL)
+    enrolling.add_argument("url", metavar="URL", help="the store: https://icr.example")
+    enrolling.add_argument("token", metavar="TOKEN", help="from the store's operator")
+    made = "the config to write: TOML, or JSON if it ends in .json"
+    enrolling.add_argument("--config", type=Path, required=True, metavar="FILE", help=made)
+    enrolling.set_defaults(run=_enrol)
     key = add("key", "Make this collector's signing key and secret.", _KEY)
     key.add_argument("--out", type=Path, required=True, metavar="FILE", help="the key file to make")
     key.add_argument("--secret", type=Path, required=True, metavar="FILE", help="the secret's file")
@@ -113,7 +133,28 @@ def _add_inputs(command: argparse.ArgumentParser, many: str) -> None:
     command.add_argument("files", nargs=many, metavar="FILE", help="a file, or - for the input")
     formats = "; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
     command.add_argument("--format", choices=list(FORMATS), help=f"told by itself; {formats}")
-    command.add_argument("--account", help="whose records they are, where they do not say")
+    whose = command.add_mutually_exclusive_group()
+    whose.add_argument("--account", help="whose records they are, where they do not say")
+    told = (
+        "CSV of who held which address: address,account,from,to with times like 2026-01-31T12:00Z"
+    )
+    whose.add_argument("--leases", type=Path, metavar="FILE", help=told)
+
+
+def _enrol(given: argparse.Namespace) -> int:
+    enrolled = enrol(given.url, given.token, given.config)
+    keys = (enrolled.own, enrolled.sealer, enrolled.receipts)
+    if given.json:
+        print(json.dumps({
+            "tenant": enrolled.tenant, "collector": enrolled.collector,
+            **dict(zip(("own", "sealer", "receipts"), (k.to_object() for k in keys), strict=True)),
+        }))  # fmt: skip
+        return os.EX_OK
+    print(f"enrolled as {enrolled.collector} of {enrolled.tenant}; {given.config} is ready")
+    for name, key in zip(("own key", "sealer", "receipts"), keys, strict=True):
+        print(f"{name:<12} {key.fingerprint}")
+    print("Compare these with the store's operator.")
+    return os.EX_OK
 
 
 def _key(given: argparse.Namespace) -> int:
@@ -135,8 +176,18 @@ def _key(given: argparse.Namespace) -> int:
 
 def _read(given: argparse.Namespace) -> int:
     return read_files(
-        given.files, given.format, given.account, sys.stdout, sys.stderr, as_json=given.json
+        given.files,
+        given.format,
+        given.account,
+        sys.stdout,
+        sys.stderr,
+        as_json=given.json,
+        leases=_leases(given),
     )
+
+
+def _leases(given: argparse.Namespace) -> Leases | None:
+    return Leases.read(given.leases) if given.leases else None
 
 
 @dataclass
@@ -158,11 +209,12 @@ class _Summary:
 def _push(given: argparse.Namespace) -> int:
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
+    leases = _leases(given)
     spool = Spool(config.spool, secret)
     try:
         summary = _Summary(batches=[each.id for each in spool.unfinished()])
         for path in given.files:
-            _spool_file(path, given, spool, secret, summary)
+            _spool_file(path, given, leases, spool, secret, summary)
         progress = _Progress(as_json=given.json, left=len(spool.unfinished()))
         push = Push(config, key.signing(), spool, given.wait, progress.tell)
         try:
@@ -176,12 +228,17 @@ def _push(given: argparse.Namespace) -> int:
 
 
 def _spool_file(
-    path: str, given: argparse.Namespace, spool: Spool, secret: bytes, summary: _Summary
+    path: str,
+    given: argparse.Namespace,
+    leases: Leases | None,
+    spool: Spool,
+    secret: bytes,
+    summary: _Summary,
 ) -> None:
     """Each file is cut by itself, so that its batches are the same whatever comes with it."""
     tally, now = Tally(), utc_now()
     try:
-        records = iter_records([path], given.format, given.account, tally)
+        records = iter_records([path], given.format, given.account, tally, leases)
         for made in cut(records, summary.refused):
             kept = spool_cut(spool, made, secret, now)
             if isinstance(kept, str):

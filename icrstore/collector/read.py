@@ -13,24 +13,34 @@ from ..flow.errors import FlowRefused
 from ..flow.readers import Tally, open_records
 from ..flow.schema import Column, addresses_to_text
 from ..flow.validate import account_failures
+from .leases import Leases
+from .whose import Attribution
 
 STDIN = "-"
 OK, USAGE, BAD_INPUT, NO_INPUT = 0, 64, 65, 66  # sysexits(3)
 
 
 def iter_records(
-    paths: Sequence[str], format: str | None, account: str | None, tally: Tally
+    paths: Sequence[str],
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of the records of all inputs in turn; `account` is given to those that have none.
 
-    Raises ValueError for an account that no record may have, OSError for a file that cannot be
-    read, and FlowRefused for one in no known format; what was yielded before stands.
+    With `leases`, records without an account are their source's, and what is not a subscriber's is
+    counted in `tally` (see `whose`). Raises ValueError for an account that no record may have,
+    OSError for a file that cannot be read, and FlowRefused for one in no known format; what was
+    yielded before stands.
     """
     _check_account(account)
     for path in paths:
+        # Each input by itself, so that its records are the same whatever comes with it.
+        whose = Attribution(leases) if leases else None
         with _opened(path) as source:
             for batch in open_records(source, format, tally):
-                yield _with_account(batch, account)
+                yield whose.of(batch, tally) if whose else _with_account(batch, account)
 
 
 def read_files(
@@ -40,6 +50,7 @@ def read_files(
     out: TextIO,
     err: TextIO,
     as_json: bool,
+    leases: Leases | None = None,
 ) -> int:
     """Print the records of each input as NDJSON on `out`, and what was read of it on `err`.
 
@@ -56,7 +67,7 @@ def read_files(
     for path in paths:
         tally, failure = Tally(), None
         try:
-            for batch in iter_records([path], format, account, tally):
+            for batch in iter_records([path], format, account, tally, leases):
                 out.writelines(f"{line}\n" for line in ndjson(batch))
         except FlowRefused as error:
             failure, worst = f"refused: {error}", max(worst, BAD_INPUT)

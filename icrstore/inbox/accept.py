@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from accounts.models import Collector
+from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
@@ -96,7 +97,8 @@ def accept(
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
     commit: from then on nothing can be lost. Raises `BatchError`.
     """
-    held = _held(collector, label)
+    with of_tenant(collector.tenant_id):
+        held = _held(collector, label)
     if held is not None:
         return held, False
     _check(collector, label, body, now)
@@ -125,7 +127,7 @@ def accept(
         receipt=Envelope.sign("receipt", receipt.to_fields(), receipt_key).encode(),
     )
     try:
-        with transaction.atomic():
+        with of_tenant(collector.tenant_id):
             batch.save(force_insert=True)
     except IntegrityError as error:
         return _raced(collector, label, error), False
@@ -135,7 +137,7 @@ def accept(
 
 def hurry(tenant: str) -> None:
     """Let what waits be sealed at once, not at its hour's end."""
-    with transaction.atomic():
+    with of_tenant(tenant):
         # What a sealer has locked is being sealed already: to wait for it could end in a deadlock.
         waiting = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED, urgent=False)
         free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
@@ -152,7 +154,8 @@ def _held(collector: Collector, label: Label) -> Batch | None:
 
 def _raced(collector: Collector, label: Label, error: IntegrityError) -> Batch:
     """Which constraint it was: the same batch at the same time, or another with its number."""
-    held = _held(collector, label)
+    with of_tenant(collector.tenant_id):
+        held = _held(collector, label)
     if held is not None:
         return held
     if "batch_sequence_once" in str(error):

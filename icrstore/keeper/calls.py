@@ -95,17 +95,12 @@ class Keeper:
             "Content-Type": "application/json",
             "Content-Digest": content_digest_of(content),
         }
-        signature = sign_request(
-            "POST",
-            self._authority,
-            path,
-            headers,
-            key=self._caller,
-            keyid=key_id(raw_public(self._caller)),
-            created_unix_seconds=int(self._clock()),
-            nonce=new_nonce(),
-        )
-        return Fields(self._answer(self._call("POST", path, {**headers, **signature}, content)))
+        signed = self._signed("POST", path, headers)
+        return Fields(self._answer(self._call("POST", path, signed, content)))
+
+    def ask(self, target: str) -> Fields:
+        """A signed GET. Raises `KeeperRefused`, `KeeperUnreachable`, `KeeperUntrue`."""
+        return Fields(self._answer(self._call("GET", target, self._signed("GET", target, {}))))
 
     def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: Note) -> bytes | int:
         """Its cosignature lines; or, where it has seen another size last, that size."""
@@ -143,6 +138,20 @@ class Keeper:
 
     def untrue(self, code: str) -> KeeperUntrue:
         return KeeperUntrue(self.role, code)
+
+    def _signed(self, method: str, target: str, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers with a signature by our caller's key over all of the request."""
+        signature = sign_request(
+            method,
+            self._authority,
+            target,
+            headers,
+            key=self._caller,
+            keyid=key_id(raw_public(self._caller)),
+            created_unix_seconds=int(self._clock()),
+            nonce=new_nonce(),
+        )
+        return {**headers, **signature}
 
     def _get(self, target: str) -> dict[str, Any]:
         return self._answer(self._call("GET", target, {}))

@@ -16,7 +16,7 @@ from icrstore.keeper.answers import (
     Proven,
 )
 from icrstore.keeper.calls import Keeper
-from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, check_evidence
+from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, check_evidence, check_leaves
 from icrstore.tlog.checkpoint import parse_checkpoint
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.note import Note, parse_note
@@ -40,15 +40,18 @@ class Carrier:
         # The size of each log that was cosigned last, as far as we know: saves a 409.
         self._cosigned: dict[str, int] = {}
 
-    def carry(self, logged: Logged, told: Mapping[str, Any]) -> Proven:
-        """These leaves under a cosigned checkpoint, checked.
+    def carry(self, logged: Logged, told: Mapping[str, Any] | None) -> Proven:
+        """These leaves under a cosigned checkpoint, checked; what they say too, if ``told``.
 
         Raises `KeeperUntrue` (a log that forked, too), `KeepersRefused`, `KeeperUnreachable`.
         """
         try:
             with self._lock:
                 evidence = self._cosign(logged)
-            check_evidence(evidence, self.keys, told, len(logged.leaves))
+            if told is None:
+                check_leaves(evidence, self.keys, len(logged.leaves))
+            else:
+                check_evidence(evidence, self.keys, told, len(logged.leaves))
         except (LogError, EvidenceError) as error:
             raise self._keeper.untrue("checkpoint") from error
         except KeeperRefused as refused:

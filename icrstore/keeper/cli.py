@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper, utc_now
 from icrstore.keeper.keys import KEYS, Chain, Identity
 from icrstore.keeper.names import origin_of
-from icrstore.keeper.pins import pin, pin_peer, pin_tenant
-from icrstore.keeper.queries import Peer
+from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
+from icrstore.keeper.queries import NotifierRow, Peer
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, encode_base64
+from icrstore.wire import hpke
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,18 +64,27 @@ def show(asked: argparse.Namespace) -> None:
 
 
 def shown(keeper: Keeper) -> dict[str, Any]:
-    """Everything that is pinned and how long the logs are; nothing private."""
+    """Everything that is pinned, how long the logs are and what is owed; nothing private."""
+    now = int(keeper.clock().timestamp()) + 1
+    late = now - int(OVERDUE.total_seconds())
     with keeper.store.read() as tx:
         return {
             **keeper.identity.public(),
             "tenants": [
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
+                 "notices_owed": queries.debts_untold(tx, t.name, now),
+                 "notices_overdue": queries.debts_untold(tx, t.name, late),
                  "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],
             "pins": [
                 {"kind": kind, "tenant": tenant, "name": name, "key": encode_base64(key)}
                 for kind, tenant, name, key in queries.pins(tx)
+            ],
+            "notifiers": [
+                {"tenant": n.tenant, "name": n.name, "key": encode_base64(n.key),
+                 "sealing_key": encode_base64(n.sealing_key)}
+                for n in queries.notifiers(tx)
             ],
             "peers": [
                 {"role": p.role, "name": p.name, "log_key": encode_base64(p.log_key),
@@ -92,6 +103,12 @@ def _pin_tenant(asked: argparse.Namespace) -> None:
 def _pin(asked: argparse.Namespace) -> None:
     with closing(Keeper.open(asked.store)) as keeper:
         pin(keeper, asked.kind, asked.tenant, asked.name, asked.key, asked.replace)
+
+
+def _pin_notifier(asked: argparse.Namespace) -> None:
+    made = NotifierRow(asked.tenant, asked.name, asked.key, asked.sealing_key)
+    with closing(Keeper.open(asked.store)) as keeper:
+        pin_notifier(keeper, made, asked.replace)
 
 
 def _pin_peer(asked: argparse.Namespace) -> None:
@@ -139,6 +156,13 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
         made.add_argument("--tenant", required=True)
         made.add_argument("--replace", action="store_true")
 
+    made = _command(kinds, "notifier", "who tells a tenant's subscribers", _pin_notifier)
+    made.add_argument("name", type=_name)
+    made.add_argument("key", type=_key, help="by which it signs")
+    made.add_argument("sealing_key", type=_sealing_key, help="to which what is due is sealed")
+    made.add_argument("--tenant", required=True)
+    made.add_argument("--replace", action="store_true")
+
     made = _command(kinds, "peer", "the keeper of the other role", _pin_peer)
     made.add_argument("role", choices=ROLES)
     made.add_argument("name", type=_name)
@@ -159,6 +183,16 @@ def _key(value: str) -> bytes:
     key = decode_base64(value)
     if key is None or len(key) != 32:
         raise argparse.ArgumentTypeError("a key is 32 bytes in base64")
+    return key
+
+
+def _sealing_key(value: str) -> bytes:
+    """An HPKE public key: 1,216 bytes in base64 to which something can be sealed."""
+    key = decode_base64(value) or b""
+    try:
+        hpke.seal(key, b"", b"")
+    except ValueError:
+        raise argparse.ArgumentTypeError("a sealing key is 1216 bytes in base64") from None
     return key
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 from icrstore.keeper import queries
 from icrstore.keeper.cases import Case, find_request, read_body
+from icrstore.keeper.debts import owe_disclosure
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import tenant_of_request
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Disclosure
+from icrstore.warrant.statements import AccountSelector, Disclosure
 
 
 def disclose(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
@@ -32,9 +33,11 @@ def disclose(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
 
 def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
     """From here the disclosure is in the log: if all stops now it is logged but unread."""
+    case = Case.of(call, row)
+    _check_named(case, named)
     ledger = call.ledger(row.tenant)
     first_leaf = ledger.size
-    drafts = Case.of(call, row).drafts_of_accounts(
+    drafts = case.drafts_of_accounts(
         "disclosure",
         named.accounts,
         answer_sha256=named.answer_sha256.hex(),
@@ -43,9 +46,26 @@ def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
     for draft in drafts:
         ledger.append(draft, call.now)
     queries.mark_disclosed(call.tx, row.sha256, named.answer_sha256, len(drafts), first_leaf)
+    owe_disclosure(call, row, named.accounts, first_leaf)
     made = queries.request(call.tx, row.sha256)
     assert made is not None
     return made
+
+
+def _check_named(case: Case, named: Disclosure) -> None:
+    """An engine that was taken over may not put a name into the log that nobody asked about.
+
+    Purposes 2 and 3 name accounts of the request alone; purpose 1 at most ``max_candidates`` for
+    each selector, and one always. Raises Refused(account-not-asked, too-many-names).
+    """
+    warrant, request = case.read()
+    if warrant.purpose == "resolve":
+        if len(named.accounts) > max(warrant.max_candidates, 1) * len(request.selectors):
+            raise Refused("too-many-names")
+        return
+    asked = {each.account for each in request.selectors if isinstance(each, AccountSelector)}
+    if not asked.issuperset(named.accounts):
+        raise Refused("account-not-asked")
 
 
 def _answer(call: Call, row: RequestRow, named: Disclosure) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from icrstore.keeper import logs, queries
 from icrstore.keeper.commit import commit
+from icrstore.keeper.debts import due, take_notice
 from icrstore.keeper.disclosure import disclose
 from icrstore.keeper.epochs import register, sealer_with
 from icrstore.keeper.errors import Refused
@@ -56,10 +57,7 @@ class Knock:
         return [dict(pairs)[name] for name in names]
 
     def ask_numbers(self, *names: str) -> list[int]:
-        values = self.ask(*names)
-        if not all(re.fullmatch(r"\d{1,18}", value, re.ASCII) for value in values):
-            raise Refused("malformed", 400)
-        return [int(value) for value in values]
+        return [_number(value) for value in self.ask(*names)]
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,12 @@ class Answer:
 
 
 class Doors:
-    """Calls by engines and sealers are signed (RFC 9421); logs and public keys are for everyone.
+    """Calls by engines, sealers and notifiers are signed (RFC 9421); logs and public keys are for
+    everyone.
 
-    A replayed POST does no harm and so no nonce is kept: a commit, release, disclosure or epoch
-    that was taken gives the answer that it gave, a refusal is in the log once, what is lent opens
-    for the engine's key alone, and every one of them ends (15 minutes, 24 hours, 96 hours).
+    A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch or notice
+    that was taken gives the answer that it gave, a refusal is in the log once, what is lent or due
+    opens for one pinned key alone, and what lends ends (15 minutes, 24 hours, 96 hours).
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -96,6 +95,9 @@ class Doors:
         if knock.path == "/v1/epochs":
             caller = self._signer(knock, lambda id_: sealer_with(self._keeper, knock.body, id_))
             return Answer(JSON, dump(register(self._keeper, caller, knock.body)))
+        if knock.path == "/v1/notices":
+            caller = self._signer(knock, self._notifier_with)
+            return Answer(JSON, dump(take_notice(self._keeper, caller, knock.body)))
         if knock.path not in _SIGNED:
             raise Refused("no-such-door", 404)
         caller = self._signer(knock, self._engine_with)
@@ -112,6 +114,10 @@ class Doors:
         if knock.path == "/v1/log":
             caller = self._signer(knock, self._engine_with)
             return Answer(JSON, dump(logs.where(self._keeper, caller, *knock.ask("tenant"))))
+        if knock.path == "/v1/due":
+            caller = self._signer(knock, self._notifier_with)
+            tenant, after = knock.ask("tenant", "after")
+            return Answer(JSON, dump(due(self._keeper, caller, tenant, _number(after))))
         found = _LOG.fullmatch(knock.path)
         if found is None:
             raise Refused("no-such-door", 404)
@@ -151,6 +157,17 @@ class Doors:
         verified.check_body(hashlib.sha256(knock.body).digest())
         return found[verified.keyid]
 
+    def _notifier_with(self, keyid: str) -> bytes | None:
+        with self._keeper.store.read() as tx:
+            return queries.notifier_with(tx, keyid)
+
     def _engine_with(self, keyid: str) -> bytes | None:
         with self._keeper.store.read() as tx:
             return queries.engine_with(tx, keyid)
+
+
+def _number(value: str) -> int:
+    """Raises Refused(malformed)."""
+    if not re.fullmatch(r"\d{1,18}", value, re.ASCII):
+        raise Refused("malformed", 400)
+    return int(value)

@@ -8,6 +8,7 @@ from typing import Any
 from icrstore.keeper import queries
 from icrstore.keeper.cases import Case, check_retention, find_request, read_body
 from icrstore.keeper.days import OpenDays
+from icrstore.keeper.debts import owe_release
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import Evidence
 from icrstore.keeper.keeper import Call, Keeper
@@ -45,6 +46,8 @@ def lend(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         shares = _shares(call, row)
         # Durable before the shares leave: the store then knows that they did, or might have.
         queries.mark_lent(call.tx, row.sha256, call.unix_seconds)
+        # Who was asked for may be known from here on, and so must be told of it.
+        owe_release(call, row)
     identity = keeper.identity
     info = lend_info(row.sha256, identity.role, identity.instance)
     return {"sealed": encode_base64(hpke.seal(row.engine_key, info, shares))}

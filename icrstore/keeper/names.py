@@ -1,6 +1,6 @@
 """Names that both ends of a call must spell alike: of logs, witnesses, receivers and contexts."""
 
-from icrstore.seal.encode import enc, u8
+from icrstore.seal.encode import enc, text, u8, u32
 from icrstore.seal.epoch import Role
 from icrstore.warrant.dsse import key_id
 
@@ -35,3 +35,8 @@ def authority_of(identity_key: bytes) -> str:
 def lend_info(request_sha256: bytes, role: Role, instance: int) -> bytes:
     """The HPKE info of lent shares: they open as this keeper's, for this request."""
     return enc(b"icr/v1/lend", request_sha256, role.encode("ascii"), u8(instance))
+
+
+def notice_info(tenant: str, role: Role, instance: int, leaf: int) -> bytes:
+    """The HPKE info of a debt: it opens as no other keeper's, tenant's or leaf's."""
+    return enc(b"icr/v1/notice", text(tenant), role.encode("ascii"), u8(instance), u32(leaf))

@@ -10,7 +10,7 @@ from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft, tag_key_place
 from icrstore.keeper.locked import lock
 from icrstore.keeper.names import PSEUDONYM_DIGITS
-from icrstore.keeper.queries import Peer, Tenant
+from icrstore.keeper.queries import NotifierRow, Peer, Tenant
 from icrstore.warrant.strict import encode_base64
 
 
@@ -42,6 +42,16 @@ def pin(keeper: Keeper, kind: str, tenant: str, name: str, key: bytes, replace: 
             _log(call, tenant, {"pin": kind, "name": name, "key": encode_base64(key)})
 
 
+def pin_notifier(keeper: Keeper, made: NotifierRow, replace: bool) -> None:
+    """Pin who tells a tenant's subscribers. Raises Refused(unknown-tenant, already-pinned)."""
+    with keeper.write() as call:
+        queries.tenant(call.tx, made.tenant)
+        known = {(each.tenant, each.name): each for each in queries.notifiers(call.tx)}
+        if _is_new(known.get((made.tenant, made.name)), made, replace):
+            queries.set_notifier(call.tx, made)
+            _log(call, made.tenant, _told_of_notifier(made))
+
+
 def pin_peer(keeper: Keeper, peer: Peer, replace: bool) -> None:
     """Pin the keeper of the other role, a leaf in every log. Raises Refused(already-pinned,
     own-role)."""
@@ -70,6 +80,15 @@ def _add_tenant(call: Call, name: str, key: bytes) -> None:
     tag_key = lock(call.keeper.identity.storage, tag_key_place(bare), os.urandom(32))
     queries.add_tenant(call.tx, Tenant(name, key, pseudonym, tag_key, 0))
     top_up(call.tx, name, call.keeper.chain(), call.now.date())
+
+
+def _told_of_notifier(made: NotifierRow) -> dict[str, Any]:
+    return {
+        "pin": "notifier",
+        "name": made.name,
+        "key": encode_base64(made.key),
+        "sealing_key": encode_base64(made.sealing_key),
+    }
 
 
 def _told_of_peer(peer: Peer) -> dict[str, Any]:

@@ -76,6 +76,27 @@ class RequestRow:
     disclosure_leaf: int | None = None
 
 
+@dataclass(frozen=True)
+class NotifierRow:
+    """Who tells a tenant's subscribers: the key it signs with, and the one we seal to."""
+
+    tenant: str
+    name: str
+    key: bytes
+    sealing_key: bytes
+
+
+@dataclass(frozen=True)
+class DebtRow:
+    """A leaf whose account (locked) must be told; ``notice`` is the leaf that says it was."""
+
+    number: int
+    leaf: int
+    account: bytes
+    owed_at: int
+    notice: int | None
+
+
 _REQUEST_COLUMNS = ", ".join(RequestRow.__dataclass_fields__)
 
 
@@ -149,6 +170,75 @@ def engine_with(tx: Connection, keyid: str) -> bytes | None:
     """The identity key of a pinned engine of any tenant by its key id."""
     rows = tx.execute("SELECT DISTINCT key FROM pin WHERE kind = 'engine'")
     return next((row[0] for row in rows if key_id(row[0]) == keyid), None)
+
+
+def notifiers(tx: Connection) -> list[NotifierRow]:
+    rows = tx.execute("SELECT tenant, name, key, sealing_key FROM notifier ORDER BY tenant, name")
+    return [NotifierRow(*row) for row in rows]
+
+
+def notifier_of(tx: Connection, tenant_name: str, key: bytes) -> NotifierRow:
+    """A tenant's notifier by its signing key. Raises Refused(unknown-notifier)."""
+    for each in notifiers(tx):
+        if (each.tenant, each.key) == (tenant_name, key):
+            return each
+    raise Refused("unknown-notifier")
+
+
+def notifier_with(tx: Connection, keyid: str) -> bytes | None:
+    """The signing key of a pinned notifier of any tenant by its key id."""
+    return next((each.key for each in notifiers(tx) if key_id(each.key) == keyid), None)
+
+
+def set_notifier(tx: Connection, made: NotifierRow) -> None:
+    tx.execute(
+        "INSERT OR REPLACE INTO notifier (tenant, name, key, sealing_key) VALUES (?, ?, ?, ?)",
+        (made.tenant, made.name, made.key, made.sealing_key),
+    )
+
+
+def add_debt(tx: Connection, tenant_name: str, leaf_number: int, account: bytes, at: int) -> None:
+    """Owe a notice of this leaf; one that is owed already stays as it is."""
+    tx.execute(
+        "INSERT INTO debt (tenant, number, leaf, account, owed_at)"
+        " SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 FROM debt WHERE tenant = ?1"
+        " ON CONFLICT (tenant, leaf) DO NOTHING",
+        (tenant_name, leaf_number, account, at),
+    )
+
+
+def debts_after(tx: Connection, tenant_name: str, number: int, limit: int) -> list[DebtRow]:
+    """What fell due after this number, told or not, in order."""
+    rows = tx.execute(
+        "SELECT number, leaf, account, owed_at, notice FROM debt"
+        " WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?",
+        (tenant_name, number, limit),
+    )
+    return [DebtRow(*row) for row in rows]
+
+
+def debt_of_leaf(tx: Connection, tenant_name: str, leaf_number: int) -> DebtRow | None:
+    row = tx.execute(
+        "SELECT number, leaf, account, owed_at, notice FROM debt WHERE tenant = ? AND leaf = ?",
+        (tenant_name, leaf_number),
+    ).fetchone()
+    return DebtRow(*row) if row else None
+
+
+def mark_told(tx: Connection, tenant_name: str, number: int, notice_leaf: int) -> None:
+    tx.execute(
+        "UPDATE debt SET notice = ? WHERE tenant = ? AND number = ?",
+        (notice_leaf, tenant_name, number),
+    )
+
+
+def debts_untold(tx: Connection, tenant_name: str, before: int) -> int:
+    """How many leaves that fell due before a time (Unix seconds) wait for their notice."""
+    row = tx.execute(
+        "SELECT count(*) FROM debt WHERE tenant = ? AND notice IS NULL AND owed_at < ?",
+        (tenant_name, before),
+    ).fetchone()
+    return int(row[0])
 
 
 def peers(tx: Connection) -> list[Peer]:

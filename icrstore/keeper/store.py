@@ -37,6 +37,13 @@ CREATE TABLE IF NOT EXISTS pin (
     key BLOB NOT NULL CHECK (length(key) = 32),
     PRIMARY KEY (kind, tenant, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notifier (                  -- who is told whom to tell
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    name TEXT NOT NULL,
+    key BLOB NOT NULL CHECK (length(key) = 32),        -- signs its calls and notices
+    sealing_key BLOB NOT NULL,                         -- what is due is sealed to it (HPKE)
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS peer (
     role TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -109,6 +116,16 @@ CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
     eid BLOB NOT NULL REFERENCES epoch (eid),
     PRIMARY KEY (request_sha256, position)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS debt (                      -- the leaves whose accounts must be told
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    number INTEGER NOT NULL,                           -- 1, 2, .. as they fell due
+    leaf INTEGER NOT NULL,
+    account BLOB NOT NULL,                             -- locked under the storage key
+    owed_at INTEGER NOT NULL,                          -- Unix seconds
+    notice INTEGER,                                    -- the leaf that says it was told
+    PRIMARY KEY (tenant, number),
+    UNIQUE (tenant, leaf)
+) STRICT;
 CREATE TABLE IF NOT EXISTS refusal (                   -- one leaf, however often it is repeated
     tenant TEXT NOT NULL REFERENCES tenant (name),
     request_sha256 BLOB NOT NULL,

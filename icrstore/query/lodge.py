@@ -10,6 +10,7 @@ from pathlib import Path
 
 from accounts.models import Authority, Tenant
 from accounts.principals import check_investigator
+from accounts.tenancy import of_tenant
 from icrstore.inbox.accept import hurry
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.package import check_recipients
@@ -50,7 +51,8 @@ def lodge_warrant(
     ``authorities``: those for which the caller may speak. Raises `StatementError`, `NotYours`.
     """
     claimed = Warrant.parse(warrant)
-    root = Authority.objects.filter(tenant=tenant, name=claimed.authority).first()
+    with of_tenant(tenant.name):
+        root = Authority.objects.filter(tenant=tenant, name=claimed.authority).first()
     if root is None or claimed.authority not in authorities:
         raise NotYours
     granted = Granted.check(grants, claimed.authority, bytes(root.root_key), now)
@@ -59,16 +61,17 @@ def lodge_warrant(
         raise StatementError("wrong-tenant", "warrant")
     check_recipients(checked.recipient_keys)
     sealed = _seal(engine_key, tenant.name, "warrant", warrant, grants)
-    return LodgedWarrant.objects.get_or_create(
-        tenant=tenant,
-        sha256=warrant.sha256,
-        defaults={
-            "authority": checked.authority,
-            "sealed": sealed,
-            "valid_from": checked.valid_from,
-            "valid_to": checked.valid_to,
-        },
-    )[0]
+    with of_tenant(tenant.name):
+        return LodgedWarrant.objects.get_or_create(
+            tenant=tenant,
+            sha256=warrant.sha256,
+            defaults={
+                "authority": checked.authority,
+                "sealed": sealed,
+                "valid_from": checked.valid_from,
+                "valid_to": checked.valid_to,
+            },
+        )[0]
 
 
 def lodge_request(
@@ -80,7 +83,9 @@ def lodge_request(
     Raises `StatementError`, `NotLodged`, `NotYours`.
     """
     parsed = Request.parse(request)
-    warrant = LodgedWarrant.objects.filter(tenant=tenant, sha256=parsed.warrant_sha256).first()
+    lodged = LodgedWarrant.objects.filter(tenant=tenant, sha256=parsed.warrant_sha256)
+    with of_tenant(tenant.name):
+        warrant = lodged.first()
     if warrant is None:
         raise NotLodged
     if warrant.authority not in authorities:
@@ -89,15 +94,13 @@ def lodge_request(
     check_investigator(tenant.name, warrant.authority, request, now)
     if parsed.urgent:
         hurry(tenant.name)
-    return Query.objects.get_or_create(
-        tenant=tenant,
-        sha256=request.sha256,
-        defaults={
-            "warrant": warrant,
-            "sealed": _seal(engine_key, tenant.name, "request", request, grants),
-            "urgent": parsed.urgent,
-        },
-    )[0]
+    sealed = _seal(engine_key, tenant.name, "request", request, grants)
+    with of_tenant(tenant.name):
+        return Query.objects.get_or_create(
+            tenant=tenant,
+            sha256=request.sha256,
+            defaults={"warrant": warrant, "sealed": sealed, "urgent": parsed.urgent},
+        )[0]
 
 
 def unseal(

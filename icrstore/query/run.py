@@ -1,12 +1,14 @@
 """Running queries: the row is the queue, claimed by one engine at a time, ended exactly once."""
 
 import logging
+from collections import deque
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
 
 from accounts.claims import FREE, held_token
+from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeepersRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import engine
@@ -23,44 +25,49 @@ from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-# One open query: the oldest that is queued, then one whose engine is gone. Those come last, since
-# what ended one engine may end the next, and must not keep the others waiting. An urgent one waits
-# for what it hurries (`accept.hurry`), but no longer than half a minute.
+# The oldest query of a tenant that is queued, or running in an engine that is gone. An urgent one
+# waits for what it hurries (`accept.hurry`), but no longer than half a minute.
 _CLAIM = f"""
 UPDATE query_query SET state = 'running', claim = %(token)s
 WHERE id = (
-    SELECT id FROM query_query AS q WHERE state IN ('queued', 'running') AND {FREE}
+    SELECT id FROM query_query AS q
+    WHERE tenant_id = %(tenant)s AND state = %(state)s AND {FREE}
       AND NOT (urgent AND created_at > now() - interval '30 seconds' AND EXISTS (
         SELECT 1 FROM inbox_batch AS b
         WHERE b.tenant_id = q.tenant_id AND b.urgent AND b.sealed_receipt IS NULL))
-    ORDER BY state = 'running', id FOR UPDATE SKIP LOCKED LIMIT 1)
+    ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
 
 
 def run_open(keys: EngineKeys, keepers: Keepers, demonstration: bool) -> int:
-    """Run what is queued, one after the other; how many ended."""
-    count = 0
-    while _run_one(keys, keepers, demonstration):
+    """Run what is open, one after the other; how many ended.
+
+    Tenants take turns. A query whose engine is gone comes after all that is queued anywhere, since
+    what ended one engine may end the next, and must not keep the others waiting.
+    """
+    count, turns = 0, deque(tenant.name for tenant in tenants())
+    while _run_one(turns, keys, keepers, demonstration):
         count += 1
     return count
 
 
-def _run_one(keys: EngineKeys, keepers: Keepers, demonstration: bool) -> bool:
+def _run_one(turns: deque[str], keys: EngineKeys, keepers: Keepers, demonstration: bool) -> bool:
     with held_token() as token:
-        query = _claim(token)
+        query = _claim(token, turns)
         if query is None:
             return False
         state, said, disclosure = _outcome(query, keys, keepers, demonstration)
-        # Only the engine that holds the claim ends the query.
-        Query.objects.filter(id=query.id, claim=token, state=Query.RUNNING).update(
-            state=state,
-            claim=None,
-            keepers=said,
-            disclosure=disclosure,
-            share_key=None,
-            ended_at=timezone.now(),
-        )
+        with of_tenant(query.tenant_id):
+            # Only the engine that holds the claim ends the query.
+            Query.objects.filter(id=query.id, claim=token, state=Query.RUNNING).update(
+                state=state,
+                claim=None,
+                keepers=said,
+                disclosure=disclosure,
+                share_key=None,
+                ended_at=timezone.now(),
+            )
         return True
 
 
@@ -88,11 +95,22 @@ def _outcome(
     return Query.ANSWERED, [], sealed
 
 
-def _claim(token: int) -> Query | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"token": token})
+def _claim(token: int, turns: deque[str]) -> Query | None:
+    """The next query, and its tenant goes to the end of the queue of tenants."""
+    for state in (Query.QUEUED, Query.RUNNING):
+        for tenant in tuple(turns):
+            if query := _claim_of(tenant, state, token):
+                turns.remove(tenant)
+                turns.append(tenant)
+                return query
+    return None
+
+
+def _claim_of(tenant: str, state: str, token: int) -> Query | None:
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"token": token, "tenant": tenant, "state": state})
         found = cursor.fetchone()
-    return Query.objects.select_related("warrant").get(id=found[0]) if found else None
+        return Query.objects.select_related("warrant").get(id=found[0]) if found else None
 
 
 def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, ShareKey]:
@@ -113,7 +131,8 @@ def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, 
         query.waiting = sorted(
             {(shard, first.timestamp(), last.timestamp()) for shard, first, last in scopes}
         )
-        query.save(update_fields=["share_key", "waiting"])
+        with of_tenant(tenant):
+            query.save(update_fields=["share_key", "waiting"])
         # From here whoever takes the query up again goes on as if it had never stopped.
     else:
         share_key = keys.kept(bytes(query.share_key), sha256)

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from django.db.models import Min
 
+from accounts.models import Tenant
+from accounts.tenancy import of_tenant, tenants
 from icrstore.inbox.accept import INTAKE_LIFE
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
@@ -21,9 +23,18 @@ def publish_intake_keys(keys: SealerKeys, now: datetime) -> None:
     for hour in (hour_start(now), hour_start(now) + HOUR):
         if not IntakeKey.objects.filter(hour=hour).exists():
             _publish(keys, hour)
-    waiting = Batch.objects.filter(state=Batch.ACCEPTED).aggregate(oldest=Min("intake_hour"))
-    oldest = hour_start(now) - INTAKE_LIFE - HOUR
-    keys.forget_intake_before(min(waiting["oldest"] or oldest, oldest))
+    # Who is shown no tenant cannot know what waits, and forgets nothing.
+    if everyone := tenants():
+        under_way = hour_start(now) - INTAKE_LIFE - HOUR
+        keys.forget_intake_before(min(under_way, *(_oldest(one, under_way) for one in everyone)))
+
+
+def _oldest(tenant: Tenant, under_way: datetime) -> datetime:
+    """The hour of the oldest key that a batch of this tenant waits for."""
+    with of_tenant(tenant.name):
+        waiting = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED)
+        oldest = waiting.aggregate(oldest=Min("intake_hour"))["oldest"]
+    return oldest or under_way
 
 
 def _publish(keys: SealerKeys, hour: datetime) -> None:

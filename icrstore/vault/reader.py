@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import connection
 
 from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.manifest import Manifest, ManifestError
@@ -50,7 +51,9 @@ def held_epochs(
     for group in _groups(tenant, logged):
         digests = {epoch.eid: epoch.statement_sha256 for epoch in group}
         held = []
-        for row in models.Epoch.objects.filter(tenant=tenant, eid__in=list(digests)):
+        with of_tenant(tenant):
+            rows = list(models.Epoch.objects.filter(tenant=tenant, eid__in=list(digests)))
+        for row in rows:
             with suppress(EpochMissing):
                 held.append(_check(row, digests[bytes(row.eid)]))
         yield held, set(digests) - {epoch.statement.epoch.eid for epoch in held}
@@ -62,7 +65,8 @@ def _groups(tenant: str, logged: Sequence[ListedEpoch]) -> Iterator[list[ListedE
         return
     hours = [epoch.hour for epoch in logged]
     near = models.Epoch.objects.filter(tenant=tenant, hour__range=(min(hours), max(hours)))
-    rows = {bytes(eid): count for eid, count in near.values_list("eid", "rows")}
+    with of_tenant(tenant):
+        rows = {bytes(eid): count for eid, count in near.values_list("eid", "rows")}
     group: list[ListedEpoch] = []
     size = 0
     for epoch in logged:
@@ -95,11 +99,13 @@ def bodies(month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:
 def waiting_scopes(tenant: str) -> list[tuple[int, datetime, datetime]]:
     """Shard, first and last hour of every batch whose epochs the keepers have not all logged."""
     rows = Batch.objects.filter(tenant=tenant, sealed_receipt=None)
-    return list(rows.values_list("shard", "first_hour", "last_hour"))
+    with of_tenant(tenant):
+        return list(rows.values_list("shard", "first_hour", "last_hour"))
 
 
 def shards_of(tenant: str) -> int:
-    return Tenant.objects.get(name=tenant).shards
+    with of_tenant(tenant):
+        return Tenant.objects.get(name=tenant).shards
 
 
 def _check(row: models.Epoch, logged_sha256: bytes) -> HeldEpoch:

@@ -5,13 +5,13 @@ nothing that a receipt says: a collector forgets a batch for it.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accounts.tenancy import of_tenant, tenants
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keeper
@@ -31,14 +31,17 @@ _TOO_EARLY = "future-hour"
 def register_epochs(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
     """Hand each keeper the epochs that it has not logged; how many were logged. Safe to repeat."""
     return sum(
-        _register_at(keeper, keys, tenant, now)
-        for keeper in keepers
-        for tenant in _tenants(_waiting(keeper, now))
+        _register_at(keeper, keys, tenant.name, now) for keeper in keepers for tenant in tenants()
     )
 
 
 def give_receipts(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
-    """Sign the sealed receipt of every batch whose epochs all keepers logged, drop its body.
+    """Sign the sealed receipt of every batch whose epochs all keepers logged, drop its body."""
+    return sum(_give_receipts(tenant.name, keys, keepers, now) for tenant in tenants())
+
+
+def _give_receipts(tenant: str, keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
+    """How many of a tenant's batches got theirs.
 
     1. The database only says where to look.
     2. What the receipt says is what this host signed when it sealed the batch.
@@ -46,12 +49,16 @@ def give_receipts(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) ->
     """
     # 1.
     unlogged = EpochSeal.objects.filter(epoch__batches=OuterRef("pk"), acknowledged_at=None)
-    waiting = Batch.objects.filter(~Exists(unlogged), state=Batch.SEALED, sealed_receipt=None)
+    waiting = Batch.objects.filter(
+        ~Exists(unlogged), tenant=tenant, state=Batch.SEALED, sealed_receipt=None
+    )
+    with of_tenant(tenant):
+        batches = list(waiting.defer("body"))
     # 2.
-    signed = {batch: _sealing(batch, keys) for batch in waiting.defer("body")}
+    signed = {batch: _sealing(batch, keys) for batch in batches}
     sealed = {batch: receipt for batch, receipt in signed.items() if receipt is not None}
     # 3.
-    logged = [_logged_at(keeper, keys, sealed.values()) for keeper in keepers]
+    logged = [_logged_at(keeper, keys, tenant, sealed.values()) for keeper in keepers]
     count = 0
     for batch, receipt in sealed.items():
         if not all(set(receipt.epochs) <= eids for eids in logged):
@@ -61,35 +68,36 @@ def give_receipts(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) ->
         # From here the collector may forget the batch: its rows are committed and logged. Where
         # another sealer was faster, its receipt stands: a collector may have it already.
         given = Batch.objects.filter(id=batch.id, sealed_receipt=None)
-        count += given.update(sealed_receipt=made.encode(), body=None)
+        with of_tenant(tenant):
+            count += given.update(sealed_receipt=made.encode(), body=None)
     return count
 
 
 def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -> int:
     """In groups, each acknowledged in one transaction; a keeper that is down is asked later."""
     count = 0
-    while seals := list(_waiting(keeper, now).filter(epoch__tenant=tenant)[:AT_ONCE]):
+    while seals := _waiting(keeper, tenant, now):
         answers = _hand_in(keeper, keys, tenant, seals)
-        count += _acknowledge(seals, answers, now)
+        count += _acknowledge(tenant, seals, answers, now)
         if not answers or _TOO_EARLY in answers.values():
             break
     return count
 
 
-def _waiting(keeper: Keeper, now: datetime) -> QuerySet[EpochSeal]:
+def _waiting(keeper: Keeper, tenant: str, now: datetime) -> list[EpochSeal]:
     """A record may be minutes ahead of us, and its epoch too: it waits for its hour."""
-    rows = _seals_for(keeper).filter(acknowledged_at=None, refused="", epoch__hour__lte=now)
-    return rows.order_by("epoch")
+    rows = _seals_for(keeper, tenant)
+    rows = rows.filter(acknowledged_at=None, refused="", epoch__hour__lte=now)
+    with of_tenant(tenant):
+        return list(rows.order_by("epoch")[:AT_ONCE])
 
 
-def _seals_for(keeper: Keeper) -> QuerySet[EpochSeal]:
-    seals = EpochSeal.objects.filter(role=keeper.role, instance=keeper.identity.instance)
+def _seals_for(keeper: Keeper, tenant: str) -> QuerySet[EpochSeal]:
+    seals = EpochSeal.objects.filter(
+        role=keeper.role, instance=keeper.identity.instance, epoch__tenant=tenant
+    )
     # Its manifest has 32 bytes for every row, and nobody here asks for one.
     return seals.select_related("epoch").defer("epoch__manifest")
-
-
-def _tenants(seals: QuerySet[EpochSeal]) -> list[str]:
-    return sorted(set(seals.values_list("epoch__tenant", flat=True)))
 
 
 def _hand_in(
@@ -107,10 +115,10 @@ def _hand_in(
 
 
 def _acknowledge(
-    seals: Sequence[EpochSeal], answers: dict[bytes, str | None], now: datetime
+    tenant: str, seals: Sequence[EpochSeal], answers: dict[bytes, str | None], now: datetime
 ) -> int:
     """What the keeper said of each; a refusal is final and shows as an epoch it never lends."""
-    with transaction.atomic():
+    with of_tenant(tenant):
         for seal in seals:
             refused = answers.get(bytes(seal.epoch.eid), _TOO_EARLY)
             if refused is None:
@@ -133,17 +141,17 @@ def _sealing(batch: Batch, keys: SealerKeys) -> Receipt | None:
     return receipt if receipt.batch_id == bytes(batch.batch_id) else None
 
 
-def _logged_at(keeper: Keeper, keys: SealerKeys, receipts: Collection[Receipt]) -> set[bytes]:
+def _logged_at(
+    keeper: Keeper, keys: SealerKeys, tenant: str, receipts: Collection[Receipt]
+) -> set[bytes]:
     """Which of the receipts' epochs the keeper has logged, by its own word."""
     logged: set[bytes] = set()
-    for tenant in {receipt.tenant for receipt in receipts}:
-        eids = _epochs(receipt for receipt in receipts if receipt.tenant == tenant)
-        for start in range(0, len(eids), AT_ONCE):
-            seals = list(_seals_for(keeper).filter(epoch__eid__in=eids[start : start + AT_ONCE]))
-            answers = _hand_in(keeper, keys, tenant, seals) if seals else {}
-            logged |= {eid for eid, refused in answers.items() if refused is None}
+    # A receipt that a sealer signed for another tenant's batch speaks of no epoch of this one.
+    eids = sorted({eid for receipt in receipts for eid in receipt.epochs})
+    for start in range(0, len(eids), AT_ONCE):
+        with of_tenant(tenant):
+            wanted = eids[start : start + AT_ONCE]
+            seals = list(_seals_for(keeper, tenant).filter(epoch__eid__in=wanted))
+        answers = _hand_in(keeper, keys, tenant, seals) if seals else {}
+        logged |= {eid for eid, refused in answers.items() if refused is None}
     return logged
-
-
-def _epochs(receipts: Iterable[Receipt]) -> list[bytes]:
-    return sorted({eid for receipt in receipts for eid in receipt.epochs})

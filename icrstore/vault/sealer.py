@@ -20,10 +20,11 @@ from functools import cache, partial
 
 import psycopg
 import pyarrow as pa
-from django.db import connection, transaction
+from django.db import connection
 
 from accounts.claims import FREE, held_token
 from accounts.models import Tenant
+from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.validate import Scope, validate
 from icrstore.inbox.models import Batch
@@ -79,7 +80,7 @@ class Opened:
 def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Seal what waits and is ready, group by group; the number of batches sealed."""
     count = 0
-    for tenant in Tenant.objects.order_by("name"):
+    for tenant in tenants():
         with _others_unharmed():
             for shard in range(tenant.shards):
                 while sealed := _seal_group(tenant, shard, keys, days, now):
@@ -90,7 +91,7 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
 def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Give every ended hour that has no epoch, and awaits no batch, an empty one."""
     count = 0
-    for tenant in Tenant.objects.order_by("name"):
+    for tenant in tenants():
         with _others_unharmed():
             day_keys = _day_keys(tenant, days)
             for shard in range(tenant.shards):
@@ -114,7 +115,7 @@ def _seal_empty(
         _make_epoch(tenant.name, hour, shard, (), (), keys, day_keys, now)
         for hour in _hours_without_epoch(tenant, shard, now)
     ]
-    with transaction.atomic():
+    with of_tenant(tenant.name):
         with connection.cursor() as cursor:
             # Between two sealers: the second waits here, and then sees what the first has made.
             cursor.execute(
@@ -136,7 +137,7 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
             _make_epoch(tenant.name, hour, shard, groups, batches, keys, day_keys, now)
             for hour, (groups, batches) in _hours(opened).items()
         ]
-        with transaction.atomic():
+        with of_tenant(tenant.name):
             store(tenant, made)
             _mark_sealed(opened, made, token, keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
@@ -145,14 +146,14 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
 
 def _claim(token: int, tenant: Tenant, shard: int, now: datetime) -> list[Batch]:
     """Batches that are ready, ours while the token is held."""
-    with connection.cursor() as cursor:
+    with of_tenant(tenant.name), connection.cursor() as cursor:
         cursor.execute(_CLAIM, {
             "token": token, "tenant": tenant.name, "shard": shard,
             "ended": hour_start(now), "bytes": GROUP_BYTES,
         })  # fmt: skip
         numbers = [number for (number,) in cursor.fetchall()]
-    batches = Batch.objects.defer("body").filter(id__in=numbers)
-    return list(batches.select_related("collector").order_by("id"))
+        batches = Batch.objects.defer("body").filter(id__in=numbers)
+        return list(batches.select_related("collector").order_by("id"))
 
 
 # Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
@@ -215,7 +216,7 @@ def _read_body(batch: Batch, chain: IntakeChain) -> pa.Table:
 
 def _body(batch: Batch) -> bytes:
     """The sealed body, in PostgreSQL's binary format: the ORM would have it written out in hex."""
-    with psycopg.Cursor(connection.connection) as cursor:
+    with of_tenant(batch.tenant_id), psycopg.Cursor(connection.connection) as cursor:
         cursor.execute("SELECT body FROM inbox_batch WHERE id = %s", [batch.id], binary=True)
         row = cursor.fetchone()
     return bytes(row[0] or b"") if row else b""
@@ -323,16 +324,14 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
 def _hours_without_epoch(tenant: Tenant, shard: int, now: datetime) -> list[datetime]:
     end = hour_start(now)
     first = hour_start(now - EMPTY_BEHIND)
-    held = set(
-        models.Epoch.objects.filter(tenant=tenant, shard=shard, hour__gte=first)
-        .values_list("hour", flat=True)
-        .distinct()
-    )
+    sealed = models.Epoch.objects.filter(tenant=tenant, shard=shard, hour__gte=first)
     awaited = Batch.objects.filter(
         tenant=tenant, shard=shard, state=Batch.ACCEPTED, last_hour__gte=first
-    ).values_list("first_hour", "last_hour")
-    for start, last in awaited:
-        held.update(start + HOUR * n for n in range((last - start) // HOUR + 1))
+    )
+    with of_tenant(tenant.name):
+        held = set(sealed.values_list("hour", flat=True).distinct())
+        for start, last in awaited.values_list("first_hour", "last_hour"):
+            held.update(start + HOUR * n for n in range((last - start) // HOUR + 1))
     return [hour for hour in _span(first, end) if hour not in held]
 
 

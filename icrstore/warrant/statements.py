@@ -22,6 +22,7 @@ from icrstore.wire import hpke
 Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 GRANT_ROLES = ("applicant", "approver", "investigator", "sealer")
+CHANNELS = ("email", "outbox")
 MOST_HOURS = 24 * 366
 
 K = TypeVar("K")
@@ -476,6 +477,40 @@ class Receipt:
                 for reason, count in sorted((self.rejected or {}).items())
             ],
             "epochs": [eid.hex() for eid in self.epochs],
+        }
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notifier's word that the subscriber behind a leaf was told of it, how and when."""
+
+    tenant: str
+    leaf: int
+    leaf_sha256: bytes
+    channel: str
+    delivered_at: datetime
+
+    @classmethod
+    def parse(cls, envelope: Envelope) -> "Notice":
+        fields = envelope.fields()
+        made = cls(
+            tenant=fields.text("tenant", 64),
+            leaf=fields.integer("leaf", 0, 1 << 32),
+            leaf_sha256=fields.hexadecimal("leaf_sha256", 32),
+            channel=fields.one_of("channel", CHANNELS),
+            delivered_at=fields.time("delivered_at"),
+        )
+        fields.finish()
+        return made
+
+    def to_fields(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "tenant": self.tenant,
+            "leaf": self.leaf,
+            "leaf_sha256": self.leaf_sha256.hex(),
+            "channel": self.channel,
+            "delivered_at": time_text(self.delivered_at),
         }
 
 

@@ -113,9 +113,18 @@ def test_only_callers_are_in_the_group_that_may_enter_a_keepers_sockets(
     directory = layout.sockets("keeper-operator")
     assert mode(directory) == 0o710
     group = directory.stat().st_gid
-    callers = {"sealer", "engine", "janitor", "web", "postgres", "valkey", "keeper-oversight"}
+    callers = {
+        "sealer",
+        "engine",
+        "notifier",
+        "janitor",
+        "web",
+        "postgres",
+        "valkey",
+        "keeper-oversight",
+    }
     reaching = {name for name in callers if group in getattr(layout.identity(name), "groups", ())}
-    assert reaching == {"sealer", "engine"}
+    assert reaching == {"sealer", "engine", "notifier"}
 
 
 @as_root

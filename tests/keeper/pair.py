@@ -30,10 +30,12 @@ from icrstore.keeper import queries
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.cli import shown
 from icrstore.keeper.client import Keeper, KeeperRefused, Keepers, KeepersRefused, Question
+from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import authority_of
-from icrstore.keeper.pins import pin, pin_peer, pin_tenant
+from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.server import Server
+from icrstore.keeper.telling import Teller
 from icrstore.seal.epoch import (
     ROLES,
     Epoch,
@@ -71,7 +73,7 @@ HOUR = timedelta(hours=1)
 PYTHON = [sys.executable, "-W", "error", "-m", "icrstore.keeper"]
 PEOPLE = (
     "root", "applicant", "approver", "investigator", "tenant", "sealer", "engine", "engine-2",
-    "stranger",
+    "notifier", "stranger",
 )  # fmt: skip
 
 
@@ -179,6 +181,8 @@ class Pair:
     keys: dict[str, Ed25519PrivateKey]
     processes: dict[Role, Process]
     identities: dict[Role, KeeperIdentity]
+    # What is due is sealed to it: the key that every copy of a pair pins.
+    notifier_key: hpke.PrivateKey
     engine_key: hpke.PrivateKey = field(default_factory=hpke.PrivateKey.generate)
 
     def public(self, name: str) -> bytes:
@@ -358,6 +362,17 @@ class Pair:
         shares = keepers.lend(question, commits, releases, self.engine_key)
         return Lent(question, commits, releases, shares)
 
+    # What a notifier does.
+
+    def teller(self, role: Role, caller: str = "notifier") -> Teller:
+        keepers = self.keeper(role, caller), self.keeper(_other(role), caller)
+        return Teller(*keepers, self.notifier_key)
+
+    def log_keys(self, role: Role) -> LogKeys:
+        """By whom a keeper's log is signed and cosigned."""
+        own, other = self.identities[role], self.identities[_other(role)]
+        return LogKeys(own.name, own.log_key, other.name, other.witness_key)
+
     def open_rows(self, lent: Lent, sealed: SealedEpoch, selector: Selector) -> list[bytes]:
         """The columns of a selector's rows in one epoch, opened with both roles' shares."""
         eid, name = sealed.epoch.eid, selector.sealed_names()[0]
@@ -378,6 +393,10 @@ class Pair:
     def raw(self, role: Role) -> Peer:
         authority = authority_of(self.identities[role].identity_key)
         return Peer(self.processes[role].address, authority, 10, 1 << 24)
+
+
+def _other(role: Role) -> Role:
+    return next(each for each in ROLES if each != role)
 
 
 def rows_of(*accounts: str) -> dict[tuple[Kind, bytes], bytes]:
@@ -401,7 +420,9 @@ def copy_pair(template: Pair, folder: Path) -> Iterator[Pair]:
         for role, process in template.processes.items():
             shutil.copytree(process.folder, folder / role)
             processes[role] = Process(role, folder / role, sockets / role)
-        yield from _serving(Pair(template.keys, processes, template.identities))
+        yield from _serving(
+            Pair(template.keys, processes, template.identities, template.notifier_key)
+        )
 
 
 @pytest.fixture(scope="session")
@@ -464,7 +485,7 @@ def _make(folder: Path, sockets: Path) -> Pair:
     processes = {role: Process(role, folder / role, sockets / role) for role in ROLES}
     with ThreadPoolExecutor() as pool:
         identities = dict(zip(ROLES, pool.map(_init, processes.values()), strict=True))
-        pair = Pair(keys, processes, identities)
+        pair = Pair(keys, processes, identities, hpke.PrivateKey.generate())
         list(pool.map(lambda role: _pin_all(pair, role), ROLES))
     return pair
 
@@ -487,6 +508,9 @@ def _pin_all(pair: Pair, role: Role) -> None:
     pin(keeper, "authority", TENANT, AUTHORITY, pair.public("root"), replace=False)
     pin(keeper, "engine", TENANT, ENGINE, pair.public("engine"), replace=False)
     pin(keeper, "engine", TENANT, "engine-2", pair.public("engine-2"), replace=False)
+    sealing_key = pair.notifier_key.public_bytes()
+    notifier = queries.NotifierRow(TENANT, "notifier-1", pair.public("notifier"), sealing_key)
+    pin_notifier(keeper, notifier, replace=False)
     pinned = queries.Peer(peer.role, peer.name, peer.log_key, peer.witness_key)
     pin_peer(keeper, pinned, replace=False)
     keeper.close()

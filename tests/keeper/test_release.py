@@ -346,7 +346,8 @@ def test_the_client_believes_no_shares_of_another_layout(pair: Pair) -> None:
 
 
 def test_a_disclosure_is_logged_once_and_for_one_answer(pair: Pair) -> None:
-    lent = pair.run(pair.question())
+    accounts = (AccountSelector(ACCOUNT), AccountSelector("18-max"))
+    lent = pair.run(pair.question(pair.warrant(pair.warrant_of(selectors=accounts))))
     keepers = pair.keepers()
     statement = pair.disclosure(lent.question, ACCOUNT, "18-max", answer=b"{1}")
     first = keepers.disclose(lent.question, statement)

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from accounts.principals import remember, vouched
+from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
 from icrstore.query.keyring import EngineKeys
 from icrstore.query.lodge import NotLodged, NotYours, lodge_request, lodge_warrant
@@ -72,7 +73,8 @@ class Office:
 
     def answer(self, query: Query) -> dict[str, Any]:
         """The plain answer, opened as its recipient does."""
-        query.refresh_from_db()
+        with of_tenant(self.rooms.tenant.name):
+            query.refresh_from_db()
         assert (query.state, query.keepers) == ("answered", [])
         told = json.loads(bytes(query.disclosure or b""))
         info = enc(b"icr/v1/answer", bytes(query.sha256))

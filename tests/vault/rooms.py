@@ -87,10 +87,13 @@ def database(stack: Stack) -> Iterator[Database]:
     connections.close_all()
 
 
-_TABLES = (
+TABLES = (
+    "notices_session", "notices_signin", "notices_noticeleaf", "notices_notice", "notices_pull",
+    "notices_oldcontact", "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
     "inbox_intakekey", "query_query", "query_lodgedwarrant", "accounts_principal",
-    "accounts_nonce", "accounts_collector", "accounts_authority", "accounts_tenant",
+    "accounts_nonce", "accounts_enrolment", "accounts_collector", "accounts_authority",
+    "accounts_tenant",
 )  # fmt: skip
 
 
@@ -182,10 +185,14 @@ def rooms(database: Database, pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
     connections.close_all()
 
 
+def empty_tables() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("".join(f"DELETE FROM {table};" for table in TABLES))
+
+
 def make_rooms(pair: Pair, folder: Path) -> Rooms:
     """The same for a longer time than one test, while no other test uses the database."""
-    with connection.cursor() as cursor:
-        cursor.execute("".join(f"DELETE FROM {table};" for table in _TABLES))
+    empty_tables()
     key, now = Ed25519PrivateKey.generate(), utc_now()
     tenant = add_tenant(TENANT, pair.public("root"))
     write_intake(folder, IntakeChain(hour_number(now) - 3, secrets.token_bytes(32)))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from accounts.tenancy import of_tenant
 from icrstore.inbox.accept import hurry
 from icrstore.inbox.models import Batch
 from icrstore.vault.months import make_months
@@ -30,5 +31,6 @@ def test_the_grants_are_enough_from_a_push_to_its_receipt(as_role: Database, roo
     assert seal_empty_hours(rooms.keys, rooms.days, rooms.now) == 93
     assert register_epochs(rooms.keys, rooms.keepers, rooms.now) == 188
     assert give_receipts(rooms.keys, rooms.keepers, rooms.now) == 1
-    batch = Batch.objects.get(id=batch.id)
+    with of_tenant(rooms.tenant.name):
+        batch = Batch.objects.get(id=batch.id)
     assert (batch.state, batch.body) == ("sealed", None)

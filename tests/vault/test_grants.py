@@ -18,13 +18,19 @@ ALLOWED: Mapping[str, Matrix] = {
     "web": {
         "accounts_tenant": {"SELECT"},
         "accounts_authority": {"SELECT"},
-        "accounts_collector": {"SELECT"},
+        "accounts_collector": {"SELECT", "INSERT"},
+        "accounts_enrolment": {"SELECT"},
         "accounts_principal": {"SELECT", "INSERT", "UPDATE"},
         "accounts_nonce": {"SELECT", "INSERT", "DELETE"},
         "inbox_intakekey": {"SELECT"},
         "inbox_batch": {"SELECT", "INSERT"},
         "query_lodgedwarrant": {"SELECT", "INSERT"},
         "query_query": {"SELECT", "INSERT"},
+        "notices_notice": {"SELECT"},
+        "notices_noticeleaf": {"SELECT"},
+        "notices_pull": {"SELECT"},
+        "notices_signin": {"SELECT", "INSERT"},
+        "notices_session": {"SELECT", "INSERT", "DELETE"},
     },
     "sealer": {
         "accounts_tenant": {"SELECT"},
@@ -43,11 +49,22 @@ ALLOWED: Mapping[str, Matrix] = {
         "query_lodgedwarrant": {"SELECT"},
         "query_query": {"SELECT"},
     },
+    "notifier": {
+        "accounts_tenant": {"SELECT"},
+        "notices_subscriber": {"SELECT"},
+        "notices_notice": {"SELECT", "INSERT"},
+        "notices_noticeleaf": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+        "notices_pull": {"SELECT", "INSERT", "UPDATE"},
+        "notices_oldcontact": {"SELECT", "DELETE"},
+        "notices_signin": {"SELECT", "DELETE"},
+        "notices_session": {"SELECT", "DELETE"},
+    },
     "janitor": {},
 }
 # Where a role may change or see some columns and not the others.
 COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("web", "inbox_batch", "UPDATE"): {"urgent"},
+    ("web", "accounts_enrolment", "UPDATE"): {"used_at"},
     ("sealer", "inbox_batch", "UPDATE"): {
         "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
     },
@@ -56,6 +73,15 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
         "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
         "sealed_receipt",
     },
+    ("notifier", "notices_notice", "UPDATE"): {
+        "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
+    },
+    ("web", "notices_subscriber", "SELECT"): {
+        "id", "tenant_id", "lookup", "since", "closed_at",
+    },
+    ("web", "notices_signin", "UPDATE"): {"tries", "is_used"},
+    ("notifier", "notices_signin", "UPDATE"): {"is_sent", "attempts", "next_attempt_at", "claim"},
+    ("notifier", "notices_oldcontact", "UPDATE"): {"attempts", "next_attempt_at", "claim"},
     ("engine", "query_query", "UPDATE"): {
         "state", "claim", "ended_at", "keepers", "share_key", "waiting", "disclosure",
     },
@@ -126,7 +152,7 @@ def test_no_role_can_make_or_unmake_anything(database: Database, role: str, stat
         connection.execute(statement.encode())
 
 
-@pytest.mark.parametrize("role", ["web", "sealer", "engine", "janitor"])
+@pytest.mark.parametrize("role", ["web", "sealer", "engine", "notifier", "janitor"])
 def test_nobody_reaches_a_partition_beside_its_table(
     database: Database, rooms: Rooms, role: str
 ) -> None:
@@ -168,6 +194,7 @@ def test_a_sealer_cannot_read_back_what_it_wrote(database: Database, rooms: Room
 def test_an_engine_sees_the_outside_of_batches_only(database: Database, rooms: Rooms) -> None:
     rooms.take_records([record(rooms.hour)])
     with database.connect("engine") as engine:
+        engine.execute("SELECT set_config('icr.tenant', %s, false)", [rooms.tenant.name])
         seen = engine.execute("SELECT tenant_id, shard, state FROM inbox_batch").fetchall()
         assert seen == [(rooms.tenant.name, 0, "accepted")]
         for column in ("body", "receipt", "batch_id", "collector_id", "*"):

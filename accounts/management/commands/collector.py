@@ -1,23 +1,28 @@
-"""Add, revoke or list the machines that push records."""
+"""Invite, add, revoke or list the machines that push records."""
 
 import argparse
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from accounts.enrolments import NotEnrolled, Pins, invite
 from accounts.given import check_same, public_key, short_name
-from accounts.models import Collector, Tenant
+from accounts.models import Collector, Enrolment, Tenant
+from accounts.tenancy import of_caller, of_tenant
+from icrstore.shell.keyfile import PublicKey
 from icrstore.warrant.dsse import key_id
 
 
 class Command(BaseCommand):
     help = (
         "Collectors: the machines at an ISP that push records.\n"
+        "  manage.py collector enrol isp-one edge-1      prints a token for `icr-collect enrol`\n"
         "  manage.py collector add isp-one edge-1 --key collector.key\n"
         "  manage.py collector revoke isp-one edge-1\n"
         "  manage.py collector list isp-one\n"
-        "The key is made where it is used: icr-collect key --out collector.key --secret ..."
+        "The key is made where it is used, by `icr-collect enrol` or `icr-collect key`."
     )
 
     def create_parser(self, *args: Any, **options: Any) -> Any:
@@ -26,23 +31,42 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
+        enrol = actions.add_parser("enrol", help="print a token with which one may enrol")
         add = actions.add_parser("add", help="let a collector push")
         revoke = actions.add_parser("revoke", help="stop a collector's key at once")
         listed = actions.add_parser("list", help="who is there")
-        for action in (add, revoke, listed):
+        for action in (enrol, add, revoke, listed):
             action.add_argument("tenant")
-        for action in (add, revoke):
+        for action in (enrol, add, revoke):
             action.add_argument("name")
         add.add_argument("--key", required=True, help="its public key: base64, or a key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not Tenant.objects.filter(name=options["tenant"]).exists():
-            raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
-        getattr(self, f"_{options['action']}")(options["tenant"], options)
+        with of_tenant(options["tenant"]):
+            if not Tenant.objects.filter(name=options["tenant"]).exists():
+                raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
+            getattr(self, f"_{options['action']}")(options["tenant"], options)
+
+    def _enrol(self, tenant: str, options: dict[str, Any]) -> None:
+        name = short_name(options["name"])
+        try:
+            pins = Pins.read(settings.TRUST)
+            token = invite(Tenant.objects.get(name=tenant), name, pins, timezone.now())
+        except NotEnrolled as refused:
+            raise CommandError(refused.mend) from None
+        sealer = PublicKey("signing", "sealer", pins.sealer_key)
+        receipts = PublicKey("signing", "receipts", pins.receipt_key)
+        self.stdout.write(
+            f"token        {token}\nserves once, within 24 hours; on the collector:\n"
+            f"  icr-collect enrol URL TOKEN --config {name}.toml\n"
+            f"It will show these fingerprints:\nsealer       {sealer.fingerprint}\n"
+            f"receipts     {receipts.fingerprint}"
+        )
 
     def _add(self, tenant: str, options: dict[str, Any]) -> None:
         name, key = short_name(options["name"]), public_key(options["key"])
-        other = Collector.objects.filter(keyid=key_id(key)).first()
+        with of_caller(key_id(key)):
+            other = Collector.objects.filter(keyid=key_id(key)).first()
         if other is not None and (other.tenant_id, other.name) != (tenant, name):
             raise CommandError("that key is another collector's: make one of its own")
         held, created = Collector.objects.get_or_create(
@@ -59,7 +83,11 @@ class Command(BaseCommand):
         changed = Collector.objects.filter(
             tenant_id=tenant, name=options["name"], revoked_at=None
         ).update(revoked_at=timezone.now())
-        if not changed:
+        # An invitation that nobody has used yet is stopped with it.
+        ended, _ = Enrolment.objects.filter(
+            tenant_id=tenant, name=options["name"], used_at=None
+        ).delete()
+        if not changed and not ended:
             raise CommandError(f"no collector {options['name']} in force at {tenant}")
         self.stdout.write(f"collector {options['name']}: revoked")
 

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.given import authority_name, check_same, public_key, short_name
 from accounts.models import Authority, Tenant
+from accounts.tenancy import of_tenant, tenants
 
 
 class Command(BaseCommand):
@@ -38,21 +39,24 @@ class Command(BaseCommand):
 
     def _add(self, options: dict[str, Any]) -> None:
         name, root = short_name(options["name"]), public_key(options["root"])
-        held, created = Tenant.objects.get_or_create(name=name, defaults={"root_key": root})
+        with of_tenant(name):
+            held, created = Tenant.objects.get_or_create(name=name, defaults={"root_key": root})
         check_same(f"tenant {name}", held.root_key, root)
         self.stdout.write(f"tenant {name}: {'added' if created else 'was there'}")
 
     def _authority(self, options: dict[str, Any]) -> None:
         name, root = authority_name(options["authority"]), public_key(options["root"])
-        if not Tenant.objects.filter(name=options["name"]).exists():
-            raise CommandError(f"no tenant {options['name']}: tenant add comes first")
-        held, created = Authority.objects.get_or_create(
-            tenant_id=options["name"], name=name, defaults={"root_key": root}
-        )
+        with of_tenant(options["name"]):
+            if not Tenant.objects.filter(name=options["name"]).exists():
+                raise CommandError(f"no tenant {options['name']}: tenant add comes first")
+            held, created = Authority.objects.get_or_create(
+                tenant_id=options["name"], name=name, defaults={"root_key": root}
+            )
         check_same(f"authority {name}", held.root_key, root)
         self.stdout.write(f"authority {name}: {'added' if created else 'was there'}")
 
     def _list(self, options: dict[str, Any]) -> None:
-        for tenant in Tenant.objects.order_by("name"):
-            names = tenant.authority_set.order_by("name").values_list("name", flat=True)
+        for tenant in tenants():
+            with of_tenant(tenant.name):
+                names = list(tenant.authority_set.order_by("name").values_list("name", flat=True))
             self.stdout.write(f"{tenant.name}: {tenant.shards} shard(s); {', '.join(names)}")

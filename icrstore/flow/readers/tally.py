@@ -22,6 +22,11 @@ class Tally:
         if count:
             self.not_records[reason] += count
 
+    def withdraw(self, reason: str, count: int) -> None:
+        """Count records that were read as such and turn out to be none of ours."""
+        self.records -= count
+        self.drop(reason, count)
+
     def cut(self) -> None:
         """Count a last line that may have gone on."""
         self.drop("truncated-line")

@@ -1,0 +1,176 @@
+"""Whose connection is it: the side that held a lease sent it, and what only came in is counted.
+
+1. A record that answers a pair seen within the hour before is a *reply*: its pair is retained
+   already, under the account of whoever spoke first.
+2. A record whose source held a lease is that account's.
+3. One where only the destination did is *inbound*; where nobody did, there is *no-lease*.
+
+Only 2 is retained. Nothing is guessed, and the same input gives the same records.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from icrstore.collector.leases import NO_LEASE, Bytes, Leases, Numbers, address_column, nanoseconds
+from icrstore.flow.readers import Tally
+from icrstore.flow.schema import Column
+
+REMEMBERED_NANOSECONDS = 3600 * 10**9
+# In an hour so busy that there are more, the pairs seen longest ago are forgotten; their replies
+# are then counted as inbound.
+MOST_PAIRS = 2_000_000
+_NO_PORT = 1 << 16
+_ENDPOINT_BYTES = 20
+_PAIR_BYTES = 2 * _ENDPOINT_BYTES + 1
+_NEEDED = ("observed_at", "protocol", "source_address", "destination_address")
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Attribution:
+    """One input's records as they come; remembers the pairs of the last hour of their time."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self._pairs = _Pairs()
+
+    def of(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """The subscribers' records with their accounts; the others are withdrawn by reason.
+
+        A record without a value that it needs stays as it is: its lack is counted where records are
+        checked.
+        """
+        whole = _whole(batch)
+        rows = batch.filter(pa.array(whole))
+        observed: Column = rows.column("observed_at")
+        times = nanoseconds(observed, observed.type.unit)
+        source, destination = (
+            address_column(rows.column(f"{side}_address")) for side in ("source", "destination")
+        )
+        said = np.asarray(rows.column("account").is_valid())
+        sender = self._leases.find(source, times)
+        mine = said | (sender != NO_LEASE)
+        keys, directions = _pair_keys(rows, source, destination)
+        reply = self._pairs.replies(keys, directions, times, mine)
+        inbound = ~reply & ~mine & (self._leases.find(destination, times) != NO_LEASE)
+        tally.withdraw("reply", int(reply.sum()))
+        tally.withdraw("inbound", int(inbound.sum()))
+        tally.withdraw("no-lease", int((~reply & ~mine & ~inbound).sum()))
+        keep, codes = np.ones(len(whole), np.bool_), np.full(len(whole), NO_LEASE)
+        keep[whole], codes[whole] = mine & ~reply, sender
+        return self._named(batch, codes).filter(pa.array(keep))
+
+    def _named(self, batch: pa.RecordBatch, codes: Numbers) -> pa.RecordBatch:
+        place = batch.schema.get_field_index("account")
+        places: Column = pa.array(codes, mask=codes == NO_LEASE)
+        held = self._leases.accounts.take(places)
+        named: Column = pc.coalesce(batch.column(place), held)
+        return batch.set_column(place, batch.schema.field(place), named)
+
+
+class _Pairs:
+    """Who spoke first in each pair of endpoints, while the pair is remembered; sorted by key."""
+
+    def __init__(self) -> None:
+        # One that never is forgotten and equals none, so that there is always one to look at.
+        self._keys: Bytes = np.array([b"\xff" * _PAIR_BYTES], f"S{_PAIR_BYTES}")
+        self._directions: Mask = np.zeros(1, np.bool_)
+        self._last: Numbers = np.full(1, np.iinfo(np.int64).max)
+
+    def replies(self, keys: Bytes, directions: Mask, times: Numbers, mine: Mask) -> Mask:
+        """Which records go against the one that opened their pair; then remembers the pairs.
+
+        A pair is opened by the first record that is a subscriber's (``mine``), and forgotten when
+        none of it came for an hour.
+        """
+        if not len(keys):
+            return np.zeros(0, np.bool_)
+        pairs, inverse = np.unique(keys, return_inverse=True)
+        places, known = self._recall(pairs)
+        opened, last = self._directions[places], self._last[places]
+        # Each pair's records together, in the order in which they came.
+        order = np.argsort(inverse, kind="stable")
+        pair, time, direction = inverse[order], times[order], directions[order]
+        starts = np.flatnonzero(np.diff(pair, prepend=-1))
+        before = np.concatenate(([0], time[:-1]))
+        before[starts] = last
+        fresh = time - before > REMEMBERED_NANOSECONDS
+        fresh[starts] |= ~known
+        # A run ends where a pair ends, or is forgotten. One that goes on was opened before it.
+        begins = fresh.copy()
+        begins[starts] = True
+        run, first = np.cumsum(begins) - 1, np.flatnonzero(begins)
+        place = np.arange(len(order))
+        opener = np.minimum.reduceat(np.where(mine[order], place, len(order)), first)
+        goes_on = ~fresh[first]
+        opener[goes_on] = -1
+        who = np.append(direction, False)[opener]
+        who[goes_on] = opened[pair[first]][goes_on]
+        self._forget(places[known], int(time.max()))
+        ends = np.append(starts[1:], len(order)) - 1
+        stay = (opener < len(order))[run[ends]]
+        self._remember(pairs[stay], who[run[ends]][stay], time[ends][stay])
+        found = np.zeros(len(order), np.bool_)
+        found[order] = (place > opener[run]) & (direction != who[run])
+        return found
+
+    def _recall(self, pairs: Bytes) -> tuple[Numbers, Mask]:
+        """Where each pair is remembered, or would be near, and whether it is."""
+        places = np.minimum(np.searchsorted(self._keys, pairs), len(self._keys) - 1)
+        return places, np.asarray(self._keys[places] == pairs)
+
+    def _forget(self, places: Numbers, now: int) -> None:
+        """Those of these places, which will be remembered anew, and those not seen for an hour."""
+        stay = self._last >= now - REMEMBERED_NANOSECONDS
+        stay[places] = False
+        self._keep(stay)
+
+    def _remember(self, pairs: Bytes, directions: Mask, last: Numbers) -> None:
+        if (excess := len(self._keys) - 1 + len(pairs) - MOST_PAIRS) > 0:
+            stay = np.ones(len(self._keys), np.bool_)
+            stay[np.argsort(self._last, kind="stable")[:excess]] = False
+            self._keep(stay)
+        at = np.searchsorted(self._keys, pairs)
+        self._keys = np.insert(self._keys, at, pairs)
+        self._directions = np.insert(self._directions, at, directions)
+        self._last = np.insert(self._last, at, last)
+
+    def _keep(self, stay: Mask) -> None:
+        self._keys, self._directions, self._last = (
+            self._keys[stay], self._directions[stay], self._last[stay]
+        )  # fmt: skip
+
+
+def _whole(batch: pa.RecordBatch) -> Mask:
+    """Which records have all that this needs."""
+    valid = [np.asarray(batch.column(name).is_valid()) for name in _NEEDED]
+    return np.asarray(np.logical_and.reduce(valid))
+
+
+def _pair_keys(rows: pa.RecordBatch, source: Bytes, destination: Bytes) -> tuple[Bytes, Mask]:
+    """One key for both directions of a pair, and in which of them each record goes."""
+    ends = [
+        _endpoints(address, rows.column(f"{side}_port"))
+        for side, address in (("source", source), ("destination", destination))
+    ]
+    backwards = np.asarray(ends[0] > ends[1])
+    joined = np.empty((len(source), _PAIR_BYTES), np.uint8)
+    joined[:, :_ENDPOINT_BYTES] = _octets(np.where(backwards, ends[1], ends[0]))
+    joined[:, _ENDPOINT_BYTES:-1] = _octets(np.where(backwards, ends[0], ends[1]))
+    joined[:, -1] = np.asarray(rows.column("protocol"))
+    return joined.view(f"S{_PAIR_BYTES}").ravel(), backwards
+
+
+def _endpoints(address: Bytes, port: Column) -> Bytes:
+    """Address and port as 20 bytes; no port is none of the ports."""
+    joined = np.empty((len(address), _ENDPOINT_BYTES), np.uint8)
+    joined[:, :16] = np.ascontiguousarray(address).view(np.uint8).reshape(-1, 16)
+    ports = np.asarray(pc.fill_null(port.cast(pa.uint32()), _NO_PORT)).astype(">u4")
+    joined[:, 16:] = ports.view(np.uint8).reshape(-1, 4)
+    return joined.view(f"S{_ENDPOINT_BYTES}").ravel()
+
+
+def _octets(endpoints: Bytes) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(endpoints).view(np.uint8).reshape(-1, _ENDPOINT_BYTES)
