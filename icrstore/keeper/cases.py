@@ -107,9 +107,10 @@ def check_retention(request: Request, call: Call) -> None:
 
 
 def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
-    """The request of this engine. Raises Refused(unknown-request, another-engine).
+    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day).
 
-    The engine must be pinned still, with the key by which it committed.
+    The engine must be pinned still, with the key by which it committed, and no day of the request
+    have expired since.
     """
     row = queries.request(call.tx, request_sha256)
     if row is None:
@@ -117,6 +118,7 @@ def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow
     if row.engine_identity != caller:
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
+    check_retention(Request.parse(Case.of(call, row).request), call)
     return row
 
 

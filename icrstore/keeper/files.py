@@ -17,6 +17,22 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_secret(path: Path, content: bytes) -> None:
+    """`write_whole`, then overwrite what was there before, as far as the file system allows.
+
+    If it fails in between, the new file is there and the old bytes may still be on the disk.
+    """
+    if not path.exists():
+        write_whole(path, content)
+        return
+    with path.open("r+b") as before:
+        size = os.fstat(before.fileno()).st_size
+        write_whole(path, content)
+        before.write(bytes(size))
+        before.flush()
+        os.fsync(before.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.errors import DayGone
-from icrstore.keeper.files import write_whole
+from icrstore.keeper.files import replace_secret, write_whole
 from icrstore.seal.encode import prf
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import raw_public
@@ -109,9 +109,9 @@ class Chain:
         return made
 
     def save(self, folder: Path) -> None:
-        """Replace the file. From here the link before this one is gone."""
+        """Replace the file, whole. From here the link before this one is gone."""
         kept = {"day": self.day.isoformat(), "link": encode_base64(self.link)}
-        write_whole(folder / CHAIN, dump_object(kept))
+        replace_secret(folder / CHAIN, dump_object(kept))
 
     def advance(self, day: date) -> "Chain":
         """The chain from ``day`` on. Raises `DayGone` for a day before this link's."""
