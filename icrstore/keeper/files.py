@@ -1,13 +1,17 @@
 """Files that are there whole or not at all: written aside, synced, renamed, folder synced."""
 
 import os
-import secrets
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace ``path`` (mode 0600). If it fails half way the old file is still there, whole."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Replace ``path`` (mode 0600). If it fails half way the old file is still there, whole.
+
+    A process killed half way leaves what it wrote aside, always under one name: a link of the key
+    chain that lay about under a name of its own would outlive its day.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)
     try:
         _write_synced(aside, content)
         aside.replace(path)

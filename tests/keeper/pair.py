@@ -36,8 +36,10 @@ from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import authority_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
+from icrstore.keeper.recovery import confirm
 from icrstore.keeper.server import Server
 from icrstore.keeper.telling import Teller
+from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import (
     ROLES,
     Epoch,
@@ -223,6 +225,17 @@ class Pair:
             logged = keeper.certificates(TENANT, "0001-01-01")
             keeper.show_cosigned(carrier.carry(logged, None).evidence.checkpoint)
 
+    def live_until(self, ahead: timedelta) -> None:
+        """Both keepers after so long: their clocks confirmed, agreed upon, their upkeep done."""
+        for role in ROLES:
+            with self.owner(role, ahead) as keeper:
+                confirm(keeper)
+        with self.serving_ahead(ahead):
+            self.agree(ahead)
+        for role in ROLES:
+            with self.owner(role, ahead) as keeper:
+                keep_up(keeper)
+
     def start(self) -> None:
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda process: process.start(), self.processes.values()))
@@ -298,6 +311,19 @@ class Pair:
         public, ends = self.engine_key.public_bytes(), utc_now() + timedelta(hours=23)
         made = dataclasses.replace(EngineKey(TENANT, ENGINE, public, ends), **changes)
         return Envelope.sign("engine-key", made.to_fields(), self.keys[signer])
+
+    def question_at(self, ahead: timedelta, hours: HourRange) -> Question:
+        """A question that is put after so long, by papers of that time."""
+        now = utc_now() + ahead
+        in_force = {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=1)}
+        grants = tuple(
+            self.grant(role, **in_force) for role in ("applicant", "approver", "investigator")
+        )
+        times = {"valid_from": now - HOUR, "valid_to": now + timedelta(days=1)}
+        warrant = self.warrant(self.warrant_of(hours=hours, **times))
+        request = self.request(self.request_of(warrant, created=now))
+        engine_key = self.engine_statement(not_after=now + 23 * HOUR)
+        return Question(TENANT, warrant, request, grants, engine_key)
 
     def question(self, warrant: Envelope | None = None, **changes: Any) -> Question:
         """A question that every keeper takes; changes are of the request."""

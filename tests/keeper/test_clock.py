@@ -10,6 +10,7 @@ import pytest
 
 from icrstore.keeper import queries
 from icrstore.keeper.cli import run
+from icrstore.keeper.client import Question
 from icrstore.keeper.clock import Boot
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
@@ -21,6 +22,7 @@ from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.note import SigningKey, parse_note
+from icrstore.warrant.statements import HourRange
 from tests.keeper.pair import ACCOUNT, TENANT, Pair, code_of, last_hour, rows_of, utc_now
 
 YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
@@ -251,11 +253,6 @@ def cosigned_at(pair: Pair, ahead: timedelta) -> str:
     return logged.checkpoint + witness.cosign(note.body, moment).line()
 
 
-def question_at(pair: Pair, ahead: timedelta) -> Any:
-    """A question put after so long, about the two days before now."""
-    now = utc_now() + ahead
-    warrant = pair.warrant(pair.warrant_of(valid_to=now + timedelta(days=1)))
-    request = pair.request(pair.request_of(warrant, created=now))
-    statement = pair.engine_statement(not_after=now + 23 * HOUR)
-    question = pair.question(warrant)
-    return type(question)(TENANT, warrant, request, question.grants, statement)
+def question_at(pair: Pair, ahead: timedelta) -> Question:
+    """A question put after so long, about the last hour before now."""
+    return pair.question_at(ahead, HourRange(last_hour(), last_hour() + HOUR))
