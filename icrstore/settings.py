@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "icrstore.vault",
     "icrstore.query",
     "icrstore.notices",
+    "icrstore.retention",
 ]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
 DATABASES = {"default": _database(os.environ.get("ICR_DATABASE_URL", ""))}

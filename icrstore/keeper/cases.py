@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from icrstore.keeper import queries
-from icrstore.keeper.days import is_expired
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call
 from icrstore.keeper.leaves import told_of
@@ -14,6 +13,7 @@ from icrstore.keeper.ledger import Draft
 from icrstore.keeper.locked import lock, unlock
 from icrstore.keeper.queries import RequestRow
 from icrstore.seal.encode import enc, text
+from icrstore.seal.epoch import is_expired
 from icrstore.warrant.authority import Granted, check_warrant
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, Request, Warrant

@@ -11,8 +11,8 @@ from typing import Any
 from icrstore.keeper import queries
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
-from icrstore.keeper.keys import LIFE_DAYS
 from icrstore.keeper.ledger import Draft, Ledger
+from icrstore.seal.epoch import LIFE_DAYS
 
 MOST_AT_ONCE = 100
 

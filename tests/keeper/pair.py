@@ -315,12 +315,13 @@ class Pair:
     def question_at(self, ahead: timedelta, hours: HourRange) -> Question:
         """A question that is put after so long, by papers of that time."""
         now = utc_now() + ahead
-        in_force = {"not_before": now - timedelta(days=1), "not_after": now + timedelta(days=1)}
+        first, last = now - timedelta(days=1), now + timedelta(days=1)
         grants = tuple(
-            self.grant(role, **in_force) for role in ("applicant", "approver", "investigator")
+            self.grant(role, not_before=first, not_after=last)
+            for role in ("applicant", "approver", "investigator")
         )
-        times = {"valid_from": now - HOUR, "valid_to": now + timedelta(days=1)}
-        warrant = self.warrant(self.warrant_of(hours=hours, **times))
+        made = self.warrant_of(hours=hours, valid_from=first, valid_to=last)
+        warrant = self.warrant(made)
         request = self.request(self.request_of(warrant, created=now))
         engine_key = self.engine_statement(not_after=now + 23 * HOUR)
         return Question(TENANT, warrant, request, grants, engine_key)

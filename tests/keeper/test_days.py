@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from icrstore.keeper import queries
-from icrstore.keeper.days import OpenDay, is_expired, top_up
+from icrstore.keeper.days import OpenDay, top_up
 from icrstore.keeper.errors import DayGone
 from icrstore.keeper.files import write_whole
 from icrstore.keeper.keeper import Keeper
@@ -18,6 +18,7 @@ from icrstore.keeper.keys import Chain
 from icrstore.keeper.locked import BoxError, lock, unlock
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.encode import prf
+from icrstore.seal.epoch import is_expired
 from tests.keeper.pair import TENANT, Pair, boot_of, last_hour, rows_of, utc_now
 
 TODAY = date(2026, 11, 22)
