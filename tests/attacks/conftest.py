@@ -14,11 +14,10 @@ from icrstore.warrant.statements import Receipt
 from tests.attacks.known import HOURS, Known
 from tests.attacks.loot import Wiretap, broker_socket
 from tests.attacks.thief import atoms_of
-from tests.keeper.pair import own_pair, template
+from tests.keeper.pair import template
 from tests.site import Site, last_hours
-from tests.vault.rooms import database
 
-__all__ = ["database", "own_pair", "template"]
+__all__ = ["template"]
 
 Atoms = Mapping[Role, Mapping[bytes, bytes]]
 

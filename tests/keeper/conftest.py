@@ -1,3 +1,3 @@
-from tests.keeper.pair import own_pair, pair, still_pair, template
+from tests.keeper.pair import own_pair, pair, template
 
-__all__ = ["own_pair", "pair", "still_pair", "template"]
+__all__ = ["own_pair", "pair", "template"]
