@@ -7,6 +7,7 @@ they run on a server of one's own, where one role owns everything and is no supe
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from io import StringIO
 
 import psycopg
@@ -26,8 +27,11 @@ from deploy.layout import DATABASE_ROLES
 from icrstore.inbox.models import Batch
 from icrstore.notices.models import Notice, OldContact, Pull, Session, SignIn, Subscriber
 from icrstore.query.models import LodgedWarrant, Query
+from icrstore.retention.forget import drop_months, forget
 from icrstore.retention.models import Certificate
+from icrstore.seal.epoch import ROLES, hour_start
 from icrstore.vault.models import Epoch
+from icrstore.vault.months import make_months, month_of
 from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
@@ -279,6 +283,25 @@ def owned(database: Database) -> Iterator[Database]:
             admin.execute(f"DROP ROLE {OWNER}")
 
 
+def forget_an_old_day(rooms: Rooms) -> int:
+    """An epoch of more than a year ago, certified by both roles: how many the janitor removes."""
+    hour = hour_start(rooms.now - timedelta(days=400))
+    make_months(hour)
+    with of_tenant(TENANT):
+        Epoch.objects.create(
+            tenant_id=TENANT, eid=bytes(16), month=month_of(hour), hour=hour, shard=0, rows=0,
+            statement=b"", manifest=b"",
+        )  # fmt: skip
+        for role in ROLES:
+            Certificate.objects.create(
+                tenant_id=TENANT, role=role, instance=1, day=hour.date(), epochs=1, evidence=b""
+            )
+    assert month_of(hour) not in drop_months()
+    gone = forget()
+    assert month_of(hour) in drop_months()
+    return gone
+
+
 def test_everything_works_where_one_role_owns_all_and_is_no_superuser(
     rooms: Rooms, owned: Database
 ) -> None:
@@ -299,6 +322,7 @@ def test_everything_works_where_one_role_owns_all_and_is_no_superuser(
     assert seal_empty_hours(rooms.keys, rooms.days, rooms.now) > 0
     assert register_epochs(rooms.keys, rooms.keepers, rooms.now) > 0
     assert give_receipts(rooms.keys, rooms.keepers, rooms.now) == 1
+    assert forget_an_old_day(rooms) == 1
     for model in (Batch, Collector, Authority, Epoch):
         assert not model._default_manager.exists()
         with of_tenant(OTHER):
