@@ -79,6 +79,8 @@ class DisclosureView(Door):
     def get(self, request: Request, query_id: str) -> HttpResponse:
         """The answer with its proofs, sealed to the recipients that the warrant names."""
         query = _own_query(request, query_id)
+        if query.disclosure is None and query.state == Query.ANSWERED:
+            raise Problem(410, "answer-gone", "answers are kept for 30 days: ask again")
         if query.disclosure is None:
             raise Problem(409, "not-answered", f"the query is {query.state}")
         return HttpResponse(bytes(query.disclosure), content_type=JSON)

@@ -10,7 +10,7 @@ from typing import Self
 
 from deploy import database, services
 from deploy.layout import SERVERS, Layout
-from deploy.provision import provision
+from deploy.provision import confirm_clocks, provision
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
 
@@ -63,6 +63,7 @@ class Installation:
         self.migrate()
         # Whose keepers run elsewhere has pinned them there, and brings the trust file.
         if all(f"keeper-{role}" in ours for role in services.KEEPER_ROLES):
+            confirm_clocks(self)
             provision(self)
         self.start(*(name for name in ours if name not in SERVERS))
 

@@ -31,7 +31,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "sealer": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
     "engine": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
     "notifier": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
-    "janitor": ("postgres", "valkey"),
+    "janitor": ("postgres", "valkey", "keeper-operator", "keeper-oversight"),
+    "beat": ("valkey",),
     "web": ("postgres", "valkey"),
 }
 SERVERS = tuple(name for name, callees in CALLS.items() if not callees)

@@ -150,11 +150,13 @@ def _keeper(layout: Layout, name: str) -> Service:
 
 def _celery(layout: Layout, name: str) -> Service:
     celery = (sys.executable, "-m", "celery", "-A", "icrstore")
-    if name == "janitor":
+    if name == "beat":
         schedule = layout.private(name, name) / "schedule"
         beat = ("beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO")
         return _service(layout, name, (*celery, *beat), _has_printed("beat: Starting..."))
-    queue = {"sealer": "seal", "engine": "engine", "notifier": "notify"}[name]
+    queue = {
+        "sealer": "seal", "engine": "engine", "notifier": "notify", "janitor": "retain",
+    }[name]  # fmt: skip
     quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     one = (f"--hostname={name}@%h", "--concurrency=1", "--max-tasks-per-child=1")
     worker = ("worker", f"--queues={queue}", *one, *quick, "--loglevel=INFO")

@@ -20,6 +20,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icrstore.settings")
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 3.0
+RETAIN_SECONDS = 60.0
 BROKER_SECONDS = 5.0
 
 app = Celery("icrstore")
@@ -48,15 +49,21 @@ app.conf.update(
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
         "icrstore.notices.tasks.*": {"queue": "notify"},
+        "icrstore.retention.tasks.*": {"queue": "retain"},
     },
     beat_schedule={
         name: {
             "task": f"icrstore.{name}",
-            "schedule": SWEEP_SECONDS,
+            "schedule": seconds,
             # A look that nobody took before the next one is worth nothing.
-            "options": {"expires": SWEEP_SECONDS},
+            "options": {"expires": seconds},
         }
-        for name in ("vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell")
+        for name, seconds in (
+            ("vault.tasks.seal", SWEEP_SECONDS),
+            ("query.tasks.answer", SWEEP_SECONDS),
+            ("notices.tasks.tell", SWEEP_SECONDS),
+            ("retention.tasks.retain", RETAIN_SECONDS),
+        )
     },
 )
 if settings.ROLE == "web":
@@ -64,7 +71,9 @@ if settings.ROLE == "web":
     app.conf.broker_transport_options |= {
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip
-app.autodiscover_tasks(["icrstore.vault", "icrstore.query", "icrstore.notices"])
+app.autodiscover_tasks(
+    ["icrstore.vault", "icrstore.query", "icrstore.notices", "icrstore.retention"]
+)
 
 
 @worker_process_init.connect

@@ -1,7 +1,8 @@
 """Settings: everything from the environment; ICR_ROLE says which process this is.
 
 ICR_VAR           state folder (default ./var)
-ICR_ROLE          web, sealer, engine, notifier, janitor or admin: names the process and its secrets
+ICR_ROLE          web, sealer, engine, notifier, janitor, beat or admin: names the process and its
+                  secrets
 ICR_SECRETS       folder of this role's keys (default ICR_VAR/secrets/ICR_ROLE)
 ICR_DATABASE_URL  libpq URL without a password (``passfile=`` names the file that has it)
 ICR_BROKER_URL    Redis or Valkey; carries "look", never content
@@ -66,6 +67,7 @@ INSTALLED_APPS = [
     "icrstore.vault",
     "icrstore.query",
     "icrstore.notices",
+    "icrstore.retention",
 ]
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
 DATABASES = {"default": _database(os.environ.get("ICR_DATABASE_URL", ""))}

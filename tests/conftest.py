@@ -1,8 +1,8 @@
 """What every room's tests may ask for; imported once, so that each session has one of each."""
 
-from tests.keeper.pair import own_pair, pair, template
+from tests.keeper.pair import own_pair, pair, still_pair, template
 from tests.site import site
 from tests.stack import stack
 from tests.vault.rooms import database, rooms
 
-__all__ = ["database", "own_pair", "pair", "rooms", "site", "stack", "template"]
+__all__ = ["database", "own_pair", "pair", "rooms", "site", "stack", "still_pair", "template"]

@@ -73,7 +73,7 @@ class Site:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.authority = Authority.make(AUTHORITY)
         self.reader = hpke.PrivateKey.generate()
-        stack.start("web", "sealer", "engine", "notifier", "janitor")
+        stack.start("web", "sealer", "engine", "notifier", "janitor", "beat")
         self.add_tenant(TENANT)
         self.collector = self.add_collector(TENANT, "edge-1")
         self.wait_ready()

@@ -13,7 +13,8 @@ GRANT USAGE ON SCHEMA public TO icr_web, icr_sealer, icr_engine, icr_notifier,
 -- Row-level security shows each transaction one tenant (accounts/tenancy.py). Who works for all of
 -- them in turn may read their list; web may not.
 DROP POLICY IF EXISTS list ON accounts_tenant;
-CREATE POLICY list ON accounts_tenant FOR SELECT TO icr_sealer, icr_engine, icr_notifier USING (true);
+CREATE POLICY list ON accounts_tenant FOR SELECT
+    TO icr_sealer, icr_engine, icr_notifier, icr_janitor USING (true);
 
 -- web: takes batches, warrants and requests; sees no sealed row and no epoch.
 GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;
@@ -71,3 +72,10 @@ GRANT UPDATE (is_sent, attempts, next_attempt_at, claim) ON notices_signin TO ic
 GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_notifier;
 GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
     TO icr_notifier;
+
+-- janitor: keeps the certificates, and deletes by functions that decide for themselves.
+GRANT SELECT ON accounts_tenant TO icr_janitor;
+GRANT SELECT, INSERT ON retention_certificate TO icr_janitor;
+GRANT USAGE ON SEQUENCE retention_certificate_id_seq TO icr_janitor;
+GRANT EXECUTE ON FUNCTION retention_forget(text), retention_drop_month(integer), retention_sweep()
+    TO icr_janitor;

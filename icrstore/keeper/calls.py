@@ -42,10 +42,11 @@ class Keeper:
         self,
         identity: KeeperIdentity,
         address: str,
-        caller: Ed25519PrivateKey,
+        caller: Ed25519PrivateKey | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``address`` is ``unix:/path`` or loopback; ``caller`` is an engine's or sealer's key."""
+        """``address`` is ``unix:/path`` or loopback; ``caller`` is an engine's, sealer's or
+        notifier's key, or None for who only reads what is everyone's."""
         self.identity = identity
         self._caller, self._clock = caller, clock
         self._authority = authority_of(identity.identity_key)
@@ -114,6 +115,18 @@ class Keeper:
         self._answer(response)
         raise self.untrue("add-checkpoint")
 
+    def certificates(self, tenant: str, after: str) -> Logged:
+        """The shredding certificates of the days after this one, unchecked; the log's checkpoint
+        comes even where there is none."""
+        query = urlencode({"tenant": tenant, "after": after})
+        fields = Fields(self._get(f"/v1/shreds?{query}"))
+        return self.read(lambda: Logged.take(fields))
+
+    def show_cosigned(self, checkpoint: str) -> None:
+        """Bring it a checkpoint of its own log that the other keeper cosigned just now."""
+        body = checkpoint.encode()
+        self._answer(self._call("POST", "/v1/cosigned", {"Content-Type": "text/plain"}, body))
+
     def checkpoint(self, origin: str) -> str:
         """The latest checkpoint of a log, unchecked."""
         response = self._call("GET", f"/log/{pseudonym_of(origin)}/checkpoint", {})
@@ -141,6 +154,8 @@ class Keeper:
 
     def _signed(self, method: str, target: str, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers with a signature by our caller's key over all of the request."""
+        if self._caller is None:
+            raise ValueError("this call needs a key to sign with")
         signature = sign_request(
             method,
             self._authority,

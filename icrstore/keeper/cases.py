@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from icrstore.keeper import queries
-from icrstore.keeper.days import is_expired
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call
 from icrstore.keeper.leaves import told_of
@@ -14,6 +13,7 @@ from icrstore.keeper.ledger import Draft
 from icrstore.keeper.locked import lock, unlock
 from icrstore.keeper.queries import RequestRow
 from icrstore.seal.encode import enc, text
+from icrstore.seal.epoch import is_expired
 from icrstore.warrant.authority import Granted, check_warrant
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, Request, Warrant
@@ -107,9 +107,10 @@ def check_retention(request: Request, call: Call) -> None:
 
 
 def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
-    """The request of this engine. Raises Refused(unknown-request, another-engine).
+    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day).
 
-    The engine must be pinned still, with the key by which it committed.
+    The engine must be pinned still, with the key by which it committed, and no day of the request
+    have expired since.
     """
     row = queries.request(call.tx, request_sha256)
     if row is None:
@@ -117,6 +118,7 @@ def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow
     if row.engine_identity != caller:
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
+    check_retention(Request.parse(Case.of(call, row).request), call)
     return row
 
 

@@ -1,4 +1,4 @@
-"""The keeper's command line: ``python -m icrstore.keeper init | pin | show | serve``."""
+"""The keeper's command line: ``python -m icrstore.keeper init | pin | show | clock | serve``."""
 
 import argparse
 import sys
@@ -8,20 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
-from icrstore.keeper.keeper import STORE, Keeper, utc_now
+from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.queries import NotifierRow, Peer
+from icrstore.keeper.recovery import clock_state, confirm
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, encode_base64
 from icrstore.wire import hpke
+
+_CONFIRM = "compare the clock with another one, then: clock confirm"
+_MENDS = {
+    "clock-behind": "the clock is before the last leaf: set it, or wait",
+    "clock-ahead": f"the last leaf is more than 96 hours ago: {_CONFIRM}",
+    "clock-stepped": f"the clock was set while this host ran: {_CONFIRM}",
+}
+_CLOCK = """\
+A keeper logs, lends and destroys by its clock, so it believes it only as far as it can check it: it
+is never before the last leaf, at most 96 hours after it, and goes on as the boot clock does. After
+more than 26 hours nothing is destroyed or lent until the other keeper's clock agrees, which takes
+no hand. After more than 96 hours, or when the clock was set, a keeper refuses everything until
+somebody has looked at another clock: `clock show` says what it refuses and why, `clock confirm`
+writes a `recovery` leaf into every log. A clock that was wrong then stays in the logs for good.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +53,8 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         asked.run(asked)
     except Refused as refused:
-        print(f"refused: {refused.code}", file=sys.stderr)
+        mend = _MENDS.get(refused.code)
+        print(f"refused: {refused.code}{f': {mend}' if mend else ''}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
@@ -95,6 +113,18 @@ def shown(keeper: Keeper) -> dict[str, Any]:
         }  # fmt: skip
 
 
+def show_clock(asked: argparse.Namespace) -> None:
+    with closing(Keeper.open(asked.store)) as keeper:
+        _print(clock_state(keeper), asked.json)
+
+
+def confirm_clock(asked: argparse.Namespace) -> None:
+    with closing(Keeper.open(asked.store)) as keeper:
+        state = clock_state(keeper)
+        print(f"this clock says {state['now']}; the last leaf was at {state['last_leaf_at']}")
+        print("confirmed" if confirm(keeper) else "nothing to confirm: this keeper refuses nothing")
+
+
 def _pin_tenant(asked: argparse.Namespace) -> None:
     with closing(Keeper.open(asked.store)) as keeper:
         pin_tenant(keeper, asked.name, asked.key, asked.replace)
@@ -136,6 +166,11 @@ def _parser() -> argparse.ArgumentParser:
     made = _command(commands, "show", "show what is trusted", show)
     made.add_argument("--json", action="store_true")
 
+    _add_clock(commands.add_parser(
+        "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
+        description=_CLOCK,
+    ))  # fmt: skip
+
     made = _command(commands, "serve", "lend, until SIGTERM", _serve)
     made.add_argument("--socket", required=True, type=Path)
     return parser
@@ -169,6 +204,13 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     made.add_argument("log_key", type=_key)
     made.add_argument("witness_key", type=_key)
     made.add_argument("--replace", action="store_true")
+
+
+def _add_clock(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+    made = _command(steps, "show", "the time, the last leaf, and what is refused", show_clock)
+    made.add_argument("--json", action="store_true")
+    _command(steps, "confirm", "say that this clock is right, as a leaf", confirm_clock)
 
 
 def _command(commands: Any, name: str, help_: str, run: Any) -> argparse.ArgumentParser:

@@ -124,11 +124,13 @@ def _epochs_in_scope(call: Call, tenant: str, request: Request) -> list[EpochRow
 
 
 def _check_same(call: Call, row: RequestRow, caller: bytes, asked: Commit) -> None:
-    """A repeat is of the same engine, and brings the key that shares would be sealed to."""
+    """A repeat is of the same engine, brings the key that shares would be sealed to, and comes
+    before any day of it has expired."""
     if row.engine_identity != caller:
         raise Refused("another-engine", 409)
     if EngineKey.parse(asked.engine_key).key != row.engine_key:
         raise Refused("another-engine-key", 409)
+    check_retention(Request.parse(asked.case.request), call)
 
 
 def _answer(call: Call, row: RequestRow) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from datetime import date, timedelta
 
 from icrstore.keeper import queries
 from icrstore.keeper.errors import DayGone, Refused
-from icrstore.keeper.keys import LIFE_DAYS, Chain
+from icrstore.keeper.keys import Chain
 from icrstore.keeper.locked import lock, unlock
 from icrstore.keeper.queries import DayRow, EpochRow
 from icrstore.keeper.store import Connection
 from icrstore.seal.encode import enc, prf, text
-from icrstore.seal.epoch import Role
+from icrstore.seal.epoch import LIFE_DAYS, Role
 from icrstore.wire import hpke
 
 DAYS_AHEAD = 35
@@ -63,11 +63,6 @@ class OpenDays:
             return OpenDay(self._tenant, rows[0], self._chain)
         except DayGone:
             raise Refused("expired-day") from None
-
-
-def is_expired(day: date, today: date) -> bool:
-    """From 00:00Z of day D + 365 on, day D is expired."""
-    return (today - day).days > LIFE_DAYS
 
 
 def top_up(tx: Connection, tenant: str, chain: Chain, today: date) -> None:

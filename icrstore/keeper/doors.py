@@ -17,8 +17,10 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.lend import lend
 from icrstore.keeper.names import authority_of
+from icrstore.keeper.recovery import take_cosigned
 from icrstore.keeper.release import release
 from icrstore.keeper.schedule import key_schedule
+from icrstore.keeper.shred import certificates
 from icrstore.keeper.witness import Witness
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump
@@ -68,8 +70,8 @@ class Answer:
 
 
 class Doors:
-    """Calls by engines, sealers and notifiers are signed (RFC 9421); logs and public keys are for
-    everyone.
+    """Calls by engines, sealers and notifiers are signed (RFC 9421); logs, public keys and
+    shredding certificates are for everyone, and everyone may bring a cosigned checkpoint.
 
     A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch or notice
     that was taken gives the answer that it gave, a refusal is in the log once, what is lent or due
@@ -92,6 +94,8 @@ class Doors:
     def _post(self, knock: Knock) -> Answer:
         if knock.path == "/add-checkpoint":
             return Answer(TEXT, self._witness.add_checkpoint(knock.body))
+        if knock.path == "/v1/cosigned":
+            return Answer(JSON, dump(take_cosigned(self._keeper, knock.body)))
         if knock.path == "/v1/epochs":
             caller = self._signer(knock, lambda id_: sealer_with(self._keeper, knock.body, id_))
             return Answer(JSON, dump(register(self._keeper, caller, knock.body)))
@@ -111,6 +115,9 @@ class Doors:
         if knock.path == "/v1/key-schedule":
             asked = knock.ask("tenant", "from", "to")
             return Answer(JSON, dump(key_schedule(self._keeper, *asked)))
+        if knock.path == "/v1/shreds":
+            asked = knock.ask("tenant", "after")
+            return Answer(JSON, dump(certificates(self._keeper, *asked)))
         if knock.path == "/v1/log":
             caller = self._signer(knock, self._engine_with)
             return Answer(JSON, dump(logs.where(self._keeper, caller, *knock.ask("tenant"))))

@@ -99,7 +99,7 @@ def check_leaves(evidence: Evidence, keys: LogKeys, count: int) -> tuple[Checkpo
     Raises `EvidenceError`.
     """
     try:
-        checkpoint, cosigned_at = _check_cosigned(evidence.checkpoint.encode(), keys)
+        checkpoint, cosigned_at = check_cosigned(evidence.checkpoint.encode(), keys)
 
         if len(evidence.leaves) != count:
             raise EvidenceError("not one leaf for each")
@@ -114,13 +114,17 @@ def check_leaves(evidence: Evidence, keys: LogKeys, count: int) -> tuple[Checkpo
     return checkpoint, cosigned_at
 
 
-def _check_cosigned(encoded: bytes, keys: LogKeys) -> tuple[Checkpoint, int]:
-    origin = parse_checkpoint(parse_note(encoded).body).origin
-    if not is_log_of(keys.name, origin):
-        raise EvidenceError("not that keeper's log")
-    checkpoint, times = verify_cosigned(
-        encoded, origin, keys.log_verifier(origin), [keys.witness], at_least=1
-    )
+def check_cosigned(encoded: bytes, keys: LogKeys) -> tuple[Checkpoint, int]:
+    """A checkpoint of a keeper's log that the other cosigned, and when. Raises `EvidenceError`."""
+    try:
+        origin = parse_checkpoint(parse_note(encoded).body).origin
+        if not is_log_of(keys.name, origin):
+            raise EvidenceError("not that keeper's log")
+        checkpoint, times = verify_cosigned(
+            encoded, origin, keys.log_verifier(origin), [keys.witness], at_least=1
+        )
+    except LogError as error:
+        raise EvidenceError("the evidence does not hold") from error
     return checkpoint, times[keys.witness]
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from icrstore.keeper import clock as clocks
 from icrstore.keeper import queries
+from icrstore.keeper.clock import Boot, this_boot, utc_now
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keys import Chain, Identity
@@ -19,17 +21,17 @@ from icrstore.warrant.strict import StatementError
 STORE = "keeper.db"
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
 class Call:
-    """One transaction at one moment: ``now`` is read once the store is ours."""
+    """One transaction at one moment: ``now`` is read once the store is ours.
+
+    While ``is_clock_trusted`` is false nothing may be destroyed or lent.
+    """
 
     keeper: "Keeper"
     tx: Connection
     now: datetime
+    is_clock_trusted: bool
 
     @property
     def unix_seconds(self) -> int:
@@ -47,11 +49,18 @@ class Keeper:
     folder: Path
     identity: Identity
     store: Store
+    # Other clocks than the host's are for tests; no option, file or variable reaches these.
     clock: Callable[[], datetime] = utc_now
+    boot: Callable[[], Boot] = this_boot
 
     @classmethod
-    def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now) -> "Keeper":
-        return cls(folder, Identity.load(folder), Store(folder / STORE), clock)
+    def open(
+        cls,
+        folder: Path,
+        clock: Callable[[], datetime] = utc_now,
+        boot: Callable[[], Boot] = this_boot,
+    ) -> "Keeper":
+        return cls(folder, Identity.load(folder), Store(folder / STORE), clock, boot)
 
     def close(self) -> None:
         self.store.close()
@@ -65,16 +74,25 @@ class Keeper:
 
     @contextmanager
     def write(self) -> Iterator[Call]:
-        """A transaction. Raises Refused(clock-behind) if the clock is before the last leaf.
-
-        Nothing may be logged as earlier than what was logged before it, and a clock that was set
-        back would let an expired day or warrant live again.
-        """
-        with self.store.write() as tx:
-            call = Call(self, tx, self.clock())
-            if call.unix_seconds < queries.last_leaf_at(tx):
-                raise Refused("clock-behind", 503)
+        """A transaction. Raises Refused(clock-behind, clock-ahead, clock-stepped)."""
+        with self._transaction(clocks.check) as call:
             yield call
+
+    @contextmanager
+    def write_confirmed(self) -> Iterator[Call]:
+        """A transaction for somebody who looked at another clock. Raises Refused(clock-behind)."""
+        with self._transaction(lambda held, now, _: clocks.check_not_behind(held, now)) as call:
+            yield call
+
+    @contextmanager
+    def _transaction(
+        self, check: Callable[[queries.ClockRow | None, datetime, Boot], None]
+    ) -> Iterator[Call]:
+        with self.store.write() as tx:
+            now, boot, held = self.clock(), self.boot(), queries.clock(tx)
+            check(held, now, boot)
+            yield Call(self, tx, now, clocks.is_trusted(held, now))
+            clocks.note(tx, held, now, boot)
 
     @contextmanager
     def refusals_logged(

@@ -16,16 +16,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.errors import DayGone
-from icrstore.keeper.files import write_whole
+from icrstore.keeper.files import replace_secret, write_whole
 from icrstore.seal.encode import prf
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import LIFE_DAYS, ROLES, Role
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import Fields, encode_base64, parse_object
 from icrstore.warrant.strict import dump as dump_object
 
 KEYS, CHAIN = "keys.json", "chain.json"
-# The seed of day D is wrapped under kek[D + LIFE_DAYS]; from D + LIFE_DAYS + 1 on it is noise.
-LIFE_DAYS = 364
 _NAME = re.compile(r"[a-z0-9][a-z0-9./-]{0,79}", re.ASCII)
 
 
@@ -109,9 +107,9 @@ class Chain:
         return made
 
     def save(self, folder: Path) -> None:
-        """Replace the file. From here the link before this one is gone."""
+        """Replace the file, whole. From here the link before this one is gone."""
         kept = {"day": self.day.isoformat(), "link": encode_base64(self.link)}
-        write_whole(folder / CHAIN, dump_object(kept))
+        replace_secret(folder / CHAIN, dump_object(kept))
 
     def advance(self, day: date) -> "Chain":
         """The chain from ``day`` on. Raises `DayGone` for a day before this link's."""

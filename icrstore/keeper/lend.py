@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from icrstore.keeper import queries
-from icrstore.keeper.cases import Case, check_retention, find_request, read_body
+from icrstore.keeper import clock, queries
+from icrstore.keeper.cases import Case, find_request, read_body
 from icrstore.keeper.days import OpenDays
 from icrstore.keeper.debts import owe_release
 from icrstore.keeper.errors import Refused
@@ -59,15 +59,18 @@ def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:
     1. It was released, and less than 24 hours ago.
     2. The engine's key is in force still.
     3. The peer cosigned a log that holds our release.
-    4. No day of it has expired since.
+    4. The clock is trusted, or agrees with the peer's as it cosigned.
     """
     if row.released_at is None or row.release_leaf is None:
         raise Refused("not-released")
     check_repeatable(call, row.released_at)
     if call.unix_seconds >= row.engine_key_ends_at:
         raise Refused("engine-key-expired")
-    check_own_evidence(call, row, "release", evidence, row.release_leaf, row.released_at)
-    check_retention(Request.parse(Case.of(call, row).request), call)
+    cosigned_at = check_own_evidence(
+        call, row, "release", evidence, row.release_leaf, row.released_at
+    )
+    if not call.is_clock_trusted and not clock.agree(call.tx, call.now, cosigned_at):
+        raise Refused("clock-doubtful", 503)
 
 
 def _shares(call: Call, row: RequestRow) -> bytes:

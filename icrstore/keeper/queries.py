@@ -97,17 +97,40 @@ class DebtRow:
     notice: int | None
 
 
+@dataclass(frozen=True)
+class ClockRow:
+    """The last leaf of any log, the last moment at which the clock was known to be right (Unix
+    seconds both), and the boot clock at that leaf."""
+
+    last_leaf_at: int
+    trusted_at: int
+    boot: str
+    boot_seconds: int
+
+
 _REQUEST_COLUMNS = ", ".join(RequestRow.__dataclass_fields__)
 
 
-def last_leaf_at(tx: Connection) -> int:
-    """When the last leaf of any log was written, in Unix seconds; 0 before the first."""
-    row = tx.execute("SELECT last_leaf_at FROM clock").fetchone()
-    return int(row[0]) if row else 0
+def clock(tx: Connection) -> ClockRow | None:
+    """None before the first leaf."""
+    row = tx.execute("SELECT last_leaf_at, trusted_at, boot, boot_seconds FROM clock").fetchone()
+    return ClockRow(*row) if row else None
 
 
 def set_last_leaf_at(tx: Connection, unix_seconds: int) -> None:
-    tx.execute("INSERT OR REPLACE INTO clock (id, last_leaf_at) VALUES (1, ?)", (unix_seconds,))
+    tx.execute(
+        "INSERT INTO clock VALUES (1, ?1, ?1, '', 0)"
+        " ON CONFLICT (id) DO UPDATE SET last_leaf_at = ?1",
+        (unix_seconds,),
+    )
+
+
+def trust_clock(tx: Connection, unix_seconds: int) -> None:
+    tx.execute("UPDATE clock SET trusted_at = ?", (unix_seconds,))
+
+
+def set_boot(tx: Connection, boot: str, seconds: int) -> None:
+    tx.execute("UPDATE clock SET boot = ?, boot_seconds = ?", (boot, seconds))
 
 
 def tenants(tx: Connection) -> list[Tenant]:
@@ -284,6 +307,39 @@ def add_day(tx: Connection, tenant_name: str, made: DayRow) -> None:
         "INSERT INTO day (tenant, day, public, seed, day_key) VALUES (?, ?, ?, ?, ?)",
         (tenant_name, made.day, made.public, made.seed, made.day_key),
     )
+
+
+def days_before(tx: Connection, tenant_name: str, day: str) -> list[str]:
+    """The days before this one whose keys are still here, in order."""
+    rows = tx.execute(
+        "SELECT day FROM day WHERE tenant = ? AND day < ? ORDER BY day", (tenant_name, day)
+    )
+    return [row[0] for row in rows]
+
+
+def destroy_day(tx: Connection, tenant_name: str, day: str) -> int:
+    """Remove a day's keys and its epochs with their atoms; how many epochs there were."""
+    tx.execute("DELETE FROM day WHERE tenant = ? AND day = ?", (tenant_name, day))
+    of_day = "tenant = ? AND hour >= unixepoch(?) AND hour < unixepoch(?, '+1 day')"
+    where = (tenant_name, day, day)
+    tx.execute(
+        f"DELETE FROM request_epoch WHERE eid IN (SELECT eid FROM epoch WHERE {of_day})",  # noqa: S608 - written above
+        where,
+    )
+    return tx.execute(f"DELETE FROM epoch WHERE {of_day}", where).rowcount  # noqa: S608
+
+
+def add_shred(tx: Connection, tenant_name: str, day: str, leaf_number: int) -> None:
+    tx.execute("INSERT INTO shred VALUES (?, ?, ?)", (tenant_name, day, leaf_number))
+
+
+def shreds_after(tx: Connection, tenant_name: str, day: str, limit: int) -> list[int]:
+    """The leaves that certify the days after this one, in the order of the days."""
+    rows = tx.execute(
+        "SELECT leaf FROM shred WHERE tenant = ? AND day > ? ORDER BY day LIMIT ?",
+        (tenant_name, day, limit),
+    )
+    return [row[0] for row in rows]
 
 
 def leaf(tx: Connection, tenant_name: str, number: int) -> tuple[bytes, bytes]:

@@ -9,7 +9,6 @@ from icrstore.keeper import queries
 from icrstore.keeper.cases import (
     REPEAT_LIFE,
     Case,
-    check_retention,
     find_request,
     read_body,
 )
@@ -20,7 +19,6 @@ from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.queries import RequestRow
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.authority import SKEW
-from icrstore.warrant.statements import Request
 
 FIRST_RELEASE_LIFE = timedelta(minutes=15)
 
@@ -77,7 +75,7 @@ def tenant_of_request(keeper: Keeper, request_sha256: bytes, caller: bytes) -> s
 def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
     """Check both logs' evidence and log the release.
 
-    1. The warrant is in force still, by the roots that are pinned now, and so is the retention.
+    1. The warrant is in force still, by the roots that are pinned now.
     2. Our own leaves are those of our store, and the peer cosigned the log that holds them.
     3. The peer's log holds as many, which say the same, and we cosigned it.
     4. Both cosignatures are of now.
@@ -87,7 +85,6 @@ def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
     # 1.
     granted, _ = case.granted(call, row.tenant)
     granted.signer(case.request, "investigator")
-    check_retention(Request.parse(case.request), call)
     # 2.
     ledger = call.ledger(row.tenant)
     own = asked.evidence[call.keeper.identity.role]
@@ -106,8 +103,9 @@ def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
 
 def check_own_evidence(
     call: Call, row: RequestRow, type_: str, evidence: Evidence, first_leaf: int, logged_at: int
-) -> None:
-    """Our own leaves of one step, under a checkpoint of this log that the peer has cosigned.
+) -> int:
+    """Our own leaves of one step, under a checkpoint of this log that the peer has cosigned; when
+    it did (Unix seconds).
 
     Raises Refused(evidence-refused).
     """
@@ -123,6 +121,7 @@ def check_own_evidence(
     if checkpoint.origin != ledger.origin or not _are_stored(ledger, evidence, first_leaf):
         raise Refused("evidence-refused")
     check_cosigned_now(call, cosigned_at, logged_at)
+    return cosigned_at
 
 
 def check_cosigned_now(call: Call, cosigned_at: int, logged_at: int) -> None:

@@ -4,9 +4,9 @@ from datetime import date
 from typing import Any
 
 from icrstore.keeper import queries
-from icrstore.keeper.days import is_expired
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
+from icrstore.seal.epoch import is_expired
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import KeySchedule
 

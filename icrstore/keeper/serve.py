@@ -11,7 +11,7 @@ from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.server import EXIT_STORE_LOST, Server, log
 from icrstore.keeper.upkeep import keep_up
 
-UPKEEP_SECONDS = 600.0
+UPKEEP_SECONDS = 60.0
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -21,7 +21,10 @@ BUSY_SECONDS = 10.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS clock (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    last_leaf_at INTEGER NOT NULL                      -- Unix seconds
+    last_leaf_at INTEGER NOT NULL,                     -- Unix seconds
+    trusted_at INTEGER NOT NULL,                       -- when it was last known to be right
+    boot TEXT NOT NULL,                                -- the boot of the last leaf, and
+    boot_seconds INTEGER NOT NULL                      -- how long it had lasted then
 ) STRICT;
 CREATE TABLE IF NOT EXISTS tenant (
     name TEXT PRIMARY KEY,
@@ -58,6 +61,12 @@ CREATE TABLE IF NOT EXISTS day (
     day_key BLOB NOT NULL,                             -- locked under a key of the seed
     PRIMARY KEY (tenant, day)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS shred (                     -- the leaves that certify destroyed days
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    day TEXT NOT NULL,
+    leaf INTEGER NOT NULL,
+    PRIMARY KEY (tenant, day)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leaf (
     tenant TEXT NOT NULL REFERENCES tenant (name),
     number INTEGER NOT NULL,
@@ -116,6 +125,7 @@ CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
     eid BLOB NOT NULL REFERENCES epoch (eid),
     PRIMARY KEY (request_sha256, position)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS request_of_epoch ON request_epoch (eid);      -- destroy_day
 CREATE TABLE IF NOT EXISTS debt (                      -- the leaves whose accounts must be told
     tenant TEXT NOT NULL REFERENCES tenant (name),
     number INTEGER NOT NULL,                           -- 1, 2, .. as they fell due
@@ -198,4 +208,6 @@ class Store:
         # FULL syncs the WAL at every commit, before any reader sees what was committed.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten in the file too.
+        connection.execute("PRAGMA secure_delete = ON")
         return connection

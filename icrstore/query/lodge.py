@@ -15,6 +15,7 @@ from icrstore.inbox.accept import hurry
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.package import check_recipients
 from icrstore.seal.encode import enc, text
+from icrstore.seal.epoch import is_expired
 from icrstore.shell.stop import NO_INPUT, Stop
 from icrstore.warrant.authority import Granted, check_warrant
 from icrstore.warrant.dsse import Envelope
@@ -84,6 +85,8 @@ def lodge_request(
     does not speak, who is not to learn that it is there.
     """
     parsed = Request.parse(request)
+    if any(is_expired(hours.first.date(), now.date()) for hours in parsed.hours):
+        raise StatementError("expired-day", "request.hours")
     lodged = LodgedWarrant.objects.filter(
         tenant=tenant, sha256=parsed.warrant_sha256, authority__in=authorities
     )

@@ -7,7 +7,7 @@ role, make the label and the key of that selector's rows (`icrstore.seal.rows`).
 
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -18,6 +18,8 @@ from icrstore.wire import hpke
 
 SUITE = 1
 HOUR = timedelta(hours=1)
+# A day lives until the end of D + LIFE_DAYS.
+LIFE_DAYS = 364
 
 Role = Literal["operator", "oversight"]
 Kind = Literal["account", "address"]
@@ -84,6 +86,11 @@ def hour_start(moment: datetime) -> datetime:
 def day_of(moment: datetime) -> str:
     """The UTC day of an aware moment, ``YYYY-MM-DD``."""
     return moment.astimezone(UTC).date().isoformat()
+
+
+def is_expired(day: date, today: date) -> bool:
+    """From 00:00Z of day D + 365 on, day D is expired."""
+    return (today - day).days > LIFE_DAYS
 
 
 def shard_of(account: str, shards: int) -> int:

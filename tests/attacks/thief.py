@@ -9,7 +9,7 @@ import hmac
 import json
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -55,6 +55,17 @@ def atoms_of(store: Path) -> dict[bytes, bytes]:
             eid: _unlock(days[tenant, day], enc(b"icr/v1/atom", eid, role), atom)
             for tenant, day, eid, atom in epochs
         }
+
+
+def opens_seed(store: Path, day: str, key: bytes) -> bool:
+    """Whether a key opens what a keeper's store holds of a day, of any tenant."""
+    with closing(sqlite3.connect(store / "keeper.db")) as database:
+        found = database.execute("SELECT tenant, seed FROM day WHERE day = ?", [day]).fetchall()
+    for tenant, seed in found:
+        with suppress(InvalidTag):
+            _unlock(key, enc(b"icr/v1/day-seed", tenant.encode(), day.encode()), seed)
+            return True
+    return False
 
 
 def _day_key(tenant: str, day: str, seed: bytes, day_key: bytes, start: date, link: bytes) -> bytes:

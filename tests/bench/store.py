@@ -65,7 +65,7 @@ class Store:
 
     def __init__(self, stack: Stack) -> None:
         self._site = Site(stack)
-        for name in ("janitor", "sealer"):
+        for name in ("beat", "sealer"):
             stack.stop(name)
         self._config = Config.read(self._site.collector)
         self._key = KeyFile.read(self._config.key, "signing").signing()

@@ -118,13 +118,14 @@ def test_only_callers_are_in_the_group_that_may_enter_a_keepers_sockets(
         "engine",
         "notifier",
         "janitor",
+        "beat",
         "web",
         "postgres",
         "valkey",
         "keeper-oversight",
     }
     reaching = {name for name in callers if group in getattr(layout.identity(name), "groups", ())}
-    assert reaching == {"sealer", "engine", "notifier"}
+    assert reaching == {"sealer", "engine", "notifier", "janitor"}
 
 
 @as_root

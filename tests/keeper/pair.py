@@ -28,14 +28,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper import queries
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
+from icrstore.keeper.carry import Carrier
 from icrstore.keeper.cli import shown
 from icrstore.keeper.client import Keeper, KeeperRefused, Keepers, KeepersRefused, Question
+from icrstore.keeper.clock import Boot, this_boot
 from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import authority_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
+from icrstore.keeper.recovery import confirm
 from icrstore.keeper.server import Server
 from icrstore.keeper.telling import Teller
+from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import (
     ROLES,
     Epoch,
@@ -206,6 +210,32 @@ class Pair:
                 stack.enter_context(_serving_here(process, ahead))
             yield self.keepers(ahead=ahead)
 
+    @contextlib.contextmanager
+    def owner(self, role: Role, ahead: timedelta = timedelta(0)) -> Iterator[StoreOwner]:
+        """The keeper itself in this process, on a host that was off until then."""
+        folder, clock = self.processes[role].folder, lambda: datetime.now(UTC) + ahead
+        with closing(StoreOwner.open(folder, clock, boot_of(ahead))) as keeper:
+            yield keeper
+
+    def agree(self, ahead: timedelta) -> None:
+        """Carry each keeper's checkpoint to the other and back, as the janitor does."""
+        keepers = {role: self.keeper(role, ahead=ahead) for role in ROLES}
+        for role, keeper in keepers.items():
+            carrier = Carrier(keeper, keepers[_other(role)])
+            logged = keeper.certificates(TENANT, "0001-01-01")
+            keeper.show_cosigned(carrier.carry(logged, None).evidence.checkpoint)
+
+    def live_until(self, ahead: timedelta) -> None:
+        """Both keepers after so long: their clocks confirmed, agreed upon, their upkeep done."""
+        for role in ROLES:
+            with self.owner(role, ahead) as keeper:
+                confirm(keeper)
+        with self.serving_ahead(ahead):
+            self.agree(ahead)
+        for role in ROLES:
+            with self.owner(role, ahead) as keeper:
+                keep_up(keeper)
+
     def start(self) -> None:
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda process: process.start(), self.processes.values()))
@@ -281,6 +311,20 @@ class Pair:
         public, ends = self.engine_key.public_bytes(), utc_now() + timedelta(hours=23)
         made = dataclasses.replace(EngineKey(TENANT, ENGINE, public, ends), **changes)
         return Envelope.sign("engine-key", made.to_fields(), self.keys[signer])
+
+    def question_at(self, ahead: timedelta, hours: HourRange) -> Question:
+        """A question that is put after so long, by papers of that time."""
+        now = utc_now() + ahead
+        first, last = now - timedelta(days=1), now + timedelta(days=1)
+        grants = tuple(
+            self.grant(role, not_before=first, not_after=last)
+            for role in ("applicant", "approver", "investigator")
+        )
+        made = self.warrant_of(hours=hours, valid_from=first, valid_to=last)
+        warrant = self.warrant(made)
+        request = self.request(self.request_of(warrant, created=now))
+        engine_key = self.engine_statement(not_after=now + 23 * HOUR)
+        return Question(TENANT, warrant, request, grants, engine_key)
 
     def question(self, warrant: Envelope | None = None, **changes: Any) -> Question:
         """A question that every keeper takes; changes are of the request."""
@@ -416,13 +460,7 @@ def make_pair(folder: Path) -> Iterator[Pair]:
 def copy_pair(template: Pair, folder: Path) -> Iterator[Pair]:
     """The stores of a pair that is stopped, copied and served: much faster than a new pair."""
     with _sockets() as sockets:
-        processes = {}
-        for role, process in template.processes.items():
-            shutil.copytree(process.folder, folder / role)
-            processes[role] = Process(role, folder / role, sockets / role)
-        yield from _serving(
-            Pair(template.keys, processes, template.identities, template.notifier_key)
-        )
+        yield from _serving(_copied(template, folder, sockets))
 
 
 @pytest.fixture(scope="session")
@@ -446,6 +484,21 @@ def own_pair(template: Pair, tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
+@pytest.fixture
+def still_pair(template: Pair, tmp_path: Path) -> Iterator[Pair]:
+    """A pair of one's own that nobody serves, for clocks of one's own (`Pair.owner`)."""
+    with _sockets() as sockets:
+        yield _copied(template, tmp_path, sockets)
+
+
+def _copied(template: Pair, folder: Path, sockets: Path) -> Pair:
+    processes = {}
+    for role, process in template.processes.items():
+        shutil.copytree(process.folder, folder / role)
+        processes[role] = Process(role, folder / role, sockets / role)
+    return Pair(template.keys, processes, template.identities, template.notifier_key)
+
+
 def _serving(pair: Pair) -> Iterator[Pair]:
     try:
         pair.start()
@@ -458,7 +511,7 @@ def _serving(pair: Pair) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def _serving_here(process: Process, ahead: timedelta) -> Iterator[None]:
-    keeper = StoreOwner.open(process.folder, lambda: datetime.now(UTC) + ahead)
+    keeper = StoreOwner.open(process.folder, lambda: datetime.now(UTC) + ahead, boot_of(ahead))
     server = Server(process.socket, keeper)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -468,6 +521,12 @@ def _serving_here(process: Process, ahead: timedelta) -> Iterator[None]:
         server.finish()
         thread.join()
         keeper.close()
+
+
+def boot_of(ahead: timedelta) -> Callable[[], Boot]:
+    """A boot of its own for each clock: another host's, or this one's after it was off."""
+    here = this_boot()
+    return lambda: Boot(f"{here.name} {ahead}", this_boot().seconds)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from icrstore.keeper.keys import CHAIN, Chain
 from icrstore.keeper.pins import pin, pin_tenant
 from icrstore.keeper.server import EXIT_STORE_LOST, Server
 from icrstore.keeper.upkeep import keep_up
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import TENANT, Pair, boot_of
 from tests.keeper.test_faults import needs_strace, without_syncs
 from tests.keeper.test_server import signed, told
 
@@ -83,15 +83,14 @@ def test_an_engine_does_not_learn_which_log_is_another_tenants(own_pair: Pair) -
 
 
 def test_a_clock_set_back_over_midnight_stops_no_upkeep(folder: Path) -> None:
-    """The chain moved on at 00:10; then the clock was corrected to 23:50."""
+    """The chain moved on at 00:10, and the process was killed; then the clock went to 23:50."""
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     midnight = datetime.combine(tomorrow, time_of_day(0), UTC)
-    with closing(Keeper.open(folder, lambda: midnight + timedelta(minutes=10))) as keeper:
-        keep_up(keeper)
-        assert Chain.load(folder).day == tomorrow
+    Chain.load(folder).advance(tomorrow).save(folder)
     # Not before the leaves that are there, should it be later than 23:50 now.
     corrected = max(midnight - timedelta(minutes=10), datetime.now(UTC))
-    with closing(Keeper.open(folder, lambda: corrected)) as keeper:
+    boot = boot_of(corrected - datetime.now(UTC))
+    with closing(Keeper.open(folder, lambda: corrected, boot)) as keeper:
         keep_up(keeper)
         pin_tenant(keeper, "zulu", bytes(32), replace=False)
     assert Chain.load(folder).day == tomorrow

@@ -88,6 +88,7 @@ def database(stack: Stack) -> Iterator[Database]:
 
 
 TABLES = (
+    "retention_certificate",
     "notices_session", "notices_signin", "notices_noticeleaf", "notices_notice", "notices_pull",
     "notices_oldcontact", "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",

@@ -59,7 +59,10 @@ ALLOWED: Mapping[str, Matrix] = {
         "notices_signin": {"SELECT", "DELETE"},
         "notices_session": {"SELECT", "DELETE"},
     },
-    "janitor": {},
+    "janitor": {
+        "accounts_tenant": {"SELECT"},
+        "retention_certificate": {"SELECT", "INSERT"},
+    },
 }
 # Where a role may change or see some columns and not the others.
 COLUMNS: Mapping[tuple[str, str, str], set[str]] = {

@@ -1,0 +1,57 @@
+"""Show how far retention has come, and the certificates of one day."""
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from accounts.tenancy import of_tenant, tenants
+from icrstore.retention.forget import months
+from icrstore.retention.models import Certificate
+from icrstore.seal.epoch import LIFE_DAYS, ROLES
+
+
+class Command(BaseCommand):
+    help = (
+        "What is kept for how long. A day is refused from 00:00Z of D+365; each keeper destroys its"
+        " keys by itself and certifies it, and the janitor removes the rest. `status` says up to"
+        " which day both did; `certificate TENANT DAY` prints both keepers' leaves with proofs."
+    )
+
+    def add_arguments(self, parser: Any) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("status", help="the last certified days, and the months that are held")
+        show = actions.add_parser("certificate", help="both keepers' certificates of a day, JSON")
+        show.add_argument("tenant")
+        show.add_argument("day", type=date.fromisoformat, help="YYYY-MM-DD")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "status":
+            self._status()
+        else:
+            self._certificate(options["tenant"], options["day"])
+
+    def _status(self) -> None:
+        due = timezone.now().date() - timedelta(days=LIFE_DAYS + 1)
+        self.stdout.write(f"the last day that has expired: {due}")
+        for tenant in tenants():
+            with of_tenant(tenant.name):
+                for role in ROLES:
+                    rows = Certificate.objects.filter(tenant=tenant, role=role)
+                    last = rows.order_by("-day").values_list("day", flat=True).first()
+                    self.stdout.write(f"{tenant.name}: {role} has certified up to {last or '-'}")
+        self.stdout.write(f"months: {', '.join(map(str, months()))}")
+
+    def _certificate(self, tenant: str, day: date) -> None:
+        with of_tenant(tenant):
+            rows = list(Certificate.objects.filter(tenant=tenant, day=day).order_by("role"))
+        if not rows:
+            raise CommandError(f"no certificate of {day}: see `manage.py retention status`")
+        shown = [
+            {"role": row.role, "instance": row.instance, "day": f"{row.day}",
+             "epochs": row.epochs, "evidence": json.loads(bytes(row.evidence))}
+            for row in rows
+        ]  # fmt: skip
+        self.stdout.write(json.dumps(shown, indent=2))
