@@ -14,11 +14,7 @@ from icrstore.desk.selectors import (
     TOLERANCE_SECONDS,
 )
 from icrstore.shell.stop import USAGE, Stop
-from icrstore.warrant.statements import (
-    GRANT_ROLES,
-    PURPOSES,
-    Purpose,
-)
+from icrstore.warrant.statements import GRANT_ROLES, PURPOSES, Purpose
 
 Given = argparse.Namespace
 Run = Callable[[Given], int]

@@ -29,11 +29,7 @@ from icrstore.desk.selectors import (
 )
 from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
 from icrstore.shell.stop import DATA, USAGE, Stop
-from icrstore.warrant.statements import (
-    HourRange,
-    Selector,
-    Warrant,
-)
+from icrstore.warrant.statements import HourRange, Selector, Warrant
 from icrstore.warrant.strict import parse_object
 
 Given = argparse.Namespace

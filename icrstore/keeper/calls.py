@@ -19,7 +19,7 @@ from icrstore.seal.epoch import Role
 from icrstore.tlog.note import Note
 from icrstore.tlog.witness import format_request
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 from icrstore.warrant.strict import Fields, StatementError, dump, encode_base64, parse_object
 from icrstore.warrant.trust import KeeperIdentity
 from icrstore.wire.digest import content_digest_of

@@ -30,7 +30,8 @@ from icrstore.keeper.names import lend_info
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import ROLES, Kind, Role
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Disclosure, Request, Warrant
+from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.statements import Request, Warrant
 from icrstore.wire import hpke
 
 __all__ = [

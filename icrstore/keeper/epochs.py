@@ -17,7 +17,7 @@ from icrstore.seal.epoch import EpochError, commitment, hour_start, open_seal
 from icrstore.seal.pools import pools_digest
 from icrstore.warrant.authority import Granted
 from icrstore.warrant.dsse import Envelope, key_id
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.strict import Fields, StatementError
 
 OLDEST_HOUR = timedelta(hours=96)

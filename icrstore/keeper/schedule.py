@@ -8,7 +8,7 @@ from icrstore.keeper.days import is_expired
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 
 MOST_DAYS = 500
 

@@ -26,13 +26,8 @@ from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.epoch import Kind, Role
 from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import (
-    AccountSelector,
-    AddressSelector,
-    Disclosure,
-    Request,
-    Warrant,
-)
+from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.statements import AccountSelector, AddressSelector, Request, Warrant
 from icrstore.warrant.strict import dump
 
 DEMONSTRATION = "demonstration: both keepers on one host"

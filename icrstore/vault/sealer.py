@@ -49,7 +49,7 @@ from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement, Receipt
+from icrstore.warrant.machines import EpochStatement, Receipt
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from icrstore.seal.pools import pools_digest
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement, KeySchedule
+from icrstore.warrant.machines import EpochStatement, KeySchedule
 from icrstore.warrant.trust import Trust
 from tests.attacks import plain
 from tests.attacks.known import Record

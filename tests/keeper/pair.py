@@ -51,14 +51,11 @@ from icrstore.seal.manifest import Manifest
 from icrstore.seal.pools import pools_digest
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.machines import Disclosure, EngineKey, EpochStatement, KeySchedule
 from icrstore.warrant.statements import (
     AccountSelector,
-    Disclosure,
-    EngineKey,
-    EpochStatement,
     Grant,
     HourRange,
-    KeySchedule,
     Request,
     Selector,
     Warrant,

@@ -15,7 +15,7 @@ from icrstore.seal.manifest import Manifest
 from icrstore.seal.pools import pools_digest
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 from icrstore.vault.reader import HeldEpoch, Wanted
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.machines import EpochStatement
 
 HOUR = datetime(2026, 11, 22, 9, tzinfo=UTC)
 ZOE, YAN = b"17-zoe", b"18-yan"

@@ -15,10 +15,10 @@ from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
 from icrstore.tlog.merkle import Tree
 from icrstore.tlog.note import SigningKey
 from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import (
     AccountSelector,
     AddressSelector,
-    Disclosure,
     Grant,
     HourRange,
     Purpose,

@@ -9,19 +9,21 @@ from hypothesis import strategies as st
 
 from icrstore.seal.epoch import Epoch
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import (
+    Disclosure,
+    EngineKey,
+    EpochStatement,
+    IntakeKey,
+    KeySchedule,
+    Receipt,
+)
 from icrstore.warrant.statements import (
     GRANT_ROLES,
     PURPOSES,
     AccountSelector,
     AddressSelector,
-    Disclosure,
-    EngineKey,
-    EpochStatement,
     Grant,
     HourRange,
-    IntakeKey,
-    KeySchedule,
-    Receipt,
     Request,
     Target,
     Warrant,

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 from icrstore.seal.epoch import Epoch
 from icrstore.seal.pools import address_selector
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Disclosure, EpochStatement, KeySchedule, Receipt
 from icrstore.warrant.statements import (
     AddressSelector,
-    Disclosure,
-    EpochStatement,
     HourRange,
-    KeySchedule,
-    Receipt,
     Request,
     Warrant,
     read_account,
