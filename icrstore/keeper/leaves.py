@@ -14,7 +14,7 @@ from icrstore.warrant.statements import Request, Warrant
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
 MOST_PRIVATE_BYTES = 1 << 18
-TYPES = ("pin", "epoch", "commit", "release", "disclosure", "refusal", "notice")
+TYPES = ("pin", "epoch", "commit", "release", "disclosure", "refusal", "notice", "policy")
 _DAY = r"\d{4}-\d\d-\d\d"
 _LEAF = re.compile(
     rf"v=1\ntype=({'|'.join(TYPES)})\nday=({_DAY})\ndue=({_DAY}|-)\n"

@@ -8,12 +8,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from icrstore.seal.encode import text as encoded_text
 from icrstore.seal.epoch import Kind
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import ALL_PORTS, DEFAULT, Pool, Pools
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import Fields, StatementError, encode_base64, hours_between, time_text
 from icrstore.wire import hpke
@@ -22,6 +23,7 @@ Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 GRANT_ROLES = ("applicant", "approver", "investigator", "sealer")
 MOST_HOURS = 24 * 366
+MOST_POOLS = 4096
 
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/\d{1,3}", re.ASCII)
 
@@ -34,8 +36,13 @@ class AccountSelector:
     def kind(self) -> Kind:
         return "account"
 
-    def sealed_names(self) -> tuple[bytes, ...]:
-        """The `sel` values under which the epochs hold this selector."""
+    @property
+    def subject(self) -> bytes:
+        """What the commitment in a keeper's leaf hides."""
+        return encoded_text(self.account)
+
+    def sealed_names(self, pools: Pools) -> tuple[bytes, ...]:
+        """The `sel` values under which an epoch holds this selector, by the pools of its hour."""
         return (encoded_text(self.account),)
 
     def to_fields(self) -> dict[str, Any]:
@@ -56,8 +63,13 @@ class AddressSelector:
     def kind(self) -> Kind:
         return "address"
 
-    def sealed_names(self) -> tuple[bytes, ...]:
-        return (address_selector(self.address, self.port),)
+    @property
+    def subject(self) -> bytes:
+        # The pools may change within the hours asked for: it goes by the default always.
+        return DEFAULT.selector(self.address, self.port)
+
+    def sealed_names(self, pools: Pools) -> tuple[bytes, ...]:
+        return pools.selectors(self.address, self.port)
 
     def to_fields(self) -> dict[str, Any]:
         parsed = ipaddress.IPv6Address(self.address)
@@ -256,6 +268,46 @@ class Grant:
         }
 
 
+@dataclass(frozen=True)
+class PoolPolicy:
+    """How a tenant's public addresses are grouped from an hour on; signed by the tenant's root."""
+
+    tenant: str
+    effective: datetime
+    pools: tuple[Pool, ...]
+
+    @classmethod
+    def parse(cls, envelope: Envelope) -> "PoolPolicy":
+        fields = envelope.fields()
+        # What else a tenant may rule is another kind of policy, with fields of its own.
+        fields.one_of("about", ("pools",))
+        made = cls(
+            tenant=fields.text("tenant", 64),
+            effective=fields.hour("effective"),
+            pools=fields.items("pools", read_pool, 0, MOST_POOLS),
+        )
+        fields.finish()
+        return made
+
+    def to_fields(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "about": "pools",
+            "tenant": self.tenant,
+            "effective": time_text(self.effective),
+            "pools": [
+                {"cidr": pool.cidr, "prefix": pool.prefix, "block": 1 << pool.log2_block}
+                for pool in self.pools
+            ],
+        }
+
+
+def pools_of(envelope: Envelope) -> tuple[datetime, Pools]:
+    """The hour from which a pool policy holds, and its pools. Raises `StatementError`."""
+    policy = PoolPolicy.parse(envelope)
+    return policy.effective, Pools(envelope.sha256, policy.pools)
+
+
 def read_account(value: Any, place: str) -> str:
     """An account as it may stand in a record: 1 to 64 bytes of NFC, no control characters."""
     return Fields({"account": value}, place).text("account", 64)
@@ -330,6 +382,31 @@ def read_target(value: Any, place: str) -> Target:
     if made.end <= made.first:
         raise StatementError("ends-before-it-begins", place)
     return made
+
+
+def read_pool(value: Any, place: str) -> Pool:
+    """A pool as a policy says it: ``{cidr, prefix, block}``, the block in ports."""
+    fields = Fields(value, place)
+    network = _pool_network(fields.text("cidr", 49), place)
+    prefix = fields.integer("prefix", network.prefixlen, network.max_prefixlen)
+    block = fields.integer("block", 1, 1 << ALL_PORTS)
+    fields.finish()
+    if block & (block - 1):
+        raise StatementError("not-a-power-of-two", f"{place}.block")
+    pool = Pool(str(network), prefix, block.bit_length() - 1)
+    if pool.has_blocks and pool.is_of_networks:
+        raise StatementError("blocks-need-whole-addresses", f"{place}.prefix")
+    return pool
+
+
+def _pool_network(cidr: str, place: str) -> IPv4Network | IPv6Network:
+    """In its one spelling; and IPv4 addresses are no pool of IPv6, which would never meet them."""
+    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
+        raise StatementError("not-a-network", f"{place}.cidr")
+    network = ipaddress.ip_network(cidr)
+    if str(network) != cidr or str(network).startswith("::ffff:"):
+        raise StatementError("not-the-usual-spelling", f"{place}.cidr")
+    return network
 
 
 def _is_network(cidr: str) -> bool:

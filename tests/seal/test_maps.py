@@ -14,7 +14,7 @@ from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
 from icrstore.seal.group import by_hour
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 
@@ -59,7 +59,7 @@ def as_table(records: list[Record], unit: Unit) -> pa.Table:
 def sealed(*tables: pa.Table) -> tuple[Epoch, dict[Role, bytes], SealedEpoch]:
     epoch, atoms = Epoch.new("tenant", HOUR, 0), new_atoms()
     groups = [group for table in tables for hour, group in by_hour(table)]
-    return epoch, atoms, seal_epoch(epoch, atoms, groups)
+    return epoch, atoms, seal_epoch(epoch, atoms, groups, DEFAULT)
 
 
 def opened(
@@ -150,7 +150,7 @@ def test_the_address_map_names_each_holder_and_only_while_it_held_the_port() -> 
     epoch, atoms, made = sealed(as_table(records, "us"))
 
     for public in ("81.2.69.160", "81.2.69.161"):
-        selector = address_selector(address_bytes(public), 0)
+        selector = DEFAULT.selector(address_bytes(public), 0)
         truth = [r for r in records if (r[6] or r[2]) == public]
         bindings = [b for s in opened(epoch, atoms, made, "address", selector) for b in as_rows(s)]
         assert sum(count for *_, count in bindings) == len(truth)
@@ -176,7 +176,7 @@ def test_a_dedicated_address_costs_one_binding_with_its_ports_merged_away() -> N
                for r in some_records(5, 3000, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("81.2.69.142"), 0)
+    selector = DEFAULT.selector(address_bytes("81.2.69.142"), 0)
     (segment,) = opened(epoch, atoms, made, "address", selector)
     read = address_map.read(segment)
 
@@ -192,7 +192,7 @@ def test_neighbours_in_one_ipv6_network_stay_apart() -> None:
     epoch, atoms, made = sealed(as_table(records, "us"))
 
     (segment,) = opened(
-        epoch, atoms, made, "address", address_selector(address_bytes("2001:db8:1:2::"), 0)
+        epoch, atoms, made, "address", DEFAULT.selector(address_bytes("2001:db8:1:2::"), 0)
     )
     read = address_map.read(segment)
 
@@ -206,7 +206,7 @@ def test_the_port_before_translation_is_not_taken_for_the_public_one() -> None:
                for r in some_records(5, 500, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("81.2.69.160"), 0)
+    selector = DEFAULT.selector(address_bytes("81.2.69.160"), 0)
     (segment,) = opened(epoch, atoms, made, "address", selector)
     read = address_map.read(segment)
 
@@ -219,7 +219,7 @@ def test_a_private_source_that_was_not_translated_has_no_address_row() -> None:
                for r in some_records(5, 200, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("192.168.1.7"), 0)
+    selector = DEFAULT.selector(address_bytes("192.168.1.7"), 0)
 
     assert opened(epoch, atoms, made, "address", selector) == []
 
@@ -229,7 +229,7 @@ def test_columns_that_do_not_fit_are_refused_not_misread() -> None:
     epoch, atoms, made = sealed(as_table(records, "us"))
     segment = opened(epoch, atoms, made, "account", text("account-1"))[0]
     address = opened(
-        epoch, atoms, made, "address", address_selector(address_bytes("81.2.69.160"), 0)
+        epoch, atoms, made, "address", DEFAULT.selector(address_bytes("81.2.69.160"), 0)
     )[0]
 
     for read, whole in ((account_map.read, segment), (address_map.read, address)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from icrstore.seal.address_map import are_private
-from icrstore.seal.pools import address_selector, is_private, is_v4
+from icrstore.seal.pools import DEFAULT, is_private, is_v4
 
 
 def _bytes(address: str) -> bytes:
@@ -45,7 +45,7 @@ def test_documentation_networks_are_not_private_whatever_python_thinks(address: 
 
 
 def test_ipv4_is_told_by_the_whole_address() -> None:
-    selectors = {address_selector(_bytes(f"203.0.113.{n}"), 443) for n in range(256)}
+    selectors = {DEFAULT.selector(_bytes(f"203.0.113.{n}"), 443) for n in range(256)}
     assert len(selectors) == 256
 
 
@@ -53,24 +53,24 @@ def test_ipv6_is_told_by_its_64() -> None:
     one, same, other = (
         _bytes(a) for a in ("2001:db8:0:1::1", "2001:db8:0:1:f::", "2001:db8:0:2::1")
     )
-    assert address_selector(one, 443) == address_selector(same, 443)
-    assert address_selector(one, 443) != address_selector(other, 443)
+    assert DEFAULT.selector(one, 443) == DEFAULT.selector(same, 443)
+    assert DEFAULT.selector(one, 443) != DEFAULT.selector(other, 443)
 
 
 def test_ipv4_never_meets_ipv6() -> None:
     assert is_v4(_bytes("0.0.0.1"))
     assert not is_v4(_bytes("::1"))
-    assert address_selector(_bytes("0.0.0.1"), 0) != address_selector(_bytes("::1"), 0)
+    assert DEFAULT.selector(_bytes("0.0.0.1"), 0) != DEFAULT.selector(_bytes("::1"), 0)
 
 
 def test_all_ports_stand_in_one_block() -> None:
     address = _bytes("203.0.113.9")
-    assert len({address_selector(address, port) for port in (0, 1, 1023, 40001, 65535)}) == 1
+    assert len({DEFAULT.selector(address, port) for port in (0, 1, 1023, 40001, 65535)}) == 1
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::1"])
 def test_a_selector_says_its_network_length_and_block(address: str) -> None:
-    selector = address_selector(_bytes(address), 65535)
+    selector = DEFAULT.selector(_bytes(address), 65535)
     assert selector[:2] == b"\x00\x10"
     assert selector[18:21] == bytes([0, 1, 32 if "." in address else 64])
     assert selector[21:] == bytes([0, 1, 16, 0, 2, 0, 0])

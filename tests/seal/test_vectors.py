@@ -117,7 +117,7 @@ def test_address_selectors(vector: Vector) -> None:
     address = unhex(vector["address16"])
     parsed = ipaddress.ip_address(vector["address"])
     assert parsed.packed == (address[12:] if parsed.version == 4 else address)
-    assert pools.address_selector(address, vector["port"]).hex() == vector["selector"]
+    assert pools.DEFAULT.selector(address, vector["port"]).hex() == vector["selector"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["shards"])

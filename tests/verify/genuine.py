@@ -201,7 +201,7 @@ class Story:
         found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
         for step in self.order.get(role, STEPS):
             log.append(f"somebody else's, before {step}\n")
-            asked = [each.sealed_names()[0] for each in self.request.selectors]
+            asked = [each.subject for each in self.request.selectors]
             named = [account.encode() for account in self.accounts]
             for subject in named if step == "disclosure" else asked:
                 salt = hashlib.sha256(f"{role} {step}".encode() + subject).digest()[:16]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrstore.seal.epoch import Epoch
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import DEFAULT
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure, EpochStatement, KeySchedule, Receipt
 from icrstore.warrant.statements import (
@@ -150,9 +150,10 @@ def test_an_ipv4_address_is_one_selector_however_it_is_written(address: str) -> 
 
 
 def test_selectors_name_what_the_epochs_hold() -> None:
-    expected = address_selector(cast.ADDRESS.address, cast.ADDRESS.port)
-    assert (cast.ADDRESS.kind, cast.ADDRESS.sealed_names()) == ("address", (expected,))
-    assert (cast.ACCOUNT.kind, cast.ACCOUNT.sealed_names()) == ("account", (b"17-zoe",))
+    expected = DEFAULT.selector(cast.ADDRESS.address, cast.ADDRESS.port)
+    names = cast.ADDRESS.sealed_names(DEFAULT)
+    assert (cast.ADDRESS.kind, names) == ("address", (expected, expected))
+    assert (cast.ACCOUNT.kind, cast.ACCOUNT.sealed_names(DEFAULT)) == ("account", (b"17-zoe",))
 
 
 @pytest.mark.parametrize(
