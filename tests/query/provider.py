@@ -121,6 +121,7 @@ class Grouping:
     block: int
 
     @classmethod
+    @cache
     def of(cls, raw: bytes, listed: Pools) -> "Grouping":
         full = ipaddress.IPv6Address(raw)
         address = full.ipv4_mapped or full
@@ -150,8 +151,8 @@ def world(seed: int) -> list[Connection]:
     made = [
         *leases(rng, RANDOM, [(f"flat-{n}", range(2000, 2030)) for n in range(30)], 260),
         *leases(rng, BLOCK, blocks("block", 12), 120),
-        *leases(rng, BY_EIGHTS, blocks("eight", 20), 160),
-        *leases(rng, NOT_BY_EIGHTS, [(f"loft-{n}", range(3000, 3040)) for n in range(12)], 160),
+        *leases(rng, BY_EIGHTS, blocks("eight", 6), 300),
+        *leases(rng, NOT_BY_EIGHTS, [(f"loft-{n}", range(3000, 3040)) for n in range(12)], 300),
         *home(rng, "own", [OWN]),
         *(one for n in range(8) for one in home(rng, f"house-{n}", [f"203.0.113.{n}"])),
         *(one for n in range(8)
@@ -174,7 +175,7 @@ def world(seed: int) -> list[Connection]:
 
 def delivered(rng: random.Random, one: Connection) -> Connection:
     """One in twelve comes late, in a second epoch of its hour; one in a hundred lacks its port."""
-    if rng.random() < 1 / 100 and one.address in SHARED:
+    if rng.random() < 1 / 100 and one.address in (RANDOM, BLOCK, NOT_BY_EIGHTS):
         one = replace(one, recorded=False)
     if rng.random() < 1 / 12:
         at = one.at.replace(microsecond=one.at.microsecond // 1000 * 1000)
@@ -315,7 +316,6 @@ class Truth:
             for one in self._stays[hour, other, 0]
         ]
 
-    @cache  # noqa: B019 - one for each seed, for as long as the tests
     def _grouping(self, hour: datetime, raw: bytes) -> Grouping:
         return Grouping.of(raw, self._by_hour[hour])
 
@@ -364,10 +364,18 @@ def is_right(
     return any(
         {one.account for one in place if one.hour == hour} == {account}
         for hour in touched
-        for place in (here, [one for one in connections
-                             if Grouping.of(one.raw, by_hour[hour]).network
-                             == groupings[hour].network] if not groupings[hour].has_blocks else [])
-    )  # fmt: skip
+        for place in (here, network_of(connections, asked.address, by_hour[hour]))
+    )
+
+
+def network_of(
+    connections: Sequence[Connection], address: bytes, listed: Pools
+) -> Sequence[Connection]:
+    """The connections of an address's network; none if its pool is of single addresses."""
+    network = Grouping.of(address, listed).network
+    if network.num_addresses == 1:
+        return ()
+    return [one for one in connections if Grouping.of(one.raw, listed).network == network]
 
 
 def is_in_block(one: Connection, grouping: Grouping, asked: AddressSelector) -> bool:
