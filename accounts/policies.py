@@ -1,6 +1,6 @@
 """A tenant's policies: signed by its root, taken in before their hour, kept for as long as rows."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.models import Policy, Tenant
 from accounts.tenancy import of_tenant
@@ -9,10 +9,13 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import PoolPolicy, pools_of
 from icrstore.warrant.strict import StatementError
 
+# Both keepers must log it before its hour begins; one may be down for a while.
+SOONEST = timedelta(minutes=30)
+
 
 def add_policy(tenant: Tenant, encoded: bytes, now: datetime) -> tuple[PoolPolicy, bool]:
     """Keep a policy for the sealers to bring to the keepers; whether it is new. Raises
-    `StatementError` with the keepers' own codes: what they would refuse is not kept."""
+    `StatementError`: what the keepers would refuse is not kept, nor what might come too late."""
     envelope = Envelope.parse(encoded, "policy")
     envelope.verify(bytes(tenant.root_key))
     policy = PoolPolicy.parse(envelope)
@@ -24,8 +27,8 @@ def add_policy(tenant: Tenant, encoded: bytes, now: datetime) -> tuple[PoolPolic
             return policy, False
         if before is not None:
             raise StatementError("policy-differs", "effective")
-        if policy.effective <= now:
-            raise StatementError("past-hour", "effective")
+        if policy.effective < now + SOONEST:
+            raise StatementError("too-soon", "effective")
         Policy.objects.create(
             tenant=tenant, sha256=envelope.sha256, effective=policy.effective, statement=encoded
         )
