@@ -81,9 +81,12 @@ def _who(each: Mapping[str, Any]) -> str:
     if each["verdict"] == "UNIQUE":
         return f"one account used this port then: {names}"
     if each["verdict"] == "HOLDER":
-        return f"the address was one account's then, the port is not known: {names}"
+        what = "the address, or the port's block of it,"
+        return f"{what} was one account's then, the port is not known: {names}"
     if each["verdict"] == "NONE":
         return "nobody in these records"
+    if candidates == 1:
+        return "one account fits, and others of the address may: nobody is named"
     return f"{candidates} accounts fit: {names or 'more than the warrant lets be named'}"
 
 

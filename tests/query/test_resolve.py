@@ -11,6 +11,7 @@ from icrstore.warrant.statements import AddressSelector
 from tests.query.provider import (
     ABSENT,
     BY_DEFAULT,
+    BY_EIGHTS,
     BY_POLICY,
     FIRST,
     ICMP,
@@ -45,6 +46,7 @@ def test_every_verdict_is_the_truth_and_every_name_is_right(seed: int, by_policy
 # Each rule by itself.
 
 HOME, NETWORK = "203.0.113.7", "2001:db8:0:7"
+EIGHTS, FARM = BY_EIGHTS, "2001:db8:1000:7"
 
 
 def at(minutes: float, account: str, port: int | None, address: str = RANDOM, **more: Any) -> Any:
@@ -122,6 +124,76 @@ CASES: dict[str, tuple[list[Connection], AddressSelector, str, str]] = {
         [*OTHERS, at(5, "a", 7), at(25, "a", 7), at(15, "b", 7, delivery=LATE)], who(25, 7),
         "UNIQUE", "a"),
 }  # fmt: skip
+
+
+# In the first hour by blocks of eight ports, in the second of sixteen; /56, then /48.
+BY_POOLS: dict[str, tuple[list[Connection], AddressSelector, str, str]] = {
+    "a port of one account's block": (
+        [at(5, "a", 3001, EIGHTS), at(5, "b", 3009, EIGHTS)], who(5, 3007, EIGHTS), "HOLDER", "a"),
+    "a block that nobody used": (
+        [at(5, "a", 3001, EIGHTS)], who(5, 3008, EIGHTS), "NONE", ""),
+    "a block that two used": (
+        [at(5, "a", 3001, EIGHTS), at(25, "b", 3002, EIGHTS)],
+        who(25, 3002, EIGHTS), "UNIQUE", "b"),
+    "a port of that block that neither used": (
+        [at(5, "a", 3001, EIGHTS), at(25, "b", 3002, EIGHTS)], who(25, 3003, EIGHTS), "NONE", ""),
+    "the larger block of the next hour": (
+        [at(65, "a", 2992, EIGHTS)], who(65, 3007, EIGHTS), "HOLDER", "a"),
+    "a time that touches both hours": (
+        [at(58, "a", 3001, EIGHTS), at(61, "b", 2992, EIGHTS)],
+        who(60, 3005, EIGHTS, tolerance=3), "AMBIGUOUS", "ab"),
+    "a late record of the block": (
+        [at(5, "a", 3001, EIGHTS), at(5, "b", 3002, EIGHTS, delivery=LATE)],
+        who(5, 3001, EIGHTS), "AMBIGUOUS", "ab"),
+    "a late record of another block": (
+        [at(5, "a", 3001, EIGHTS), at(5, "b", 3009, EIGHTS, delivery=LATE)],
+        who(5, 3001, EIGHTS), "HOLDER", "a"),
+    "a neighbour's record without a port": (
+        [at(5, "a", 3001, EIGHTS), at(5, "b", 3009, EIGHTS, recorded=False)],
+        who(5, 3001, EIGHTS), "AMBIGUOUS", "ab"),
+    "a neighbour's record of a protocol without ports": (
+        [at(5, "a", 3001, EIGHTS), at(5, "b", None, EIGHTS, protocol=ICMP)],
+        who(5, 3001, EIGHTS), "HOLDER", "a"),
+    "only a record without its port: of others, who knows": (
+        [at(5, "a", 3001, EIGHTS, recorded=False), at(5, "b", 3009, EIGHTS)],
+        who(5, 3001, EIGHTS), "AMBIGUOUS", "a"),
+    "the whole IPv6 home": (
+        [at(5, "a", 7, FARM + "01::1"), at(25, "a", 7, FARM + "02::1")],
+        who(20, 9, FARM + "ff::9"), "HOLDER", "a"),
+    "the next home": (
+        [at(5, "a", 7, FARM + "01::1")], who(5, 9, "2001:db8:1000:800::9"), "NONE", ""),
+    "two homes of the next hour's network, by an address of one": (
+        [at(65, "a", 7, FARM + "01::1"), at(65, "b", 7, "2001:db8:1000:801::1")],
+        who(65, 7, FARM + "01::1"), "HOLDER", "a"),
+    "two homes of the next hour's network, by an address of none": (
+        [at(65, "a", 7, FARM + "01::1"), at(65, "b", 7, "2001:db8:1000:801::1")],
+        who(65, 7, FARM + "02::1"), "AMBIGUOUS", "ab"),
+    "another address of a business": (
+        [at(5, "a", 7, "203.0.113.65")], who(5, 9, "203.0.113.71"), "HOLDER", "a"),
+    "another address of a business, in the hour without its pool": (
+        [at(65, "a", 7, "203.0.113.65")], who(65, 9, "203.0.113.71"), "NONE", ""),
+    "another address where each is its own": (
+        [at(5, "a", 7, "2001:db8:3000::1")], who(5, 9, "2001:db8:3000::2"), "NONE", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BY_POOLS)
+def test_it_resolves_by_pools(case: str) -> None:
+    connections, asked, verdict, accounts = BY_POOLS[case]
+    made = Store(connections, BY_POLICY).ask(asked)
+    assert (made.verdict, "".join(made.accounts)) == (verdict, accounts)
+    assert Truth(connections, BY_POLICY).of(asked) == (verdict, tuple(accounts))
+
+
+def test_one_who_may_fit_beside_others_is_not_named() -> None:
+    bare = [at(5, "a", 3001, EIGHTS, recorded=False), at(5, "b", 3009, EIGHTS)]
+    made = Store(bare, BY_POLICY).ask(who(5, 3001, EIGHTS)).to_object(9)
+    assert (made["verdict"], made["candidates"], made["accounts"]) == ("AMBIGUOUS", 1, [])
+
+
+def test_the_neighbours_of_other_blocks_are_not_opened() -> None:
+    shared = [at(5, name, 3001 + 8 * n, EIGHTS) for n, name in enumerate("abcd")]
+    assert Store(shared, BY_POLICY).ask(who(5, 3001, EIGHTS)).opened == {"a"}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -14,7 +14,7 @@ from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
 from icrstore.seal.group import by_hour
-from icrstore.seal.pools import DEFAULT
+from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 
@@ -56,10 +56,12 @@ def as_table(records: list[Record], unit: Unit) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def sealed(*tables: pa.Table) -> tuple[Epoch, dict[Role, bytes], SealedEpoch]:
+def sealed(
+    *tables: pa.Table, pools: Pools = DEFAULT
+) -> tuple[Epoch, dict[Role, bytes], SealedEpoch]:
     epoch, atoms = Epoch.new("tenant", HOUR, 0), new_atoms()
     groups = [group for table in tables for hour, group in by_hour(table)]
-    return epoch, atoms, seal_epoch(epoch, atoms, groups, DEFAULT)
+    return epoch, atoms, seal_epoch(epoch, atoms, groups, pools)
 
 
 def opened(
@@ -241,3 +243,44 @@ def test_columns_that_do_not_fit_are_refused_not_misread() -> None:
                 read(replace(whole, records=records_said))
         with pytest.raises(RowError):
             read(replace(whole, columns=b"\x02" + whole.columns[1:]))
+
+
+def test_low_bits_come_back_whole_by_whatever_prefix() -> None:
+    records = [(*r[:2], f"2001:db8:{n % 3}:{n % 5}::{n % 7}", *r[3:6], None, None, f"a-{n % 2}")
+               for n, r in enumerate(some_records(5, 500, "us"))]  # fmt: skip
+    for prefix in (32, 47, 48, 56, 63, 64, 65, 127, 128):
+        pools = Pools(bytes(32), (Pool("2001:db8::/32", prefix),))
+        epoch, atoms, made = sealed(as_table(records, "us"), pools=pools)
+        found = set()
+        for address in {address_bytes(r[2]) for r in records}:
+            selector, pool = pools.selector(address, 0), pools.of(address)
+            (segment,) = opened(epoch, atoms, made, "address", selector)
+            network = pool.masked(address)
+            found |= {
+                bytes(a | b for a, b in zip(low.tobytes(), network, strict=True))
+                for low in address_map.read(segment).low
+            }
+        assert found == {address_bytes(r[2]) for r in records}, prefix
+
+
+def test_a_block_of_one_account_costs_one_binding_and_what_has_no_port_keeps_its_own() -> None:
+    records = [(*r[:2], "100.64.3.9", *r[3:6], "81.2.69.160", r[7] and 1024 + 64 * (n % 9),
+                f"a-{n % 3}")
+               for n, r in enumerate(some_records(5, 900, "us"))]  # fmt: skip
+    pools = Pools(bytes(32), (Pool("81.2.69.0/24", 32, 6),))
+    epoch, atoms, made = sealed(as_table(records, "us"), pools=pools)
+    ported = {r[7]: r[-1] for r in records if r[7] is not None}
+    for port, account in ported.items():
+        selector = pools.selector(address_bytes("81.2.69.160"), port + 63)
+        (segment,) = opened(epoch, atoms, made, "address", selector)
+        ((_, flags, first_port, held_by, *_, count),) = as_rows(segment)
+        assert (flags, first_port, held_by) == (address_map.MERGED, port, account)
+        assert address_map.read(segment).last_port[0] == port + 63
+        assert count == sum(1 for r in records if r[7] == port)
+    bare = pools.selector(address_bytes("81.2.69.160"), None)
+    (segment,) = opened(epoch, atoms, made, "address", bare)
+    kept = Counter({(r[1], r[-1]): 0 for r in records if r[7] is None})
+    for protocol, flags, _, account, *_, count in as_rows(segment):
+        assert flags == 0
+        kept[protocol, account] += count
+    assert kept == Counter((r[1], r[-1]) for r in records if r[7] is None)

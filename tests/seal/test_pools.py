@@ -1,13 +1,14 @@
-"""The default pool: which addresses share a selector, and which are private."""
+"""Pools: which addresses and ports share a selector, from when on, and which are private."""
 
 import ipaddress
 import random
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from icrstore.seal.address_map import are_private
-from icrstore.seal.pools import DEFAULT, is_private, is_v4
+from icrstore.seal.pools import DEFAULT, Pool, Pools, in_force, is_private, is_v4
 
 
 def _bytes(address: str) -> bytes:
@@ -83,3 +84,57 @@ def test_many_addresses_are_judged_as_one_is() -> None:
     rows = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, 16)
 
     assert are_private(rows).tolist() == [is_private(one) for one in packed]
+
+
+def by(*listed: Pool) -> Pools:
+    return Pools(bytes(32), listed)
+
+
+def test_of_overlapping_pools_the_longest_counts_then_the_last() -> None:
+    wide, long, again = (
+        Pool("198.51.0.0/16", 32, 9), Pool("198.51.100.0/24", 32, 8), Pool("198.51.100.0/24", 32, 7)
+    )  # fmt: skip
+    for listed in ((wide, long), (long, wide)):
+        assert by(*listed).of(_bytes("198.51.100.1")) == long
+        assert by(*listed).of(_bytes("198.51.101.1")) == wide
+    assert by(long, again, wide).of(_bytes("198.51.100.1")) == again
+    assert by(again, long, wide).of(_bytes("198.51.100.1")) == long
+
+
+def test_a_pool_of_one_version_holds_no_address_of_the_other() -> None:
+    everything = by(Pool("::/0", 48))
+    assert everything.selector(_bytes("203.0.113.9"), 443) == DEFAULT.selector(
+        _bytes("203.0.113.9"), 443
+    )
+    # ::ffff:203.0.113.9 is how IPv4 is written in 16 bytes; its neighbour ::fffe:.. is IPv6.
+    assert everything.of(_bytes("::fffe:cb00:7109")).prefix == 48
+    assert by(Pool("0.0.0.0/0", 8)).of(_bytes("::1")) == DEFAULT.of(_bytes("::1"))
+
+
+@pytest.mark.parametrize("log2", range(17))
+def test_ports_share_a_selector_within_their_block_alone(log2: int) -> None:
+    pools, address = by(Pool("198.51.100.0/24", 32, log2)), _bytes("198.51.100.1")
+    selectors = [pools.selector(address, port) for port in range(1 << 16)]
+    assert len(set(selectors)) == 1 << (16 - log2)
+    assert all(selectors[port] == selectors[port >> log2 << log2] for port in range(0, 1 << 16, 97))
+    # What has no port is of no block, unless there is but one.
+    assert (pools.selector(address, None) in selectors) == (log2 == 16)
+
+
+def test_two_pools_never_give_one_name_to_two_groups() -> None:
+    names = set()
+    for log2 in range(17):
+        pool = by(Pool("198.51.100.0/24", 32, log2))
+        names |= {pool.selector(_bytes("198.51.100.1"), 0)}
+    for prefix in range(24, 33):
+        names |= {by(Pool("198.51.100.0/24", prefix)).selector(_bytes("198.51.100.0"), 0)}
+    assert len(names) == 17 + 9
+
+
+def test_the_latest_policy_that_has_begun_is_in_force() -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    first, second = Pools(b"1" * 32), Pools(b"2" * 32)
+    policies = [(noon + timedelta(hours=3), second), (noon, first)]
+    hours = [noon + timedelta(hours=n) for n in (-1, 0, 2, 3, 900)]
+    assert [in_force(policies, hour) for hour in hours] == [DEFAULT, first, first, second, second]
+    assert in_force([], noon) == DEFAULT
