@@ -81,8 +81,7 @@ def _who(each: Mapping[str, Any]) -> str:
     if each["verdict"] == "UNIQUE":
         return f"one account used this port then: {names}"
     if each["verdict"] == "HOLDER":
-        what = "the address, or the port's block of it,"
-        return f"{what} was one account's then, the port is not known: {names}"
+        return f"the address, or its block of ports, was one account's then: {names}"
     if each["verdict"] == "NONE":
         return "nobody in these records"
     if candidates == 1:
