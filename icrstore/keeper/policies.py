@@ -6,6 +6,7 @@ found by it for ever: none begins in an hour that has begun, and none takes anot
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from icrstore.keeper import queries
@@ -19,6 +20,7 @@ from icrstore.seal.pools import Pools
 from icrstore.warrant.authority import Granted
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import PoolPolicy, pools_of
+from icrstore.warrant.strict import time_text
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,13 @@ def take_late(keeper: Keeper, envelope: Envelope) -> None:
 
 def pools_of_tenant(tx: Connection, tenant_name: str) -> list[tuple[datetime, Pools]]:
     """Every policy that is logged: the hour from which it holds, and its pools."""
-    statements = queries.policies(tx, tenant_name)
-    return [pools_of(Envelope.parse(statement, "policy")) for statement in statements]
+    return [_read(statement) for statement in queries.policies(tx, tenant_name)]
+
+
+@lru_cache(maxsize=64)
+def _read(statement: bytes) -> tuple[datetime, Pools]:
+    """A logged policy never changes, and a large one takes a tenth of a second to read."""
+    return pools_of(Envelope.parse(statement, "policy"))
 
 
 def _log(
@@ -111,5 +118,5 @@ def _log(
         raise Refused("past-hour")
     # 4.
     queries.add_policy(call.tx, tenant.name, effective, envelope.encode())
-    told = {"policy": envelope.to_object(), "policy_sha256": envelope.sha256.hex()}
+    told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
     call.ledger(tenant.name).append(Draft("policy", told), call.now)

@@ -210,9 +210,7 @@ def _runs(rows: Group, address: Numbers, translated: Numbers, networks: _Network
     # The port before translation is not the public one: not known is not a guess.
     port = np.where(translated, rows.public_port, rows.source_port).astype(np.int64)
     ported = (rows.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
-    log2 = networks.log2_block[networks.of[address]]
-    has_blocks = log2 < ALL_PORTS
-    block = np.where(has_blocks, np.where(ported, port >> log2, _NO_BLOCK), 0)
+    block = _blocks(port, ported, address, networks)
     place = _numbered(address, block)
     # Of a place that one account had to itself, protocol and port are merged away; without a port
     # nobody knows of which block a record is, so it keeps what it has.
@@ -228,6 +226,15 @@ def _runs(rows: Group, address: Numbers, translated: Numbers, networks: _Network
         networks.of[address][order], address[order], key[order], rows.account[order],
         rows.time[order],
     )  # fmt: skip
+
+
+def _blocks(port: Numbers, ported: Numbers, address: Numbers, networks: _Networks) -> Numbers:
+    """Each record's block of ports; 0 where its address has none."""
+    log2 = networks.log2_block
+    if (log2 == ALL_PORTS).all():
+        return np.zeros(len(port), np.int64)
+    log2 = log2[networks.of[address]]
+    return np.where(log2 == ALL_PORTS, 0, np.where(ported, port >> log2, _NO_BLOCK))
 
 
 def _numbered(address: Numbers, block: Numbers) -> Numbers:

@@ -14,12 +14,13 @@ from icrstore.keeper.cli import run as command
 from icrstore.keeper.client import KeeperRefused
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper as StoreOwner
+from icrstore.keeper.pins import pin_tenant
 from icrstore.keeper.policies import pools_of_tenant, take_late
 from icrstore.seal.epoch import ROLES, Role, share
 from icrstore.seal.pools import DEFAULT, Pool
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AddressSelector, PoolPolicy, pools_of
-from icrstore.warrant.strict import StatementError, dump, parse_object
+from icrstore.warrant.statements import MOST_POOLS, AddressSelector, PoolPolicy, pools_of
+from icrstore.warrant.strict import StatementError, dump, parse_object, time_text
 from tests.keeper.pair import HOUR, TENANT, Pair, SealedEpoch, code_of, last_hour, utc_now
 
 each_role = pytest.mark.parametrize("role", ROLES)
@@ -59,7 +60,7 @@ def test_a_policy_is_logged_once_however_often_it_comes(pair: Pair, role: Role) 
 
 
 @each_role
-def test_the_leafs_private_text_holds_the_policy_as_signed(own_pair: Pair, role: Role) -> None:
+def test_the_leafs_private_text_names_the_policy(own_pair: Pair, role: Role) -> None:
     made = policy(own_pair, far())
     log(own_pair, role, made)
     folder = own_pair.processes[role].folder
@@ -67,8 +68,8 @@ def test_the_leafs_private_text_holds_the_policy_as_signed(own_pair: Pair, role:
         ledger = call.ledger(TENANT)
         (leaf,) = ledger.leaves(ledger.size - 1, 1)
     told = parse_object(leaf.private.encode())
-    assert Envelope.read(told["policy"], "policy") == made
     assert told["policy_sha256"] == made.sha256.hex()
+    assert told["effective"] == time_text(far())
 
 
 @each_role
@@ -106,6 +107,24 @@ def test_no_policy_takes_anothers_place(pair: Pair, role: Role) -> None:
     other = policy(pair, far(2), pools=BLOCKS[:1])
     assert code_of(lambda: log(pair, role, other)) == "policy-differs"
     log(pair, role, policy(pair, far(1)))  # one between is none of these
+
+
+@each_role
+def test_the_largest_policy_is_logged(pair: Pair, role: Role) -> None:
+    many = tuple(Pool(f"2001:db8:ffff:{n:x}::/64", 128, 0) for n in range(1, 1 + MOST_POOLS))
+    log(pair, role, policy(pair, far(3), pools=many))
+
+
+def test_another_tenants_root_rules_there_alone(own_pair: Pair, unserved: StoreOwner) -> None:
+    pin_tenant(unserved, "elsewhere", own_pair.public("stranger"), replace=False)
+    with pytest.raises(StatementError, match="not-signed"):
+        take_late(unserved, policy(own_pair, far(), "stranger"))
+    with pytest.raises(StatementError, match="not-signed"):
+        take_late(unserved, policy(own_pair, far(), tenant="elsewhere"))
+    take_late(unserved, policy(own_pair, far(), "stranger", tenant="elsewhere"))
+    with unserved.store.read() as tx:
+        assert pools_of_tenant(tx, TENANT) == []
+        assert len(pools_of_tenant(tx, "elsewhere")) == 1
 
 
 @pytest.fixture
