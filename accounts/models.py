@@ -83,6 +83,27 @@ class Principal(models.Model):
         indexes = [models.Index(fields=["keyid"], name="principal_keyid")]
 
 
+class Policy(models.Model):
+    """What a tenant's root ruled from an hour to come on: today, its address pools.
+
+    Not trusted: keepers log policies by their own pinned roots, and an epoch names its policy by
+    digest. Who writes here can hold up sealing, or make epochs that keepers refuse.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    sha256 = models.BinaryField()
+    effective = models.DateTimeField()
+    statement = models.BinaryField()
+    # What each keeper said of it last: "logged", or why not, by its role and instance.
+    keepers = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            # No policy takes another's place.
+            models.UniqueConstraint(fields=["tenant", "effective"], name="policy_hour"),
+        ]
+
+
 class Nonce(models.Model):
     """A signature's nonce, kept while the signature could be replayed."""
 

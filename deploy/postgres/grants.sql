@@ -52,8 +52,12 @@ GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
 GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
     TO icr_sealer;
 
+-- It brings policies to the keepers, and notes what they said.
+GRANT SELECT ON accounts_policy TO icr_sealer;
+GRANT UPDATE (keepers) ON accounts_policy TO icr_sealer;
+
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
-GRANT SELECT ON accounts_tenant, vault_epoch, vault_segment TO icr_engine;
+GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment TO icr_engine;
 GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, urgent, sealed_receipt)
     ON inbox_batch TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;

@@ -25,7 +25,7 @@ from icrstore.flow.readers import FORMATS, Tally
 from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 
 DEFAULT_WAIT_SECONDS = 300
 

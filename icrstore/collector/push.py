@@ -28,7 +28,7 @@ from icrstore.shell.client import (
 )
 from icrstore.shell.stop import DATA, REFUSED, TEMPORARY, Stop
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import IntakeKey, Receipt
+from icrstore.warrant.machines import IntakeKey, Receipt
 from icrstore.warrant.strict import Fields, StatementError, time_text
 from icrstore.wire import hpke
 from icrstore.wire.errors import CallFailed

@@ -14,11 +14,7 @@ from icrstore.desk.selectors import (
     TOLERANCE_SECONDS,
 )
 from icrstore.shell.stop import USAGE, Stop
-from icrstore.warrant.statements import (
-    GRANT_ROLES,
-    PURPOSES,
-    Purpose,
-)
+from icrstore.warrant.statements import GRANT_ROLES, PURPOSES, Purpose
 
 Given = argparse.Namespace
 Run = Callable[[Given], int]
@@ -75,12 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_LIFE + _EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = _Commands(top, "key|grant|warrant|lodge|ask|status|open")
+    commands = _Commands(top, "key|grant|warrant|lodge|ask|status|open|policy")
     _add_keys(commands)
     _add_grant(commands)
     _add_warrants(commands)
     _add_asking(commands)
     _add_open(commands)
+    _add_policies(commands)
     return top
 
 
@@ -237,6 +234,31 @@ def _add_open(commands: _Commands) -> None:
     opened.add_argument("--key", type=Path, required=True, metavar="RECIPIENTKEY")
     opened.add_argument("--trust", type=Path, required=True, help="the store's public keys")
     opened.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def _add_policies(commands: _Commands) -> None:
+    policies = commands.group(
+        "policy", "Rule, with a provider's root key, from an hour on.", "pools"
+    )
+    pools = policies.add(
+        "pools",
+        "Say how a provider's public addresses are lent, from a table with the columns\n"
+        "  cidr    a network, as 198.51.100.0/24; of several the longest counts, then the last\n"
+        "  prefix  the bits that one subscriber has: 32 an address, 56 a home's IPv6 network\n"
+        "  block   ports lent at once to one subscriber: 512; 65536 where they are not lent so\n"
+        "What no line holds goes by 32 (of IPv6 64) and 65536. An empty table ends all pools.",
+        doors.policy_pools,
+        "icr policy pools pools.csv --tenant isp-a --from 2026-12-01T00 --root root.key \\\n"
+        "    --out pools.policy\n"
+        "the sealers take it to the keepers once it is loaded:\n"
+        "  manage.py tenant pools isp-a pools.policy",
+    )
+    pools.add_argument("file", type=Path, metavar="CSV")
+    pools.add_argument("--tenant", required=True, metavar="NAME")
+    pools.add_argument("--from", dest="first", required=True, metavar="HOUR",
+                       help="the UTC hour from which it holds, as 2026-12-01T00")  # fmt: skip
+    pools.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
+    pools.add_argument("--out", type=Path, required=True, metavar="FILE")
 
 
 def _add_accounts(command: argparse.ArgumentParser) -> None:

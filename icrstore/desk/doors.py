@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from icrstore.desk.asking import Asked, Desk, check_answered, make_request
@@ -21,6 +22,7 @@ from icrstore.desk.papers import (
     read_grants,
     write_new,
 )
+from icrstore.desk.policies import read_pools
 from icrstore.desk.report import report
 from icrstore.desk.selectors import (
     hours_of,
@@ -29,12 +31,9 @@ from icrstore.desk.selectors import (
 )
 from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
 from icrstore.shell.stop import DATA, USAGE, Stop
-from icrstore.warrant.statements import (
-    HourRange,
-    Selector,
-    Warrant,
-)
-from icrstore.warrant.strict import parse_object
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import HourRange, PoolPolicy, Selector, Warrant
+from icrstore.warrant.strict import parse_object, time_text
 
 Given = argparse.Namespace
 
@@ -71,6 +70,20 @@ def grant(given: Given) -> int:
     keyid = PublicKey("signing", given.holder, public).keyid
     until = f"until {told['not_after']}: key id {keyid}, in {given.out}"
     return _tell(given, [f"{given.issuer} grants {given.role} to {given.holder}, {until}"], told)
+
+
+def policy_pools(given: Given) -> int:
+    pools, effective = read_pools(given.file), hour(given.first)
+    if effective <= datetime.now(UTC):
+        why = "that hour has begun: keepers refuse the policy; name one that is still to come"
+        raise Stop(USAGE, f"{given.first}: {why}")
+    made = PoolPolicy(given.tenant, effective, pools)
+    root = KeyFile.read(given.root, "signing")
+    envelope = Envelope.sign("policy", made.to_fields(), root.signing())
+    write_new(given.out, envelope.encode() + b"\n")
+    from_ = time_text(effective)
+    told = f"{len(pools)} pools of {given.tenant} from {from_} on: in {given.out}"
+    return _tell(given, [told, f"sha256 {envelope.sha256.hex()}"], made.to_fields())
 
 
 def draft(given: Given) -> int:

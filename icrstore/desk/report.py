@@ -81,9 +81,11 @@ def _who(each: Mapping[str, Any]) -> str:
     if each["verdict"] == "UNIQUE":
         return f"one account used this port then: {names}"
     if each["verdict"] == "HOLDER":
-        return f"the address was one account's then, the port is not known: {names}"
+        return f"the address, or its block of ports, was one account's then: {names}"
     if each["verdict"] == "NONE":
         return "nobody in these records"
+    if candidates == 1:
+        return "one account fits, and others of the address may: nobody is named"
     return f"{candidates} accounts fit: {names or 'more than the warrant lets be named'}"
 
 

@@ -14,7 +14,7 @@ from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from icrstore.wire import hpke
 
 MAX_BODY_BYTES = 64 << 20

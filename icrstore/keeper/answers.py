@@ -4,17 +4,20 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, ProvenLeaf
 from icrstore.keeper.leaves import Leaf, LeafError, check_told, read_lines
 from icrstore.keeper.names import is_log_of
 from icrstore.seal.encode import digest
-from icrstore.seal.epoch import Kind, Role
+from icrstore.seal.epoch import Role
+from icrstore.seal.pools import DEFAULT
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.merkle import leaf_hash, verify_inclusion
 from icrstore.tlog.note import parse_note
+from icrstore.warrant.statements import Selector
 from icrstore.warrant.strict import Fields
 
 MOST_EPOCHS = 1 << 20
@@ -140,14 +143,17 @@ class Committed:
     epochs: tuple[ListedEpoch, ...]
 
 
-Shares = Mapping[tuple[bytes, Kind, bytes], bytes]
+Shares = Mapping[tuple[bytes, Selector], tuple[bytes, ...]]
 
 
 def read_shares(
-    plain: bytes, epochs: Sequence[ListedEpoch], names: Sequence[tuple[Kind, bytes]]
+    plain: bytes, epochs: Sequence[ListedEpoch], selectors: Sequence[Selector]
 ) -> Shares:
-    """Shares by (eid, kind, sealed name). Raises `EvidenceError` for any other layout."""
-    width = 16 + 32 * len(names)
+    """Shares by (eid, selector), one for each of its sealed names there. Raises `EvidenceError`
+    for any other layout."""
+    # How many names a selector has does not depend on the pools.
+    counts = [len(selector.sealed_names(DEFAULT)) for selector in selectors]
+    width = 16 + 32 * sum(counts)
     if len(plain) != width * len(epochs):
         raise EvidenceError("the shares are cut")
     shares = {}
@@ -155,9 +161,9 @@ def read_shares(
         block = plain[number * width : (number + 1) * width]
         if block[:16] != epoch.eid:
             raise EvidenceError("shares of another epoch")
-        for position, (kind, name) in enumerate(names):
-            at = 16 + 32 * position
-            shares[epoch.eid, kind, name] = block[at : at + 32]
+        lent = (block[at : at + 32] for at in range(16, width, 32))
+        for selector, count in zip(selectors, counts, strict=True):
+            shares[epoch.eid, selector] = tuple(islice(lent, count))
     return shares
 
 

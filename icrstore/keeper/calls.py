@@ -19,7 +19,7 @@ from icrstore.seal.epoch import Role
 from icrstore.tlog.note import Note
 from icrstore.tlog.witness import format_request
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 from icrstore.warrant.strict import Fields, StatementError, dump, encode_base64, parse_object
 from icrstore.warrant.trust import KeeperIdentity
 from icrstore.wire.digest import content_digest_of
@@ -83,6 +83,13 @@ class Keeper:
         shown = [grant.to_object() for grant in grants]
         fields = self.post("/v1/epochs", {"epochs": listed, "grants": shown})
         return dict(self.read(lambda: fields.items("acks", _ack, 0, len(epochs))))
+
+    def log_policy(self, policy: Envelope, grants: Sequence[Envelope]) -> None:
+        """Have a policy logged; the same again is harmless. Raises as `post` does."""
+        shown = [grant.to_object() for grant in grants]
+        fields = self.post("/v1/policies", {"policy": policy.to_object(), "grants": shown})
+        if self.read(lambda: fields.hexadecimal("sha256", 32)) != policy.sha256:
+            raise self.untrue("policy")
 
     def logged(self, path: str, body: Mapping[str, Any]) -> tuple[Logged, Fields]:
         """The leaves that a call answers, unchecked, and the fields beside them."""

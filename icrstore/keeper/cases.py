@@ -80,7 +80,7 @@ class Case:
         """A leaf for each selector, none of which knows of another."""
         told = {**self.told(type_), **besides}
         return [
-            Draft(type_, told, selector.sealed_names()[0], isinstance(selector, AccountSelector))
+            Draft(type_, told, selector.subject, isinstance(selector, AccountSelector))
             for selector in Request.parse(self.request).selectors
         ]
 

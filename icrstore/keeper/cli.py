@@ -1,4 +1,4 @@
-"""The keeper's command line: ``python -m icrstore.keeper init | pin | show | clock | serve``."""
+"""The keeper's command line: ``python -m icrstore.keeper init | pin | policy | show | clock | serve``."""
 
 import argparse
 import sys
@@ -17,11 +17,13 @@ from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
+from icrstore.keeper.policies import take_late
 from icrstore.keeper.queries import NotifierRow, Peer
 from icrstore.keeper.recovery import clock_state, confirm
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
+from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, encode_base64
 from icrstore.wire import hpke
 
@@ -147,6 +149,15 @@ def _pin_peer(asked: argparse.Namespace) -> None:
         pin_peer(keeper, peer, asked.replace)
 
 
+def _policy(asked: argparse.Namespace) -> None:
+    try:
+        envelope = Envelope.parse(asked.file.read_bytes(), "policy")
+        with closing(Keeper.open(asked.store)) as keeper:
+            take_late(keeper, envelope)
+    except StatementError as error:
+        raise Refused(error.code) from None
+
+
 def _serve(asked: argparse.Namespace) -> None:
     serve(asked.store, asked.socket)
 
@@ -162,6 +173,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true")
 
     _add_pins(commands.add_parser("pin", help="trust a root"))
+
+    about = "log a policy late, which sealers could not bring while this keeper was down"
+    made = _command(commands, "policy", about, _policy)
+    made.add_argument("file", type=Path, help="as `icr policy` wrote it")
 
     made = _command(commands, "show", "show what is trusted", show)
     made.add_argument("--json", action="store_true")

@@ -28,9 +28,10 @@ from icrstore.keeper.evidence import EvidenceError
 from icrstore.keeper.leaves import told_of
 from icrstore.keeper.names import lend_info
 from icrstore.seal.encode import text
-from icrstore.seal.epoch import ROLES, Kind, Role
+from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Disclosure, Request, Warrant
+from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.statements import Request, Selector, Warrant
 from icrstore.wire import hpke
 
 __all__ = [
@@ -71,13 +72,12 @@ class Question:
     @property
     def subjects(self) -> list[bytes]:
         """What each selector's leaf commits to."""
-        return [one.sealed_names()[0] for one in Request.parse(self.request).selectors]
+        return [one.subject for one in self.selectors]
 
     @property
-    def names(self) -> list[tuple[Kind, bytes]]:
-        """What a share is lent for, in every epoch."""
-        selectors = Request.parse(self.request).selectors
-        return [(one.kind, name) for one in selectors for name in one.sealed_names()]
+    def selectors(self) -> tuple[Selector, ...]:
+        """What shares are lent for, in every epoch."""
+        return Request.parse(self.request).selectors
 
 
 class Keepers:
@@ -195,7 +195,7 @@ class Keepers:
         info = lend_info(request_sha256, keeper.role, keeper.identity.instance)
         try:
             plain = hpke.open_(engine_key, info, sealed)
-            return read_shares(plain, committed.epochs, question.names)
+            return read_shares(plain, committed.epochs, question.selectors)
         except (hpke.DoesNotOpen, EvidenceError) as error:
             raise keeper.untrue("shares") from error
 

@@ -13,7 +13,8 @@ from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.queries import EpochRow, RequestRow
 from icrstore.warrant.authority import check_engine_key, check_request
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EngineKey, Request
+from icrstore.warrant.machines import EngineKey
+from icrstore.warrant.statements import Request
 from icrstore.warrant.strict import time_text
 
 

@@ -25,7 +25,8 @@ from icrstore.keeper.queries import DebtRow, NotifierRow, RequestRow
 from icrstore.seal.encode import enc, text, u32
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AccountSelector, Notice, Request
+from icrstore.warrant.machines import Notice
+from icrstore.warrant.statements import AccountSelector, Request
 from icrstore.warrant.strict import dump, encode_base64, time_text
 from icrstore.wire import hpke
 

@@ -10,7 +10,8 @@ from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import tenant_of_request
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AccountSelector, Disclosure
+from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.statements import AccountSelector
 
 
 def disclose(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:

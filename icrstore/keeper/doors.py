@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from icrstore.keeper import logs, queries
+from icrstore.keeper import logs, policies, queries
 from icrstore.keeper.commit import commit
 from icrstore.keeper.debts import due, take_notice
 from icrstore.keeper.disclosure import disclose
@@ -73,9 +73,9 @@ class Doors:
     """Calls by engines, sealers and notifiers are signed (RFC 9421); logs, public keys and
     shredding certificates are for everyone, and everyone may bring a cosigned checkpoint.
 
-    A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch or notice
-    that was taken gives the answer that it gave, a refusal is in the log once, what is lent or due
-    opens for one pinned key alone, and what lends ends (15 minutes, 24 hours, 96 hours).
+    A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch, policy or
+    notice that was taken gives the answer that it gave, a refusal is in the log once, what is lent
+    or due opens for one pinned key alone, and what lends ends (15 minutes, 24 hours, 96 hours).
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -99,6 +99,11 @@ class Doors:
         if knock.path == "/v1/epochs":
             caller = self._signer(knock, lambda id_: sealer_with(self._keeper, knock.body, id_))
             return Answer(JSON, dump(register(self._keeper, caller, knock.body)))
+        if knock.path == "/v1/policies":
+            caller = self._signer(
+                knock, lambda id_: policies.sealer_with(self._keeper, knock.body, id_)
+            )
+            return Answer(JSON, dump(policies.take_policy(self._keeper, caller, knock.body)))
         if knock.path == "/v1/notices":
             caller = self._signer(knock, self._notifier_with)
             return Answer(JSON, dump(take_notice(self._keeper, caller, knock.body)))

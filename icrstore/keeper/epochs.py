@@ -1,9 +1,9 @@
 """Epochs: a sealer host registers what it sealed, and the keeper takes its atom into keeping."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from icrstore.keeper import queries
@@ -12,12 +12,13 @@ from icrstore.keeper.days import OpenDays
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft, Ledger
+from icrstore.keeper.policies import pools_of_tenant
 from icrstore.keeper.queries import EpochRow
 from icrstore.seal.epoch import EpochError, commitment, hour_start, open_seal
-from icrstore.seal.pools import pools_digest
+from icrstore.seal.pools import Pools, in_force
 from icrstore.warrant.authority import Granted
 from icrstore.warrant.dsse import Envelope, key_id
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.strict import Fields, StatementError
 
 OLDEST_HOUR = timedelta(hours=96)
@@ -73,26 +74,34 @@ def register(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         if caller not in granted.keys("sealer"):
             raise Refused("no-sealer")
         days = OpenDays(call.tx, tenant.name, keeper.chain())
-        ledger = call.ledger(tenant.name)
-        return {"acks": list(_acks(call, asked.epochs, granted, days, ledger))}
+        policies = pools_of_tenant(call.tx, tenant.name)
+        office = _Office(call, granted, days, policies, call.ledger(tenant.name))
+        return {"acks": list(_acks(office, asked.epochs))}
 
 
-def _acks(
-    call: Call, epochs: Iterable[SealedEpoch], granted: Granted, days: OpenDays, ledger: Ledger
-) -> Iterable[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Office:
+    """What the epochs of one call are checked by and logged in."""
+
+    call: Call
+    granted: Granted
+    days: OpenDays
+    policies: Sequence[tuple[datetime, Pools]]
+    ledger: Ledger
+
+
+def _acks(office: _Office, epochs: Iterable[SealedEpoch]) -> Iterable[dict[str, Any]]:
     for sealed in epochs:
         eid = sealed.statement.epoch.eid
         try:
-            _keep(call, sealed, granted, days, ledger)
+            _keep(office, sealed)
         except (Refused, StatementError) as error:
             yield {"eid": eid.hex(), "ok": False, "code": error.code}
         else:
             yield {"eid": eid.hex(), "ok": True}
 
 
-def _keep(
-    call: Call, sealed: SealedEpoch, granted: Granted, days: OpenDays, ledger: Ledger
-) -> None:
+def _keep(office: _Office, sealed: SealedEpoch) -> None:
     """Check one epoch and take its atom into keeping.
 
     1. It is the one that is kept already, or none of its eid is.
@@ -101,7 +110,7 @@ def _keep(
     4. The seal is the one in the statement, opens, and holds the atom committed to.
     5. From here it is kept: the atom under the day's key and its leaf are one transaction.
     """
-    statement, sha256 = sealed.statement, sealed.envelope.sha256
+    call, statement, sha256 = office.call, sealed.statement, sealed.envelope.sha256
     epoch = statement.epoch
     # 1.
     before = queries.epoch_statement_sha256(call.tx, epoch.eid)
@@ -110,20 +119,20 @@ def _keep(
     if before is not None:
         raise Refused("epoch-differs")
     # 2.
-    granted.signer(sealed.envelope, "sealer")
+    office.granted.signer(sealed.envelope, "sealer")
     # 3.
     _check_in_time(call, statement)
-    if statement.pools_sha256 != pools_digest():
+    if statement.pools_sha256 != in_force(office.policies, epoch.hour).sha256:
         raise Refused("unknown-pools")
     # 4.
-    atom = _open(call, sealed, days)
+    atom = _open(call, sealed, office.days)
     # 5.
-    locked = days.open(epoch.day).lock_atom(epoch.eid, call.keeper.identity.role, atom)
+    locked = office.days.open(epoch.day).lock_atom(epoch.eid, call.keeper.identity.role, atom)
     hour = int(epoch.hour.timestamp())
     row = EpochRow(epoch.eid, hour, epoch.shard, sha256, locked)
     queries.add_epoch(call.tx, epoch.tenant, row)
     told = {"eid": epoch.eid.hex(), "statement_sha256": sha256.hex()}
-    ledger.append(Draft("epoch", told), call.now)
+    office.ledger.append(Draft("epoch", told), call.now)
 
 
 def _check_in_time(call: Call, statement: EpochStatement) -> None:

@@ -13,9 +13,11 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import Evidence
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.names import lend_info
+from icrstore.keeper.policies import pools_of_tenant
 from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import check_own_evidence, check_repeatable, tenant_of_request
 from icrstore.seal.epoch import day_of, share
+from icrstore.seal.pools import in_force
 from icrstore.warrant.statements import Request
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
@@ -74,14 +76,16 @@ def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:
 
 
 def _shares(call: Call, row: RequestRow) -> bytes:
-    """For each epoch: its eid (16 bytes), then a share (32) for each selector's sealed names."""
-    role = call.keeper.identity.role
+    """For each epoch: its eid (16 bytes), then a share (32) for each selector's sealed names, by
+    the pools that were in force in its hour."""
+    role, policies = call.keeper.identity.role, pools_of_tenant(call.tx, row.tenant)
     days = OpenDays(call.tx, row.tenant, call.keeper.chain())
     request = Request.parse(Case.of(call, row).request)
-    wanted = [(s.kind, name) for s in request.selectors for name in s.sealed_names()]
     made = []
     for epoch in queries.epochs_of_request(call.tx, row.sha256):
-        day = day_of(datetime.fromtimestamp(epoch.hour, UTC))
-        atom = days.open(day).unlock_atom(epoch, role)
+        hour = datetime.fromtimestamp(epoch.hour, UTC)
+        atom = days.open(day_of(hour)).unlock_atom(epoch, role)
+        pools = in_force(policies, hour)
+        wanted = [(s.kind, name) for s in request.selectors for name in s.sealed_names(pools)]
         made.append(epoch.eid + b"".join(share(atom, kind, name) for kind, name in wanted))
     return b"".join(made)

@@ -386,6 +386,26 @@ def next_tag_number(tx: Connection, tenant_name: str, subject: bytes) -> int:
     return int(row[0]) - 1
 
 
+def policies(tx: Connection, tenant_name: str) -> list[bytes]:
+    """The pool policies of a tenant, as they were signed, by the hour from which they hold."""
+    rows = tx.execute(
+        "SELECT statement FROM policy WHERE tenant = ? ORDER BY effective", (tenant_name,)
+    )
+    return [row[0] for row in rows]
+
+
+def last_epoch_hour(tx: Connection, tenant_name: str) -> int:
+    """The last hour of which an epoch is logged, in Unix seconds; -1 before the first."""
+    row = tx.execute(
+        "SELECT coalesce(max(hour), -1) FROM epoch WHERE tenant = ?", (tenant_name,)
+    ).fetchone()
+    return int(row[0])
+
+
+def add_policy(tx: Connection, tenant_name: str, effective: int, statement: bytes) -> None:
+    tx.execute("INSERT INTO policy VALUES (?, ?, ?)", (tenant_name, effective, statement))
+
+
 def epoch_statement_sha256(tx: Connection, eid: bytes) -> bytes | None:
     row = tx.execute("SELECT statement_sha256 FROM epoch WHERE eid = ?", (eid,)).fetchone()
     return row[0] if row else None

@@ -8,7 +8,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
 from icrstore.seal.epoch import is_expired
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 
 MOST_DAYS = 500
 

@@ -47,6 +47,12 @@ CREATE TABLE IF NOT EXISTS notifier (                  -- who is told whom to te
     sealing_key BLOB NOT NULL,                         -- what is due is sealed to it (HPKE)
     PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policy (                    -- never changed: one from each hour on
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    effective INTEGER NOT NULL,                        -- Unix seconds of the first hour
+    statement BLOB NOT NULL,                           -- as the tenant's root signed it
+    PRIMARY KEY (tenant, effective)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS peer (
     role TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,

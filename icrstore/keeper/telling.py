@@ -22,7 +22,8 @@ from icrstore.keeper.names import notice_info
 from icrstore.seal.encode import digest, text
 from icrstore.seal.epoch import Role
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Notice, read_account
+from icrstore.warrant.machines import Notice
+from icrstore.warrant.statements import read_account
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 from icrstore.wire import hpke
 

@@ -16,7 +16,7 @@ from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntr
 from icrstore.keeper.telling import Teller
 from icrstore.notices.models import Notice, NoticeLeaf
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import Notice as NoticeStatement
+from icrstore.warrant.machines import Notice as NoticeStatement
 from icrstore.warrant.strict import StatementError
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accounts.policies import pool_policies
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import reached, resolve, services
@@ -23,16 +24,12 @@ from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
 from icrstore.query.package import check_recipients, package, seal_to, sha256
 from icrstore.query.records import distinct_of, records_of
-from icrstore.seal.epoch import Kind, Role
+from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.pools import DEFAULT, Pools
 from icrstore.vault import reader
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import (
-    AccountSelector,
-    AddressSelector,
-    Disclosure,
-    Request,
-    Warrant,
-)
+from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.statements import AccountSelector, AddressSelector, Request, Selector, Warrant
 from icrstore.warrant.strict import dump
 
 DEMONSTRATION = "demonstration: both keepers on one host"
@@ -70,9 +67,15 @@ def answer(
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
 
-    opened = Opened()
+    opened, policies = Opened(), _pools_by_digest(question.tenant)
     for held, missing in reader.held_epochs(question.tenant, _logged(commits)):
-        open_rows(_lent(held, shares, question.names), reader.bodies, opened)
+        # Only of an address do the pools say the names.
+        known = (
+            _with_pools(held, policies, opened)
+            if warrant.purpose == "resolve"
+            else ((epoch, DEFAULT) for epoch in held)
+        )
+        open_rows(_lent(known, shares, request.selectors), reader.bodies, opened)
         opened.failed |= missing
     hours = cover(
         request.all_hours(),
@@ -108,23 +111,45 @@ def _logged(commits: Mapping[Role, Committed]) -> list[ListedEpoch]:
     return [epoch for epoch in first if epoch in shared]
 
 
-def _lent(
-    held: Iterable[reader.HeldEpoch],
-    shares: Mapping[Role, Shares],
-    names: Sequence[tuple[Kind, bytes]],
-) -> Iterator[Lent]:
+def _pools_by_digest(tenant: str) -> dict[bytes, Pools]:
+    """What the database says of a tenant's pools. An epoch names its own by their digest, so who
+    exchanges or deletes a policy here makes epochs that fail, and no name that is not theirs."""
+    return {pools.sha256: pools for _, pools in [*pool_policies(tenant), (None, DEFAULT)]}
+
+
+def _with_pools(
+    held: Iterable[reader.HeldEpoch], policies: Mapping[bytes, Pools], opened: Opened
+) -> Iterator[tuple[reader.HeldEpoch, Pools]]:
+    """The epochs whose pools are known, one set of pools for each hour; the others fail."""
     for epoch in held:
+        hour, pools = epoch.statement.epoch.hour, policies.get(epoch.statement.pools_sha256)
+        if pools is None or opened.pools.setdefault(hour, pools) != pools:
+            opened.failed.add(epoch.statement.epoch.eid)
+        else:
+            yield epoch, pools
+
+
+def _lent(
+    held: Iterable[tuple[reader.HeldEpoch, Pools]],
+    shares: Mapping[Role, Shares],
+    selectors: Sequence[Selector],
+) -> Iterator[Lent]:
+    for epoch, pools in held:
+        eid, made = epoch.statement.epoch.eid, {}
         # Two selectors may have one name (an address at two times): its rows are opened once.
-        for kind, selector in dict.fromkeys(names):
-            place = (epoch.statement.epoch.eid, kind, selector)
-            yield Lent(epoch, kind, selector, shares["operator"][place], shares["oversight"][place])
+        for selector in selectors:
+            pairs = zip(*(shares[role][eid, selector] for role in ROLES), strict=True)
+            for name, pair in zip(selector.sealed_names(pools), pairs, strict=True):
+                made[selector.kind, name] = pair
+        for (kind, name), (operator, oversight) in made.items():
+            yield Lent(epoch, kind, name, operator, oversight)
 
 
 def _resolve(
     warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
 ) -> Found:
     made = [
-        resolve.resolve(selector, opened.of(selector.sealed_names()[0]))
+        resolve.resolve(selector, opened.of_address(selector), opened.pools)
         for selector in request.selectors
         if isinstance(selector, AddressSelector)
     ]

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from icrstore.seal.encode import enc
 from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EngineKey
+from icrstore.warrant.machines import EngineKey
 from icrstore.wire import hpke
 
 LIFE = timedelta(hours=23)

@@ -11,8 +11,10 @@ from datetime import datetime
 
 from icrstore.seal.epoch import Kind
 from icrstore.seal.manifest import ManifestError, check
+from icrstore.seal.pools import Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.vault.reader import HeldEpoch, Wanted
+from icrstore.warrant.statements import AddressSelector
 
 Bodies = Callable[[int, Iterable[Wanted]], dict[Wanted, bytes]]
 
@@ -34,19 +36,31 @@ class Lent:
 
 @dataclass
 class Opened:
-    """Segments by selector, each with its hour, and the epochs where a row is missing or fails."""
+    """Segments by sealed name, each with its hour; the epochs where a row is missing or fails; and
+    the pools of each hour of which something was opened."""
 
-    segments: dict[bytes, list[tuple[datetime, Segment]]] = field(
-        default_factory=lambda: defaultdict(list)
+    segments: dict[bytes, dict[datetime, list[Segment]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     failed: set[bytes] = field(default_factory=set)
+    pools: dict[datetime, Pools] = field(default_factory=dict)
 
-    def of(self, selector: bytes) -> list[tuple[datetime, Segment]]:
-        """The segments of one selector; none if nothing was found."""
-        return self.segments.get(selector, [])
+    def of(self, name: bytes) -> list[tuple[datetime, Segment]]:
+        """The segments under one name; none if nothing was found."""
+        by_hour = self.segments.get(name, {})
+        return [(hour, segment) for hour, several in by_hour.items() for segment in several]
+
+    def of_address(self, selector: AddressSelector) -> list[tuple[datetime, Segment]]:
+        """The segments of an address, by its names in each hour."""
+        return [
+            (hour, segment)
+            for hour, pools in self.pools.items()
+            for name in dict.fromkeys(selector.sealed_names(pools))
+            for segment in self.segments.get(name, {}).get(hour, ())
+        ]
 
     def take(self, lent: Lent, segment: Segment) -> None:
-        self.segments[lent.selector].append((lent.epoch.statement.epoch.hour, segment))
+        self.segments[lent.selector][lent.epoch.statement.epoch.hour].append(segment)
 
     def fail(self, lent: Lent) -> None:
         self.failed.add(lent.epoch.statement.epoch.eid)

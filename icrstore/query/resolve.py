@@ -1,17 +1,22 @@
 """Purpose 1: who held this address and port at this time?
 
 UNIQUE     one account used exactly this address, protocol and port then.
-HOLDER     the address was one account's then; the port was not seen, or was merged away.
+HOLDER     the address was one account's then; the port was not seen, or was merged away. Where a
+           pool has blocks of ports, it is the port's block of the address that was.
 AMBIGUOUS  more than one account fits: how many, and their names up to the warrant's limit.
 NONE       nobody in these records.
 
 Never a guess: a binding counts only where it overlaps the time asked for, give or take the
 tolerance, and a shared address without its port names nobody. An hour may have several epochs, and
 each knows only its own records: what one has merged, or joined to a run, another may contest.
+
+An address that a pool cuts into blocks is shared, and only the port's block of it is opened. If all
+that fits is one account's record without a port, others of the address may fit as well, and are
+not looked for: AMBIGUOUS, with one candidate, who is not named.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -19,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from icrstore.seal import address_map
-from icrstore.seal.pools import is_v4
+from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment
 from icrstore.warrant.statements import AddressSelector
 
@@ -28,6 +33,7 @@ Verdict = Literal["UNIQUE", "HOLDER", "AMBIGUOUS", "NONE"]
 LIMITS = (
     "An account is a line, not a person: who sat at it is not in these records.",
     "Behind a shared address only the port and the exact time tell accounts apart.",
+    "AMBIGUOUS with one candidate: a record without its port, of an address that others share.",
 )
 
 
@@ -42,6 +48,8 @@ class Resolution:
 
     def to_object(self, max_candidates: int) -> dict[str, Any]:
         told = self.accounts if len(self.accounts) <= max(max_candidates, 1) else ()
+        if self.verdict == "AMBIGUOUS" and len(told) == 1:
+            told = ()
         return {
             **self.selector.to_fields(),
             "verdict": self.verdict,
@@ -57,7 +65,10 @@ class _Fits:
     ``port``: used exactly this port then. ``unported``: used the address then, by a port that was
     merged away or not recorded. ``seen``: used the address then. ``address``: if anybody is
     ``unported``, whoever used the address in that hour. ``network``: whoever used the network in
-    that hour, between its first record and its last.
+    that hour, between its first record and its last, if the pool goes by networks.
+
+    Of an address with blocks of ports, "the address" is here the port's block and what has no port.
+    ``is_open``: nobody used the block itself, so that others of the address may be ``unported``.
     """
 
     port: set[str]
@@ -65,45 +76,62 @@ class _Fits:
     seen: set[str]
     address: set[str]
     network: set[str]
+    is_open: bool
 
 
-def resolve(selector: AddressSelector, segments: Iterable[tuple[datetime, Segment]]) -> Resolution:
-    """The verdict from the opened segments of the selector's address, each with its hour."""
+def resolve(
+    selector: AddressSelector,
+    segments: Iterable[tuple[datetime, Segment]],
+    pools: Mapping[datetime, Pools],
+) -> Resolution:
+    """The verdict from the opened segments of the selector's names, each with its hour, by the
+    pools of each hour."""
     held = _by_hour(segments)
-    fits = [_fits(selector, hour, bindings) for hour, bindings in held.items()]
+    fits = [
+        _fits(selector, hour, bindings, pools[hour].of(selector.address))
+        for hour, bindings in held.items()
+    ]
     port = _all(one.port for one in fits)
     # What is not known of a port may be this one.
-    found = port | _all(one.unported for one in fits) if port else _without_port(selector, fits)
+    found = port | _all(one.unported for one in fits) if port else _without_port(fits)
     accounts = tuple(sorted(found))
     opened = frozenset(account for bindings in held.values() for account in bindings.account)
-    return Resolution(selector, _verdict(accounts, port), accounts, opened)
+    is_open = not port and any(one.is_open for one in fits)
+    return Resolution(selector, _verdict(accounts, port, is_open), accounts, opened)
 
 
-def _without_port(selector: AddressSelector, fits: list[_Fits]) -> set[str]:
+def _without_port(fits: list[_Fits]) -> set[str]:
     if address := _all(one.address for one in fits):
         return address | _all(one.seen for one in fits)
     # An IPv6 home has a whole network: an address of it that was not seen is still that home's.
-    return set() if is_v4(selector.address) else _all(one.network for one in fits)
+    return _all(one.network for one in fits)
 
 
-def _verdict(accounts: tuple[str, ...], port: set[str]) -> Verdict:
+def _verdict(accounts: tuple[str, ...], port: set[str], is_open: bool) -> Verdict:
     if not accounts:
         return "NONE"
-    if len(accounts) > 1:
+    if len(accounts) > 1 or is_open:
         return "AMBIGUOUS"
     return "UNIQUE" if port else "HOLDER"
 
 
-def _fits(selector: AddressSelector, hour: datetime, held: address_map.Bindings) -> _Fits:
+def _fits(
+    selector: AddressSelector, hour: datetime, held: address_map.Bindings, pool: Pool
+) -> _Fits:
     earliest = _nanoseconds(selector.at - selector.tolerance - hour)
     latest = _nanoseconds(selector.at + selector.tolerance - hour)
     then = (held.first <= latest) & (held.last >= earliest)
-    here = _of_address(selector.address, held)
+    here = _of_address(selector.address, held, pool)
 
     of_protocol, has_port = held.protocol == selector.protocol, _has(held, address_map.HAS_PORT)
     in_range = (held.port <= selector.port) & (selector.port <= held.last_port)
     ported = here & of_protocol & has_port & in_range
-    unported = here & (_has(held, address_map.MERGED) | (of_protocol & ~has_port))
+    merged = _has(held, address_map.MERGED)
+    unported = here & (merged | (of_protocol & ~has_port))
+    if pool.has_blocks:
+        # What has no port and another protocol is nothing to this block.
+        here &= of_protocol | has_port | merged
+    in_block = here & (has_port | merged) if pool.has_blocks else here
 
     between = ported & (held.first < earliest) & (latest < held.last)
     rivals = (ported | unported) & _within(held, between)
@@ -113,7 +141,8 @@ def _fits(selector: AddressSelector, hour: datetime, held: address_map.Bindings)
         unported=_accounts(held, unported & then),
         seen=_accounts(held, here & then),
         address=_accounts(held, here) if (unported & then).any() else set(),
-        network=set(held.account) if is_in_use else set(),
+        network=set(held.account) if pool.is_of_networks and is_in_use else set(),
+        is_open=bool((unported & then).any() and not in_block.any()),
     )
 
 
@@ -149,11 +178,8 @@ def _together(parts: list[address_map.Bindings]) -> address_map.Bindings:
     return address_map.Bindings(account=accounts, **joined)
 
 
-def _of_address(address: bytes, held: address_map.Bindings) -> Any:
-    """Of IPv4 the whole address names the segment, and its low bits are not kept."""
-    if is_v4(address):
-        return np.ones(len(held.low), np.bool_)
-    return (held.low == np.frombuffer(address[8:], np.uint8)).all(axis=1)
+def _of_address(address: bytes, held: address_map.Bindings, pool: Pool) -> Any:
+    return (held.low == np.frombuffer(pool.below(address), np.uint8)).all(axis=1)
 
 
 def _has(held: address_map.Bindings, flag: int) -> Any:

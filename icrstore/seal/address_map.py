@@ -2,10 +2,12 @@
 
 A binding is a run of records of one account on one (address, protocol, port), from the first to
 the last of them. An address that only one account used in this epoch keeps a single binding with
-its ports merged away, so a dedicated address costs little.
+its ports merged away, so a dedicated address costs little; where a pool has blocks of ports, so
+does a block of an address. A record without a port is then of no block, and never merged.
 
 Columns: ``codec, flags (u8 each), accounts (u16)``, then one zstd frame: byte planes of the
-bindings, then the accounts, each as length (u8) and UTF-8.
+bindings, then the accounts, each as length (u8) and UTF-8. The codec says how many bytes of an
+address are kept: 1 the last eight, 2 (where a pool goes by less than an IPv6 /64) all.
 """
 
 import struct
@@ -29,12 +31,14 @@ from icrstore.seal.group import (
     digits,
 )
 from icrstore.seal.planes import cut, planes, split
-from icrstore.seal.pools import PRIVATE_BITS, address_selector, masked
+from icrstore.seal.pools import ALL_PORTS, PRIVATE_BITS, Pool, Pools
 from icrstore.seal.rows import RowError, Segment
 
 Numbers = npt.NDArray[Any]
 
-CODEC = 1
+# A codec, and how many bytes of an address it keeps.
+_LOW_BYTES = {1: 8, 2: 16}
+_NO_BLOCK = 1 << 16
 HAS_PORT, MERGED = 1, 2
 _HEADER = struct.Struct("<BBH")
 
@@ -50,7 +54,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Bindings:
-    """The bindings of one segment. ``low``: the address bits below the pool's prefix (n, 8);
+    """The bindings of one segment. ``low``: the address bits below the pool's prefix (n, 16);
     ``first`` and ``last``: nanoseconds from the hour's start; ``flags``: HAS_PORT, MERGED."""
 
     low: Numbers
@@ -66,9 +70,10 @@ class Bindings:
 
 @dataclass(frozen=True)
 class _Runs:
-    """Bindings of a whole group, sorted by (network, address, protocol, port, time)."""
+    """Bindings of a whole group, sorted by (network, address, block, protocol, port, time)."""
 
     network: Numbers
+    block: Numbers
     address: Numbers
     protocol: Numbers
     flags: Numbers
@@ -79,33 +84,60 @@ class _Runs:
     count: Numbers
 
 
-def pieces(group: Group) -> Iterator[Piece]:
-    """The bindings of every public address of a group, cut into chunks, by network."""
+@dataclass(frozen=True)
+class _Networks:
+    """The networks by which the pools group a group's addresses, each with its pool.
+
+    ``of``: each address's network, by number; ``cover``: the masks (networks, 16)."""
+
+    named: list[tuple[bytes, Pool]]
+    of: Numbers
+
+    @property
+    def cover(self) -> Numbers:
+        covers = b"".join(pool.cover for _, pool in self.named)
+        return np.frombuffer(covers, np.uint8).reshape(len(self.named), 16)
+
+    @property
+    def log2_block(self) -> Numbers:
+        return np.array([pool.log2_block for _, pool in self.named], np.int64)
+
+
+def pieces(group: Group, pools: Pools) -> Iterator[Piece]:
+    """The bindings of every public address of a group, cut into chunks, by selector."""
     rows, address, translated = _public(group)
     if not len(rows):
         return
-    networks, network_of = _networks(group.addresses, address)
-    runs = _runs(rows, address, translated, network_of)
-    starts = chunk_starts(runs.network)
+    networks = _networks(group.addresses, address, pools)
+    runs = _runs(rows, address, translated, networks)
+    starts = chunk_starts((runs.network << 17) | runs.block)
     local, codes, ends = _local_accounts(runs.account, starts)
     names = [_listed(group.accounts[code]) for code in codes.tolist()]
-    low = group.addresses[runs.address].copy()
-    low[network_bits(low)] = 0
-    columns = [low[:, 8:], runs.protocol, runs.flags, runs.port, _last_port(runs), local,
+    cover = networks.cover
+    low = group.addresses[runs.address] & ~cover[runs.network]
+    port, last_port = _ports(runs, networks)
+    columns = [low, runs.protocol, runs.flags, port, last_port, local,
                runs.first, runs.last - runs.first, runs.count]  # fmt: skip
     bindings = planes(
         column.astype(name, copy=False)
-        for column, name in zip(columns, ["u1", *_types(group.unit)[1:]], strict=True)
+        for column, name in zip(columns, ["u1", *_types(1, group.unit)[1:]], strict=True)
     )
 
     compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
-    selectors = [networks[network] for network in runs.network[starts[:-1]].tolist()]
+    codecs = np.where((cover[:, :8] == 0xFF).all(axis=1), 1, 2).tolist()
+    heads = starts[:-1]
     at = 0
-    for selector, (start, end), stop in zip(selectors, pairwise(starts.tolist()), ends.tolist(),
-                                            strict=True):  # fmt: skip
-        header = _HEADER.pack(CODEC, UNITS.index(group.unit), stop - at)
-        frame = compress(cut(bindings, start, end) + b"".join(names[at:stop]))
+    for network, block, (start, end), stop in zip(
+        runs.network[heads].tolist(), runs.block[heads].tolist(), pairwise(starts.tolist()),
+        ends.tolist(), strict=True,
+    ):  # fmt: skip
+        codec = codecs[network]
+        header = _HEADER.pack(codec, UNITS.index(group.unit), stop - at)
+        kept = bindings[16 - _LOW_BYTES[codec] :]
+        frame = compress(cut(kept, start, end) + b"".join(names[at:stop]))
         at = stop
+        name, pool = networks.named[network]
+        selector = pool.selector(name, None if block == _NO_BLOCK else block)
         yield Piece(selector, end - start, header + frame)
 
 
@@ -114,9 +146,9 @@ def read(segment: Segment) -> Bindings:
     if len(segment.columns) < _HEADER.size:
         raise RowError("corrupted or tampered with")
     codec, flags, count = _HEADER.unpack_from(segment.columns)
-    if codec != CODEC or flags >= len(UNITS):
+    if codec not in _LOW_BYTES or flags >= len(UNITS):
         raise RowError("corrupted or tampered with")
-    types = _types(UNITS[flags])
+    types = _types(codec, UNITS[flags])
     size = segment.records * sum(np.dtype(name).itemsize for name in types)
     inflated = inflate(segment.columns[_HEADER.size :], size, size + 65 * count)
 
@@ -129,7 +161,7 @@ def read(segment: Segment) -> Bindings:
     scale = NANOSECONDS[UNITS[flags]]
     start = first.astype(np.int64) * scale
     return Bindings(
-        low=low,
+        low=np.pad(low, ((0, 0), (16 - _LOW_BYTES[codec], 0))),
         protocol=protocol,
         flags=bits,
         port=port,
@@ -141,18 +173,9 @@ def read(segment: Segment) -> Bindings:
     )
 
 
-def network_bits(addresses: Numbers) -> Numbers:
-    """Which bytes of (n, 16) addresses the pool's prefix covers: all of IPv4, half of IPv6."""
-    made = np.zeros(addresses.shape, np.bool_)
-    made[:, :8] = True
-    mapped = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
-    made[(addresses[:, :12] == mapped).all(axis=1)] = True
-    return made
-
-
-def _types(unit: Unit) -> list[str]:
+def _types(codec: int, unit: Unit) -> list[str]:
     time = "<u8" if unit == "ns" else "<u4"
-    return ["S8", "<u1", "<u1", "<u2", "<u2", "<u2", time, time, "<u4"]
+    return [f"S{_LOW_BYTES[codec]}", "<u1", "<u1", "<u2", "<u2", "<u2", time, time, "<u4"]
 
 
 def _public(group: Group) -> tuple[Group, Numbers, Numbers]:
@@ -172,44 +195,61 @@ def are_private(addresses: Numbers) -> Numbers:
     return made
 
 
-def _networks(addresses: Numbers, used: Numbers) -> tuple[list[bytes], Numbers]:
-    """The selectors of the addresses used, and for each of those its selector's number.
-
-    By distinct address, of which a group has few: the loop is not over records.
-    """
-    numbers: dict[bytes, int] = {}
+def _networks(addresses: Numbers, used: Numbers, pools: Pools) -> _Networks:
+    """By distinct address, of which a group has few: the loop is not over records."""
+    numbers: dict[tuple[bytes, Pool], int] = {}
     made = np.full(len(addresses), -1, np.int64)
     for index in np.flatnonzero(np.bincount(used, minlength=len(addresses))).tolist():
-        network = masked(addresses[index].tobytes())[0]
-        made[index] = numbers.setdefault(network, len(numbers))
-    # The default pool has one block of ports, so any port names the selector.
-    return [address_selector(network, 0) for network in numbers], made
+        address = addresses[index].tobytes()
+        pool = pools.of(address)
+        made[index] = numbers.setdefault((pool.masked(address), pool), len(numbers))
+    return _Networks(list(numbers), made)
 
 
-def _runs(rows: Group, address: Numbers, translated: Numbers, network_of: Numbers) -> _Runs:
+def _runs(rows: Group, address: Numbers, translated: Numbers, networks: _Networks) -> _Runs:
     # The port before translation is not the public one: not known is not a guess.
-    port = np.where(translated, rows.public_port, rows.source_port)
+    port = np.where(translated, rows.public_port, rows.source_port).astype(np.int64)
     ported = (rows.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
-    shared = _shared(address, rows.account, len(rows.addresses))[address]
-    # Of an address that one account had to itself, protocol and port are merged away.
-    port = np.where(shared & ported, port, 0).astype(np.int64)
-    protocol = np.where(shared, rows.protocol, 0).astype(np.int64)
-    flags = np.where(shared, ported * HAS_PORT, MERGED).astype(np.int64)
+    block = _blocks(port, ported, address, networks)
+    place = _numbered(address, block)
+    # Of a place that one account had to itself, protocol and port are merged away; without a port
+    # nobody knows of which block a record is, so it keeps what it has.
+    merged = ~_shared(place, rows.account)[place] & (block != _NO_BLOCK)
+    port = np.where(ported & ~merged, port, 0)
+    protocol = np.where(merged, 0, rows.protocol).astype(np.int64)
+    flags = np.where(merged, MERGED, ported * HAS_PORT).astype(np.int64)
 
-    key = (protocol << 18) | (port << 2) | flags
-    place = _places(network_of)[address]
-    order = np.lexsort((*digits(rows.time), *digits(key), *digits(place)))
+    key = (block << 26) | (protocol << 18) | (port << 2) | flags
+    rank = _ranks(networks.of)[address]
+    order = np.lexsort((*digits(rows.time), *digits(key), *digits(rank)))
     return _merge(
-        network_of[address][order], address[order], key[order], rows.account[order],
+        networks.of[address][order], address[order], key[order], rows.account[order],
         rows.time[order],
     )  # fmt: skip
 
 
-def _places(network_of: Numbers) -> Numbers:
-    """Each address's place in the order of networks, then addresses."""
-    place = np.empty(len(network_of), np.int64)
-    place[np.argsort(network_of, kind="stable")] = np.arange(len(network_of))
-    return place
+def _blocks(port: Numbers, ported: Numbers, address: Numbers, networks: _Networks) -> Numbers:
+    """Each record's block of ports; 0 where its address has none."""
+    log2 = networks.log2_block
+    if (log2 == ALL_PORTS).all():
+        return np.zeros(len(port), np.int64)
+    log2 = log2[networks.of[address]]
+    return np.where(log2 == ALL_PORTS, 0, np.where(ported, port >> log2, _NO_BLOCK))
+
+
+def _numbered(address: Numbers, block: Numbers) -> Numbers:
+    """The places (address, block) by number; where no address has blocks, the addresses are."""
+    if not block.any():
+        return address
+    encoded = pa.array((address.astype(np.int64) << 17) | block).dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy())
+
+
+def _ranks(network_of: Numbers) -> Numbers:
+    """Each address's rank in the order of networks, then addresses."""
+    rank = np.empty(len(network_of), np.int64)
+    rank[np.argsort(network_of, kind="stable")] = np.arange(len(network_of))
+    return rank
 
 
 def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
@@ -221,8 +261,9 @@ def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
     head = key[cuts]
     return _Runs(
         network=network[cuts],
+        block=head >> 26,
         address=address[cuts],
-        protocol=head >> 18,
+        protocol=(head >> 18) & 0xFF,
         flags=head & 3,
         port=(head >> 2) & 0xFFFF,
         account=account[cuts],
@@ -232,17 +273,21 @@ def _merge(network: Numbers, address: Numbers, key: Numbers, account: Numbers,
     )
 
 
-def _shared(address: Numbers, account: Numbers, addresses: int) -> Numbers:
-    """For each address, whether more than one account used it."""
-    one = np.zeros(addresses, account.dtype)
-    one[address] = account  # of several, one is left
-    shared = np.zeros(addresses, np.bool_)
-    shared[address[one[address] != account]] = True
+def _shared(place: Numbers, account: Numbers) -> Numbers:
+    """For each place by its number, whether more than one account used it."""
+    one = np.zeros(int(place.max()) + 1, account.dtype)
+    one[place] = account  # of several, one is left
+    shared = np.zeros(len(one), np.bool_)
+    shared[place[one[place] != account]] = True
     return shared
 
 
-def _last_port(runs: _Runs) -> Numbers:
-    return np.where(runs.flags & MERGED, 0xFFFF, runs.port)
+def _ports(runs: _Runs, networks: _Networks) -> tuple[Numbers, Numbers]:
+    """The first and last port of each binding: its own, or its block's where they are merged."""
+    log2 = networks.log2_block[runs.network]
+    merged = (runs.flags & MERGED) != 0
+    first = np.where(merged, runs.block << log2, runs.port)
+    return first, np.where(merged, first + (1 << log2) - 1, runs.port)
 
 
 def _local_accounts(account: Numbers, starts: Numbers) -> tuple[Numbers, Numbers, Numbers]:

@@ -10,6 +10,7 @@ from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, Shares
 from icrstore.seal.group import Group
 from icrstore.seal.manifest import Manifest
+from icrstore.seal.pools import Pools
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 
 Named = tuple[bytes, account_map.Piece | address_map.Piece]  # a selector and one chunk of it
@@ -23,14 +24,17 @@ class SealedEpoch:
     manifest: Manifest
 
 
-def seal_epoch(epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group]) -> SealedEpoch:
-    """Seal the groups (one for each unit of time) of one hour and shard under fresh atoms."""
+def seal_epoch(
+    epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group], pools: Pools
+) -> SealedEpoch:
+    """Seal the groups (one for each unit of time) of one hour and shard under fresh atoms, by the
+    pools that are in force in that hour."""
     groups = list(groups)
     accounts: list[Named] = [
         (text(piece.account), piece) for group in groups for piece in account_map.pieces(group)
     ]
     addresses: list[Named] = [
-        (piece.selector, piece) for group in groups for piece in address_map.pieces(group)
+        (piece.selector, piece) for group in groups for piece in address_map.pieces(group, pools)
     ]
     shares = Shares(atoms["operator"]), Shares(atoms["oversight"])
     rows = [

@@ -12,7 +12,7 @@ from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.seal.intake import hour_number
 from icrstore.vault.keyring import SealerKeys
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import IntakeKey as IntakeKeyStatement
+from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
 
 
 def publish_intake_keys(keys: SealerKeys, now: datetime) -> None:

@@ -18,7 +18,7 @@ from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.manifest import Manifest, ManifestError
 from icrstore.vault import models
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.strict import StatementError
 
 Wanted = tuple[int, bytes]  # (epoch_no, label)

@@ -18,7 +18,7 @@ from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import StatementError
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from icrstore.keeper.client import Keeper
 from icrstore.seal.epoch import Role
 from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 from icrstore.warrant.strict import StatementError
 
 # Fetched at once: the days of late records, and some ahead in case a keeper is down.

@@ -41,15 +41,15 @@ from icrstore.seal.epoch import (
 )
 from icrstore.seal.group import Group, by_hour
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
-from icrstore.seal.pools import pools_digest
 from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models
 from icrstore.vault.bodies import NotArrow, read_records
 from icrstore.vault.keyring import SealerKeys
+from icrstore.vault.policies import PoolsByHour, pools_by_hour
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement, Receipt
+from icrstore.warrant.machines import EpochStatement, Receipt
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,15 @@ class ClaimLost(Exception):
     """Another sealer has taken the batches: nothing of ours was committed."""
 
 
+@dataclass(frozen=True)
+class _SealedBy:
+    """What a tenant's epochs are sealed by: this host's keys, the keepers' of each day, pools."""
+
+    keys: SealerKeys
+    day_keys: DayKeysOf
+    pools: PoolsByHour
+
+
 @dataclass
 class Opened:
     """One batch, opened and checked: good records, and how many of the others fell out why."""
@@ -82,8 +91,9 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
+            pools = pools_by_hour(tenant.name, days.keepers)
             for shard in range(tenant.shards):
-                while sealed := _seal_group(tenant, shard, keys, days, now):
+                while sealed := _seal_group(tenant, shard, keys, days, pools, now):
                     count += sealed
     return count
 
@@ -93,9 +103,9 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
-            day_keys = _day_keys(tenant, days)
+            by = _SealedBy(keys, _day_keys(tenant, days), pools_by_hour(tenant.name, days.keepers))
             for shard in range(tenant.shards):
-                count += _seal_empty(tenant, shard, keys, day_keys, now)
+                count += _seal_empty(tenant, shard, by, now)
     return count
 
 
@@ -108,12 +118,11 @@ def _others_unharmed() -> Iterator[None]:
         logger.warning("keeper %s gave no day key: %s", failure.role, failure.code)
 
 
-def _seal_empty(
-    tenant: Tenant, shard: int, keys: SealerKeys, day_keys: DayKeysOf, now: datetime
-) -> int:
+def _seal_empty(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int:
+    end = min(hour_start(now), by.pools.held_from)
     made = [
-        _make_epoch(tenant.name, hour, shard, (), (), keys, day_keys, now)
-        for hour in _hours_without_epoch(tenant, shard, now)
+        _make_epoch(tenant.name, hour, shard, (), (), by, now)
+        for hour in _hours_without_epoch(tenant, shard, end, now)
     ]
     with of_tenant(tenant.name):
         with connection.cursor() as cursor:
@@ -121,20 +130,23 @@ def _seal_empty(
             cursor.execute(
                 "SELECT pg_advisory_xact_lock(hashtext('empty ' || %s), %s)", [tenant.name, shard]
             )
-        lacking = set(_hours_without_epoch(tenant, shard, now))
+        lacking = set(_hours_without_epoch(tenant, shard, end, now))
         made = [one for one in made if one.epoch.hour in lacking]
         store(tenant, made)
     return len(made)
 
 
-def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now: datetime) -> int:
+def _seal_group(
+    tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, pools: PoolsByHour, now: datetime
+) -> int:
     with held_token() as token:
-        claimed = _claim(token, tenant, shard, now)
+        claimed = _claim(token, tenant, shard, pools.held_from, now)
         if not claimed:
             return 0
-        opened, day_keys = _open_all(claimed, keys.intake(), now), _day_keys(tenant, days)
+        opened = _open_all(claimed, keys.intake(), now)
+        by = _SealedBy(keys, _day_keys(tenant, days), pools)
         made = [
-            _make_epoch(tenant.name, hour, shard, groups, batches, keys, day_keys, now)
+            _make_epoch(tenant.name, hour, shard, groups, batches, by, now)
             for hour, (groups, batches) in _hours(opened).items()
         ]
         with of_tenant(tenant.name):
@@ -144,12 +156,14 @@ def _seal_group(tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, now
         return len(opened)
 
 
-def _claim(token: int, tenant: Tenant, shard: int, now: datetime) -> list[Batch]:
-    """Batches that are ready, ours while the token is held."""
+def _claim(
+    token: int, tenant: Tenant, shard: int, held_from: datetime, now: datetime
+) -> list[Batch]:
+    """Batches that are ready, ours while the token is held; none reaches ``held_from``."""
     with of_tenant(tenant.name), connection.cursor() as cursor:
         cursor.execute(_CLAIM, {
             "token": token, "tenant": tenant.name, "shard": shard,
-            "ended": hour_start(now), "bytes": GROUP_BYTES,
+            "ended": hour_start(now), "bytes": GROUP_BYTES, "held": held_from,
         })  # fmt: skip
         numbers = [number for (number,) in cursor.fetchall()]
         batches = Batch.objects.defer("body").filter(id__in=numbers)
@@ -162,6 +176,7 @@ _CLAIM = f"""
 WITH free AS (
     SELECT id, body_bytes, last_hour, urgent FROM inbox_batch
     WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s AND {FREE}
+      AND last_hour < %(held)s
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), summed AS (
     SELECT id, last_hour, urgent, sum(body_bytes) OVER (ORDER BY id) - body_bytes AS before,
@@ -249,15 +264,14 @@ def _make_epoch(
     shard: int,
     groups: Iterable[Group],
     batches: Sequence[Batch],
-    keys: SealerKeys,
-    day_keys: DayKeysOf,
+    by: _SealedBy,
     now: datetime,
 ) -> MadeEpoch:
-    epoch, atoms = Epoch.new(tenant, hour, shard), new_atoms()
-    sealed = seal_epoch(epoch, atoms, groups)
+    epoch, atoms, pools = Epoch.new(tenant, hour, shard), new_atoms(), by.pools.at(hour)
+    sealed = seal_epoch(epoch, atoms, groups, pools)
     seals = {
         (role, instance): seal_atom(key, epoch, role, instance, atoms[role])
-        for (role, instance), key in day_keys(epoch.day).items()
+        for (role, instance), key in by.day_keys(epoch.day).items()
     }
     statement = EpochStatement(
         epoch=epoch,
@@ -266,10 +280,10 @@ def _make_epoch(
         rows=sealed.manifest.rows,
         manifest_root=sealed.manifest.root,
         batches=tuple(bytes(batch.batch_id) for batch in batches),
-        pools_sha256=pools_digest(),
+        pools_sha256=pools.sha256,
         sealed_at=now,
     )
-    signed = Envelope.sign("epoch", statement.to_fields(), keys.signing)
+    signed = Envelope.sign("epoch", statement.to_fields(), by.keys.signing)
     return MadeEpoch(epoch, sealed, signed, seals, batches)
 
 
@@ -321,8 +335,9 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
     )
 
 
-def _hours_without_epoch(tenant: Tenant, shard: int, now: datetime) -> list[datetime]:
-    end = hour_start(now)
+def _hours_without_epoch(
+    tenant: Tenant, shard: int, end: datetime, now: datetime
+) -> list[datetime]:
     first = hour_start(now - EMPTY_BEHIND)
     sealed = models.Epoch.objects.filter(tenant=tenant, shard=shard, hour__gte=first)
     awaited = Batch.objects.filter(

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from icrstore.keeper.client import Keeper
-from icrstore.vault import months, publish, register, sealer
+from icrstore.vault import months, policies, publish, register, sealer
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.trust import Trust
@@ -14,13 +14,14 @@ from icrstore.warrant.trust import Trust
 
 @shared_task
 def seal() -> None:
-    """Months and intake keys made ahead; what waits sealed; keepers told; receipts given."""
+    """Months and intake keys made ahead; policies logged; what waits sealed; receipts given."""
     now = timezone.now()
     keys = SealerKeys.load(settings.SECRETS)
     months.make_months(now)
     publish.publish_intake_keys(keys, now)
     keepers = keepers_of(keys.signing)
     days = DayKeys(settings.SECRETS, keepers)
+    policies.hand_in_policies(keys, keepers)
     sealer.seal_waiting(keys, days, now)
     sealer.seal_empty_hours(keys, days, now)
     register.register_epochs(keys, keepers, now)

@@ -591,10 +591,13 @@ def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     most = max(question.warrant["max_candidates"], 1)
     for each in resolved:
         candidates, named = each["candidates"], each["accounts"]
-        fits = {"NONE": candidates == 0, "AMBIGUOUS": candidates > 1}
+        fits = {"NONE": candidates == 0, "AMBIGUOUS": candidates > 0}
         if not fits.get(each["verdict"], candidates == 1):
             raise Wrong("a verdict does not fit its number of candidates")
-        if not len(named) == len(set(named)) == (candidates if candidates <= most else 0):
+        # AMBIGUOUS with one candidate: others may fit who are not known, so nobody is named.
+        is_open = each["verdict"] == "AMBIGUOUS" and candidates == 1
+        told = candidates if candidates <= most and not is_open else 0
+        if not len(named) == len(set(named)) == told:
             raise Wrong("it does not name all candidates that may be named, and nobody else")
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from icrstore.warrant.dsse import Envelope, key_id
+from icrstore.warrant.machines import EngineKey
 from icrstore.warrant.scope import check_within
-from icrstore.warrant.statements import EngineKey, Grant, Request, Warrant
+from icrstore.warrant.statements import Grant, Request, Warrant
 from icrstore.warrant.strict import StatementError
 
 SKEW = timedelta(seconds=120)

@@ -1,4 +1,4 @@
-"""The statements that people and machines sign, each parsed strictly into one frozen value.
+"""The statements that people sign, each parsed strictly into one frozen value.
 
 A value's `to_fields` gives what `Envelope.sign` writes; `parse` takes an envelope whose signature
 the caller checks (`icrstore.warrant.authority`), or has checked.
@@ -6,15 +6,15 @@ the caller checks (`icrstore.warrant.authority`), or has checked.
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from icrstore.seal.encode import text as encoded_text
-from icrstore.seal.epoch import ROLES, Epoch, Kind, Role
-from icrstore.seal.pools import address_selector
+from icrstore.seal.epoch import Kind
+from icrstore.seal.pools import ALL_PORTS, DEFAULT, Pool, Pools
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import Fields, StatementError, encode_base64, hours_between, time_text
 from icrstore.wire import hpke
@@ -22,11 +22,8 @@ from icrstore.wire import hpke
 Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 GRANT_ROLES = ("applicant", "approver", "investigator", "sealer")
-CHANNELS = ("email", "outbox")
 MOST_HOURS = 24 * 366
-
-K = TypeVar("K")
-V = TypeVar("V")
+MOST_POOLS = 4096
 
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/\d{1,3}", re.ASCII)
 
@@ -39,8 +36,13 @@ class AccountSelector:
     def kind(self) -> Kind:
         return "account"
 
-    def sealed_names(self) -> tuple[bytes, ...]:
-        """The `sel` values under which the epochs hold this selector."""
+    @property
+    def subject(self) -> bytes:
+        """What the commitment in a keeper's leaf hides."""
+        return encoded_text(self.account)
+
+    def sealed_names(self, pools: Pools) -> tuple[bytes, ...]:
+        """The `sel` values under which an epoch holds this selector, by the pools of its hour."""
         return (encoded_text(self.account),)
 
     def to_fields(self) -> dict[str, Any]:
@@ -61,8 +63,13 @@ class AddressSelector:
     def kind(self) -> Kind:
         return "address"
 
-    def sealed_names(self) -> tuple[bytes, ...]:
-        return (address_selector(self.address, self.port),)
+    @property
+    def subject(self) -> bytes:
+        # The pools may change within the hours asked for: it goes by the default always.
+        return DEFAULT.selector(self.address, self.port)
+
+    def sealed_names(self, pools: Pools) -> tuple[bytes, ...]:
+        return pools.selectors(self.address, self.port)
 
     def to_fields(self) -> dict[str, Any]:
         parsed = ipaddress.IPv6Address(self.address)
@@ -262,22 +269,22 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class EngineKey:
-    """The short-lived key (HPKE, 1,216 bytes) to which a keeper seals what it lends."""
+class PoolPolicy:
+    """How a tenant's public addresses are grouped from an hour on; signed by the tenant's root."""
 
     tenant: str
-    engine: str
-    key: bytes
-    not_after: datetime
+    effective: datetime
+    pools: tuple[Pool, ...]
 
     @classmethod
-    def parse(cls, envelope: Envelope) -> "EngineKey":
+    def parse(cls, envelope: Envelope) -> "PoolPolicy":
         fields = envelope.fields()
+        # What else a tenant may rule is another kind of policy, with fields of its own.
+        fields.one_of("about", ("pools",))
         made = cls(
             tenant=fields.text("tenant", 64),
-            engine=fields.text("engine", 64),
-            key=fields.base64("key", hpke.PUBLIC_BYTES),
-            not_after=fields.time("not_after"),
+            effective=fields.hour("effective"),
+            pools=fields.items("pools", read_pool, 0, MOST_POOLS),
         )
         fields.finish()
         return made
@@ -285,233 +292,20 @@ class EngineKey:
     def to_fields(self) -> dict[str, Any]:
         return {
             "v": 1,
+            "about": "pools",
             "tenant": self.tenant,
-            "engine": self.engine,
-            "key": encode_base64(self.key),
-            "not_after": time_text(self.not_after),
-        }
-
-
-@dataclass(frozen=True)
-class Disclosure:
-    """What an answer names: logged with every keeper before the answer leaves the engine."""
-
-    request_sha256: bytes
-    accounts: tuple[str, ...]
-    opened_accounts: int
-    answer_sha256: bytes
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "Disclosure":
-        fields = envelope.fields()
-        made = cls(
-            request_sha256=fields.hexadecimal("request_sha256", 32),
-            accounts=fields.items("accounts", read_account, 0, 1000),
-            opened_accounts=fields.integer("opened_accounts", 0, 1 << 32),
-            answer_sha256=fields.hexadecimal("answer_sha256", 32),
-        )
-        fields.finish()
-        if len(set(made.accounts)) != len(made.accounts):
-            raise StatementError("duplicate-account", "accounts")
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {
-            "v": 1,
-            "request_sha256": self.request_sha256.hex(),
-            "accounts": list(self.accounts),
-            "opened_accounts": self.opened_accounts,
-            "answer_sha256": self.answer_sha256.hex(),
-        }
-
-
-@dataclass(frozen=True)
-class EpochStatement:
-    """What the sealer host signs of one epoch. ``seal_sha256`` maps (role, instance)."""
-
-    epoch: Epoch
-    commitments: Mapping[Role, bytes]
-    seal_sha256: Mapping[tuple[Role, int], bytes]
-    rows: int
-    manifest_root: bytes
-    batches: tuple[bytes, ...]
-    pools_sha256: bytes
-    sealed_at: datetime
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "EpochStatement":
-        fields = envelope.fields()
-        commitments = fields.nested("commitments")
-        made = cls(
-            epoch=_epoch(fields),
-            commitments={role: commitments.hexadecimal(role, 32) for role in ROLES},
-            seal_sha256=_once(fields.items("seals", _seal, len(ROLES), 16), "seals"),
-            rows=fields.integer("rows", 0, 1 << 40),
-            manifest_root=fields.hexadecimal("manifest_root", 32),
-            batches=fields.items("batches", _batch_id, 0, 100_000),
-            pools_sha256=fields.hexadecimal("pools_sha256", 32),
-            sealed_at=fields.time("sealed_at"),
-        )
-        commitments.finish()
-        fields.finish()
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {
-            "v": 1,
-            "tenant": self.epoch.tenant,
-            "hour": time_text(self.epoch.hour),
-            "shard": self.epoch.shard,
-            "nonce": self.epoch.nonce.hex(),
-            "commitments": {role: made.hex() for role, made in self.commitments.items()},
-            "seals": [
-                {"role": role, "instance": instance, "sha256": sha256.hex()}
-                for (role, instance), sha256 in sorted(self.seal_sha256.items())
+            "effective": time_text(self.effective),
+            "pools": [
+                {"cidr": pool.cidr, "prefix": pool.prefix, "block": 1 << pool.log2_block}
+                for pool in self.pools
             ],
-            "rows": self.rows,
-            "manifest_root": self.manifest_root.hex(),
-            "batches": [batch.hex() for batch in self.batches],
-            "pools_sha256": self.pools_sha256.hex(),
-            "sealed_at": time_text(self.sealed_at),
         }
 
 
-@dataclass(frozen=True)
-class KeySchedule:
-    """A keeper instance's public day keys for one tenant, by UTC day, signed by its identity."""
-
-    tenant: str
-    role: Role
-    instance: int
-    days: Mapping[str, bytes]
-    made_at: datetime
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "KeySchedule":
-        fields = envelope.fields()
-        made = cls(
-            tenant=fields.text("tenant", 64),
-            role=_role(fields),
-            instance=fields.integer("instance", 0, 255),
-            days=_once(fields.items("days", _day_key, 1, 500), "days"),
-            made_at=fields.time("made_at"),
-        )
-        fields.finish()
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {
-            "v": 1,
-            "tenant": self.tenant,
-            "role": self.role,
-            "instance": self.instance,
-            "days": [
-                {"day": day, "key": encode_base64(key)} for day, key in sorted(self.days.items())
-            ],
-            "made_at": time_text(self.made_at),
-        }
-
-
-@dataclass(frozen=True)
-class IntakeKey:
-    """The public key (HPKE, 1,216 bytes) to which batches are sealed in one UTC hour."""
-
-    hour: datetime
-    key: bytes
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "IntakeKey":
-        fields = envelope.fields()
-        made = cls(hour=fields.hour("hour"), key=fields.base64("key", hpke.PUBLIC_BYTES))
-        fields.finish()
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {"v": 1, "hour": time_text(self.hour), "key": encode_base64(self.key)}
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What became of a batch. ``accepted`` is signed by the inbox; ``sealed`` by the sealer host,
-    after every keeper logged its epochs: only then may a collector forget the batch."""
-
-    state: str
-    tenant: str
-    collector: str
-    batch_id: bytes
-    at: datetime
-    body_sha256: bytes
-    records: int = 0
-    rejected: Mapping[str, int] | None = None
-    epochs: tuple[bytes, ...] = ()
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "Receipt":
-        fields = envelope.fields()
-        made = cls(
-            state=fields.one_of("state", ("accepted", "sealed")),
-            tenant=fields.text("tenant", 64),
-            collector=fields.text("collector", 64),
-            batch_id=fields.hexadecimal("batch_id", 16),
-            at=fields.time("at"),
-            body_sha256=fields.hexadecimal("body_sha256", 32),
-            records=fields.integer("records", 0, 1 << 40),
-            rejected=_once(fields.items("rejected", _count), "rejected"),
-            epochs=fields.items("epochs", _batch_id, 0, 100_000),
-        )
-        fields.finish()
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {
-            "v": 1,
-            "state": self.state,
-            "tenant": self.tenant,
-            "collector": self.collector,
-            "batch_id": self.batch_id.hex(),
-            "at": time_text(self.at),
-            "body_sha256": self.body_sha256.hex(),
-            "records": self.records,
-            "rejected": [
-                {"reason": reason, "count": count}
-                for reason, count in sorted((self.rejected or {}).items())
-            ],
-            "epochs": [eid.hex() for eid in self.epochs],
-        }
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A notifier's word that the subscriber behind a leaf was told of it, how and when."""
-
-    tenant: str
-    leaf: int
-    leaf_sha256: bytes
-    channel: str
-    delivered_at: datetime
-
-    @classmethod
-    def parse(cls, envelope: Envelope) -> "Notice":
-        fields = envelope.fields()
-        made = cls(
-            tenant=fields.text("tenant", 64),
-            leaf=fields.integer("leaf", 0, 1 << 32),
-            leaf_sha256=fields.hexadecimal("leaf_sha256", 32),
-            channel=fields.one_of("channel", CHANNELS),
-            delivered_at=fields.time("delivered_at"),
-        )
-        fields.finish()
-        return made
-
-    def to_fields(self) -> dict[str, Any]:
-        return {
-            "v": 1,
-            "tenant": self.tenant,
-            "leaf": self.leaf,
-            "leaf_sha256": self.leaf_sha256.hex(),
-            "channel": self.channel,
-            "delivered_at": time_text(self.delivered_at),
-        }
+def pools_of(envelope: Envelope) -> tuple[datetime, Pools]:
+    """The hour from which a pool policy holds, and its pools. Raises `StatementError`."""
+    policy = PoolPolicy.parse(envelope)
+    return policy.effective, Pools(envelope.sha256, policy.pools)
 
 
 def read_account(value: Any, place: str) -> str:
@@ -522,11 +316,6 @@ def read_account(value: Any, place: str) -> str:
 def _purpose(fields: Fields) -> Purpose:
     value = fields.one_of("purpose", PURPOSES)
     return next(purpose for purpose in PURPOSES if purpose == value)
-
-
-def _role(fields: Fields) -> Role:
-    value = fields.one_of("role", ROLES)
-    return next(role for role in ROLES if role == value)
 
 
 def _hours(fields: Fields) -> HourRange:
@@ -595,6 +384,31 @@ def read_target(value: Any, place: str) -> Target:
     return made
 
 
+def read_pool(value: Any, place: str) -> Pool:
+    """A pool as a policy says it: ``{cidr, prefix, block}``, the block in ports."""
+    fields = Fields(value, place)
+    network = _pool_network(fields.text("cidr", 49), place)
+    prefix = fields.integer("prefix", network.prefixlen, network.max_prefixlen)
+    block = fields.integer("block", 1, 1 << ALL_PORTS)
+    fields.finish()
+    if block & (block - 1):
+        raise StatementError("not-a-power-of-two", f"{place}.block")
+    pool = Pool(str(network), prefix, block.bit_length() - 1)
+    if pool.has_blocks and pool.is_of_networks:
+        raise StatementError("blocks-need-whole-addresses", f"{place}.prefix")
+    return pool
+
+
+def _pool_network(cidr: str, place: str) -> IPv4Network | IPv6Network:
+    """In its one spelling; and IPv4 addresses are no pool of IPv6, which would never meet them."""
+    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
+        raise StatementError("not-a-network", f"{place}.cidr")
+    network = ipaddress.ip_network(cidr)
+    if str(network) != cidr or str(network).startswith("::ffff:"):
+        raise StatementError("not-the-usual-spelling", f"{place}.cidr")
+    return network
+
+
 def _is_network(cidr: str) -> bool:
     try:
         ipaddress.ip_network(cidr, strict=True)
@@ -616,45 +430,3 @@ def _fits_purpose(
         raise StatementError("does-not-fit-the-purpose", "selectors")
     if bool(targets) != (purpose == "reached"):
         raise StatementError("does-not-fit-the-purpose", "targets")
-
-
-def _epoch(fields: Fields) -> Epoch:
-    return Epoch(
-        tenant=fields.text("tenant", 64),
-        hour=fields.hour("hour"),
-        shard=fields.integer("shard", 0, 65535),
-        nonce=fields.hexadecimal("nonce", 16),
-    )
-
-
-def _seal(value: Any, place: str) -> tuple[tuple[Role, int], bytes]:
-    fields = Fields(value, place)
-    made = (_role(fields), fields.integer("instance", 0, 255)), fields.hexadecimal("sha256", 32)
-    fields.finish()
-    return made
-
-
-def _batch_id(value: Any, place: str) -> bytes:
-    return Fields({"id": value}, place).hexadecimal("id", 16)
-
-
-def _day_key(value: Any, place: str) -> tuple[str, bytes]:
-    fields = Fields(value, place)
-    made = fields.day("day"), fields.base64("key", hpke.PUBLIC_BYTES)
-    fields.finish()
-    return made
-
-
-def _count(value: Any, place: str) -> tuple[str, int]:
-    fields = Fields(value, place)
-    made = fields.text("reason", 64), fields.integer("count", 0, 1 << 40)
-    fields.finish()
-    return made
-
-
-def _once(entries: tuple[tuple[K, V], ...], place: str) -> dict[K, V]:
-    """The entries by their keys; a second entry of one key would be read in two ways."""
-    made = dict(entries)
-    if len(made) != len(entries):
-        raise StatementError("duplicate-entry", place)
-    return made

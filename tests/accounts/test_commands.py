@@ -1,13 +1,18 @@
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 
-from accounts.models import Authority, Collector, Tenant
+from accounts.models import Authority, Collector, Policy, Tenant
+from icrstore.seal.epoch import hour_start
+from icrstore.seal.pools import Pool
 from icrstore.shell.keyfile import KeyFile
-from icrstore.warrant.dsse import key_id, raw_public
+from icrstore.warrant.dsse import Envelope, key_id, raw_public
+from icrstore.warrant.statements import PoolPolicy
 from icrstore.warrant.strict import encode_base64
 from tests.vault.rooms import Rooms
 
@@ -111,3 +116,64 @@ def test_what_is_no_key_is_refused_with_the_mend(rooms: Rooms, tmp_path: Path, g
     for one in (given, str(path), str(recipient), str(tmp_path)):
         with pytest.raises(CommandError, match="icr key"):
             manage("tenant", "add", "isp-one", "--root", one)
+
+
+def a_policy(path: Path, key: Ed25519PrivateKey, **changes: Any) -> str:
+    effective = hour_start(datetime.now(UTC)) + timedelta(days=2)
+    fields: dict[str, Any] = {
+        "tenant": "isp-one",
+        "effective": effective,
+        "pools": (Pool("::/0", 56),),
+    } | changes
+    envelope = Envelope.sign("policy", PoolPolicy(**fields).to_fields(), key)
+    path.write_bytes(envelope.encode() + b"\n")
+    return str(path)
+
+
+def test_pools_are_loaded_once_and_listed(rooms: Rooms, tmp_path: Path) -> None:
+    root = Ed25519PrivateKey.generate()
+    manage("tenant", "add", "isp-one", "--root", encode_base64(raw_public(root)))
+    assert manage("tenant", "pools", "isp-one") == ""
+    path = a_policy(tmp_path / "pools.policy", root)
+    loaded = manage("tenant", "pools", "isp-one", path)
+    assert loaded.startswith("1 pools of isp-one: loaded\n")
+    assert loaded.endswith("no keeper has it yet\n")
+    assert manage("tenant", "pools", "isp-one", path).startswith("1 pools of isp-one: was there\n")
+    Policy.objects.update(keepers={"operator-1": "logged", "oversight-1": "refused: past-hour"})
+    assert "operator-1: logged, oversight-1: refused: past-hour" in manage(
+        "tenant", "pools", "isp-one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"tenant": "isp-two"}, "wrong-tenant"),
+        ({"effective": hour_start(datetime.now(UTC))}, "too-soon"),
+        ({"pools": ()}, "policy-differs"),
+    ],
+)
+def test_pools_that_keepers_would_refuse_are_not_loaded(
+    rooms: Rooms, tmp_path: Path, changes: dict[str, Any], code: str
+) -> None:
+    root = Ed25519PrivateKey.generate()
+    manage("tenant", "add", "isp-one", "--root", encode_base64(raw_public(root)))
+    manage("tenant", "pools", "isp-one", a_policy(tmp_path / "first", root))
+    with pytest.raises(CommandError, match=code):
+        manage("tenant", "pools", "isp-one", a_policy(tmp_path / "second", root, **changes))
+    assert Policy.objects.count() == 1
+
+
+def test_what_is_no_policy_of_this_root_is_not_loaded(rooms: Rooms, tmp_path: Path) -> None:
+    root = Ed25519PrivateKey.generate()
+    manage("tenant", "add", "isp-one", "--root", encode_base64(raw_public(root)))
+    (tmp_path / "torn").write_bytes(b"{")
+    stranger = a_policy(tmp_path / "stranger", Ed25519PrivateKey.generate())
+    for path in (stranger, str(tmp_path / "torn")):
+        with pytest.raises(CommandError, match="icr policy pools"):
+            manage("tenant", "pools", "isp-one", path)
+    with pytest.raises(CommandError, match="can be read"):
+        manage("tenant", "pools", "isp-one", str(tmp_path / "missing"))
+    with pytest.raises(CommandError, match="tenant add comes first"):
+        manage("tenant", "pools", "nobody", stranger)
+    assert not Policy.objects.exists()

@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from accounts.enrolments import Pins, invite
-from accounts.models import Authority, Collector, Tenant
+from accounts.models import Authority, Collector, Policy, Tenant
 from accounts.principals import collector_by_key, person_by_key, remember, vouched
 from accounts.tenancy import of_caller, of_tenant, tenants
 from deploy import database as cluster
@@ -61,6 +61,9 @@ def rows(rooms: Rooms, database: Database) -> Rows:
     seal_waiting(rooms.keys, rooms.days, rooms.now)
     remember(vouched(TENANT, [rooms.pair.grant("investigator")], rooms.now))
     invite(rooms.tenant, "edge-9", Pins(bytes(32), bytes(32)), rooms.now)
+    Policy.objects.create(
+        tenant=rooms.tenant, sha256=bytes(32), effective=rooms.now, statement=b"{}"
+    )
     warrant = LodgedWarrant.objects.create(
         tenant=rooms.tenant, sha256=bytes(32), authority="a", sealed=b"", valid_from=rooms.now,
         valid_to=rooms.now,
@@ -152,8 +155,8 @@ def test_each_role_sees_the_tables_it_works_with_for_the_right_tenant(rows: Rows
             seen[role] = {table for table in rows.tables if count(cursor, table)}
     assert seen["janitor"] == {"accounts_tenant", "retention_certificate"}
     assert seen["web"] >= {"accounts_collector", "accounts_enrolment", "inbox_batch", "query_query"}
-    assert seen["sealer"] >= {"inbox_batch", "vault_epoch", "vault_epochseal"}
-    assert seen["engine"] >= {"query_query", "vault_epoch"}
+    assert seen["sealer"] >= {"accounts_policy", "inbox_batch", "vault_epoch", "vault_epochseal"}
+    assert seen["engine"] >= {"accounts_policy", "query_query", "vault_epoch"}
     assert seen["notifier"] >= {"notices_notice", "notices_noticeleaf", "notices_subscriber"}
     assert set().union(*seen.values()) == set(rows.tables)
 

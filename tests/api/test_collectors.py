@@ -8,8 +8,8 @@ from accounts.models import Collector, Nonce
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import IntakeKey as IntakeKeyStatement
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
+from icrstore.warrant.machines import Receipt
 from icrstore.wire.digest import content_digest_of
 from tests.api.web import Caller, Edge, Web, sha256
 from tests.vault.rooms import RECEIPT_KEY, add_collector

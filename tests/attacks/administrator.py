@@ -15,11 +15,11 @@ from icrstore.keeper.client import Keeper
 from icrstore.seal.epoch import ROLES, Epoch, Role, commitment, new_atoms, seal_atom
 from icrstore.seal.group import by_hour
 from icrstore.seal.manifest import ENTRY_BYTES
-from icrstore.seal.pools import pools_digest
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import EpochStatement, KeySchedule
+from icrstore.warrant.machines import EpochStatement, KeySchedule
 from icrstore.warrant.trust import Trust
 from tests.attacks import plain
 from tests.attacks.known import Record
@@ -121,7 +121,7 @@ def make_epoch(site: Site, records: Sequence[Record], key: Ed25519PrivateKey) ->
     read = open_records(BytesIO(b"".join(map(Record.line, records))), "ndjson", Tally())
     ((hour, group),) = by_hour(plain.joined(read))
     epoch, atoms = Epoch.new(TENANT, hour, 0), new_atoms()
-    sealed = seal_epoch(epoch, atoms, [group])
+    sealed = seal_epoch(epoch, atoms, [group], DEFAULT)
     seals = {
         role: seal_atom(_day_key(keeper, epoch.day), epoch, role, 1, atoms[role])
         for role, keeper in keepers(site, key).items()
@@ -133,7 +133,7 @@ def make_epoch(site: Site, records: Sequence[Record], key: Ed25519PrivateKey) ->
         rows=sealed.manifest.rows,
         manifest_root=sealed.manifest.root,
         batches=(),
-        pools_sha256=pools_digest(),
+        pools_sha256=DEFAULT.sha256,
         sealed_at=datetime.now(UTC).replace(microsecond=0),
     )
     return Planted(epoch, sealed, seals, Envelope.sign("epoch", statement.to_fields(), key))

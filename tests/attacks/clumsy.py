@@ -13,7 +13,7 @@ from icrstore.seal.epoch import HOUR
 from icrstore.seal.intake import batch_info
 from icrstore.shell.client import Server
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import IntakeKey
+from icrstore.warrant.machines import IntakeKey
 from icrstore.warrant.strict import parse_object, time_text
 from icrstore.wire import hpke
 from icrstore.wire.httpunix import Peer, Response

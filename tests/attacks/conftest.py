@@ -10,7 +10,7 @@ import pytest
 from deploy import services
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from tests.attacks.known import HOURS, Known
 from tests.attacks.loot import Wiretap, broker_socket
 from tests.attacks.thief import atoms_of

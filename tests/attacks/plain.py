@@ -10,6 +10,7 @@ from icrstore.collector.cut import cut
 from icrstore.flow.readers import Tally, open_records
 from icrstore.seal import account_map, address_map
 from icrstore.seal.group import by_hour
+from icrstore.seal.pools import DEFAULT
 from tests.attacks.known import Known
 
 
@@ -33,5 +34,5 @@ def segments(arrow: bytes) -> list[bytes]:
     made = []
     for _, group in by_hour(table(arrow)):
         made += [piece.columns for piece in account_map.pieces(group)]
-        made += [piece.columns for piece in address_map.pieces(group)]
+        made += [piece.columns for piece in address_map.pieces(group, DEFAULT)]
     return made

@@ -23,7 +23,7 @@ from icrstore.seal.intake import batch_id, batch_info
 from icrstore.shell.client import Server, fields_of
 from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.statements import IntakeKey
+from icrstore.warrant.machines import IntakeKey
 from icrstore.warrant.strict import time_text
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of

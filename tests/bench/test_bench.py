@@ -13,6 +13,7 @@ import pytest
 
 from icrstore.seal.epoch import Epoch, new_atoms
 from icrstore.seal.group import by_hour
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from tests.bench import ingest
 from tests.bench.generate import SHAPES, records
@@ -63,7 +64,7 @@ def test_the_rows_and_bytes_of_fixed_records_stay_what_they_are(name: str) -> No
 def sealed(name: str) -> list[SealedEpoch]:
     table = records(SHAPES[name].scaled(COUNT / ingest.FULL_RECORDS), COUNT, UNTIL)
     return [
-        seal_epoch(Epoch.new("isp-one", hour, 0), new_atoms(), [group])
+        seal_epoch(Epoch.new("isp-one", hour, 0), new_atoms(), [group], DEFAULT)
         for hour, group in by_hour(table)
     ]
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from icrstore.flow import Scope, validate
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import IntakeKey, Receipt
+from icrstore.warrant.machines import IntakeKey, Receipt
 from icrstore.warrant.strict import time_text
 from icrstore.wire import hpke
 from icrstore.wire.signatures import Verified

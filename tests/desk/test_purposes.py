@@ -173,7 +173,8 @@ def test_an_address_outside_the_warrant_is_not_even_sent(
     ("verdict", "candidates", "named", "told"),
     [
         ("HOLDER", 1, ["household-1"],
-         "the address was one account's then, the port is not known: household-1"),
+         "the address, or its block of ports, was one account's then: household-1"),
+        ("AMBIGUOUS", 1, [], "one account fits, and others of the address may: nobody is named"),
         ("AMBIGUOUS", 2, ["household-1", "household-2"],
          "2 accounts fit: household-1, household-2"),
         ("AMBIGUOUS", 7, [], "7 accounts fit: more than the warrant lets be named"),

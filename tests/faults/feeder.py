@@ -16,7 +16,7 @@ from icrstore.seal.intake import batch_id
 from icrstore.shell.keyfile import KeyFile
 from icrstore.shell.stop import TEMPORARY, Stop
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from tests.faults.records import Record, table
 
 

@@ -18,7 +18,7 @@ from icrstore.keeper.client import Keeper, Keepers, Question
 from icrstore.query.keyring import EngineKeys
 from icrstore.seal import account_map
 from icrstore.seal.encode import text
-from icrstore.seal.epoch import Kind, Role
+from icrstore.seal.epoch import ROLES, Kind, Role
 from icrstore.seal.group import (
     HAS_DESTINATION_PORT,
     HAS_PUBLIC_ADDRESS,
@@ -27,6 +27,7 @@ from icrstore.seal.group import (
 )
 from icrstore.seal.rows import Segment, SelectorKeys
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.trust import Trust
 from tests.faults.records import Record
 from tests.site import TENANT, Site, last_hours
@@ -93,8 +94,9 @@ def _opened(
             ).fetchall()
             assert len(found) == 1, "the keepers logged an epoch that is not held once"
             for account in accounts:
-                place = epoch.eid, ACCOUNT, text(account)
-                keys = SelectorKeys(shares["operator"][place], shares["oversight"][place], *place)
+                place = epoch.eid, AccountSelector(account)
+                (operator,), (oversight,) = (shares[role][place] for role in ROLES)
+                keys = SelectorKeys(operator, oversight, epoch.eid, ACCOUNT, text(account))
                 segments = keys.open_all(_body_of(connection, *found[0]))
                 yield from chain.from_iterable(
                     _records(account, epoch.hour, segment) for segment in segments

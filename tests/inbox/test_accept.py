@@ -16,7 +16,7 @@ from icrstore.inbox.accept import BatchError, IntakeKeyGone, Label, SequenceUsed
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from tests.vault.rooms import RECEIPT_KEY, Rooms
 
 BODY = os.urandom(6000)  # as ciphertext looks

@@ -52,17 +52,14 @@ from icrstore.seal.epoch import (
     share,
 )
 from icrstore.seal.manifest import Manifest
-from icrstore.seal.pools import pools_digest
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.machines import Disclosure, EngineKey, EpochStatement, KeySchedule
 from icrstore.warrant.statements import (
     AccountSelector,
-    Disclosure,
-    EngineKey,
-    EpochStatement,
     Grant,
     HourRange,
-    KeySchedule,
     Request,
     Selector,
     Warrant,
@@ -375,7 +372,7 @@ class Pair:
             rows=len(rows),
             manifest_root=Manifest.of(rows).root,
             batches=(),
-            pools_sha256=pools_digest(),
+            pools_sha256=DEFAULT.sha256,
             sealed_at=utc_now(),
         )
         made = dataclasses.replace(made, **changes)
@@ -419,8 +416,8 @@ class Pair:
 
     def open_rows(self, lent: Lent, sealed: SealedEpoch, selector: Selector) -> list[bytes]:
         """The columns of a selector's rows in one epoch, opened with both roles' shares."""
-        eid, name = sealed.epoch.eid, selector.sealed_names()[0]
-        shares = [lent.shares[role][eid, selector.kind, name] for role in ROLES]
+        eid, name = sealed.epoch.eid, selector.sealed_names(DEFAULT)[0]
+        shares = [lent.shares[role][eid, selector][0] for role in ROLES]
         keys = SelectorKeys(shares[0], shares[1], eid, selector.kind, name)
         return [segment.columns for segment in keys.open_all(sealed.rows.get)]
 

@@ -15,7 +15,7 @@ from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.leaves import Leaf
 from icrstore.seal.encode import digest
 from icrstore.seal.epoch import ROLES, Role
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import DEFAULT
 from icrstore.warrant.dsse import Envelope, Signature
 from icrstore.warrant.statements import AccountSelector, AddressSelector, HourRange
 from icrstore.warrant.strict import StatementError, dump
@@ -246,7 +246,7 @@ def test_every_account_gets_a_leaf_that_knows_of_no_other(pair: Pair) -> None:
     one, other = commit_at(pair, "operator", question)
     said = [json.loads(leaf.private) for leaf in (one, other)]
     for leaf, told, selector in zip((one, other), said, accounts, strict=True):
-        assert told["subject"] == digest("subject", leaf.salt, selector.sealed_names()[0]).hex()
+        assert told["subject"] == digest("subject", leaf.salt, selector.subject).hex()
         assert (told["authority"], told["purpose"]) == (AUTHORITY, "services")
         assert not any(account.account in leaf.private + leaf.text for account in accounts)
     assert (
@@ -261,7 +261,7 @@ def test_an_address_is_committed_to_by_its_sealed_name(pair: Pair) -> None:
     selector = AddressSelector(address, 40001, 6, last_hour() + HOUR / 2, timedelta(0))
     value = pair.warrant_of(selectors=(selector,), purpose="resolve")
     (leaf,) = commit_at(pair, "operator", pair.question(pair.warrant(value)))
-    expected = digest("subject", leaf.salt, address_selector(address, 40001)).hex()
+    expected = digest("subject", leaf.salt, DEFAULT.selector(address, 40001)).hex()
     assert json.loads(leaf.private)["subject"] == expected
 
 

@@ -19,7 +19,8 @@ from icrstore.keeper.telling import Debt, sign_notice
 from icrstore.seal.encode import digest
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AccountSelector, AddressSelector, Notice
+from icrstore.warrant.machines import Notice
+from icrstore.warrant.statements import AccountSelector, AddressSelector
 from icrstore.warrant.strict import decode_base64, time_text
 from icrstore.wire import hpke
 from tests.keeper.pair import ACCOUNT, TENANT, Lent, Pair, code_of, last_hour, utc_now

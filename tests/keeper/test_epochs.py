@@ -141,6 +141,6 @@ def test_an_epoch_that_one_keeper_lacks_is_told_by_the_lists(pair: Pair) -> None
     lent = pair.run(pair.question())
     listed = {role: sealed.listed in lent.commits[role].epochs for role in ROLES}
     assert listed == {"operator": True, "oversight": False}
-    eid, name = sealed.epoch.eid, AccountSelector(ACCOUNT).sealed_names()[0]
-    assert (eid, "account", name) in lent.shares["operator"]
-    assert (eid, "account", name) not in lent.shares["oversight"]
+    place = sealed.epoch.eid, AccountSelector(ACCOUNT)
+    assert place in lent.shares["operator"]
+    assert place not in lent.shares["oversight"]

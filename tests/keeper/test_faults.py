@@ -103,7 +103,7 @@ def test_a_killed_keeper_goes_on_where_it_was(own_pair: Pair, role: Role) -> Non
     own_pair.processes[role].kill()
     own_pair.processes[role].start()
     shares = own_pair.keepers().lend(question, commits, releases, own_pair.engine_key)
-    assert all((sealed.epoch.eid, "account", ACCOUNT.encode()) in shares[each] for each in ROLES)
+    assert all((sealed.epoch.eid, AccountSelector(ACCOUNT)) in shares[each] for each in ROLES)
 
 
 def ask_until_it_is_gone(

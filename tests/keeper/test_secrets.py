@@ -32,7 +32,7 @@ def test_the_complete_store_of_one_keeper_opens_nothing(own_pair: Pair) -> None:
         for atom in sealed.atoms.values():
             assert atom not in held
         for shares in lent.shares.values():
-            assert not any(one in held for one in shares.values())
+            assert not any(one in held for several in shares.values() for one in several)
         assert SECRET_ACCOUNT.encode() not in held
         # The search can find: the epoch's name is there in the clear.
         assert sealed.epoch.eid in held
@@ -56,10 +56,10 @@ def test_a_share_of_one_account_opens_no_other(pair: Pair) -> None:
     pair.register(sealed)
     lent = pair.run(pair.question())
     eid = sealed.epoch.eid
-    one, other = (lent.shares[role][eid, "account", ACCOUNT.encode()] for role in ROLES)
+    one, other = (lent.shares[role][eid, AccountSelector(ACCOUNT)][0] for role in ROLES)
     keys = SelectorKeys(one, other, eid, "account", b"18-max")
     assert list(keys.open_all(sealed.rows.get)) == []
-    assert not any((eid, "account", b"18-max") in lent.shares[role] for role in ROLES)
+    assert not any((eid, AccountSelector("18-max")) in lent.shares[role] for role in ROLES)
 
 
 @pytest.mark.parametrize("role", ROLES)

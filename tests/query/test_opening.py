@@ -12,10 +12,10 @@ import pytest
 from icrstore.query.opening import Lent, Opened, open_rows
 from icrstore.seal.epoch import ROLES, Epoch, Role, commitment, new_atoms, share
 from icrstore.seal.manifest import Manifest
-from icrstore.seal.pools import pools_digest
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 from icrstore.vault.reader import HeldEpoch, Wanted
-from icrstore.warrant.statements import EpochStatement
+from icrstore.warrant.machines import EpochStatement
 
 HOUR = datetime(2026, 11, 22, 9, tzinfo=UTC)
 ZOE, YAN = b"17-zoe", b"18-yan"
@@ -61,7 +61,7 @@ def make(chunks: Mapping[bytes, Sequence[Segment]], number: int = 1, others: int
         rows=len(rows),
         manifest_root=manifest.root,
         batches=(),
-        pools_sha256=pools_digest(),
+        pools_sha256=DEFAULT.sha256,
         sealed_at=HOUR,
     )
     held = HeldEpoch(number, 202611, statement, manifest)

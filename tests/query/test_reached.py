@@ -16,6 +16,7 @@ from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import HOUR, ROLES, Epoch, new_atoms, share
 from icrstore.seal.group import by_hour
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.rows import Segment, SelectorKeys
 from icrstore.seal.sealing import seal_epoch
 from icrstore.warrant.statements import Target
@@ -59,7 +60,7 @@ def records(sent: Sequence[Sent], account: str = ACCOUNT) -> pa.Table:
 def segments(table: pa.Table, account: str) -> Iterator[tuple[datetime, Segment]]:
     for hour, group in by_hour(table):
         epoch, atoms = Epoch.new("isp", hour, 0), new_atoms()
-        bodies = {row.label: row.body for row in seal_epoch(epoch, atoms, [group]).rows}
+        bodies = {row.label: row.body for row in seal_epoch(epoch, atoms, [group], DEFAULT).rows}
         operator, oversight = (share(atoms[role], "account", text(account)) for role in ROLES)
         keys = SelectorKeys(operator, oversight, epoch.eid, "account", text(account))
         for segment in keys.open_all(bodies.get):

@@ -14,7 +14,7 @@ from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
 from icrstore.seal.group import by_hour
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 
@@ -56,10 +56,12 @@ def as_table(records: list[Record], unit: Unit) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def sealed(*tables: pa.Table) -> tuple[Epoch, dict[Role, bytes], SealedEpoch]:
+def sealed(
+    *tables: pa.Table, pools: Pools = DEFAULT
+) -> tuple[Epoch, dict[Role, bytes], SealedEpoch]:
     epoch, atoms = Epoch.new("tenant", HOUR, 0), new_atoms()
     groups = [group for table in tables for hour, group in by_hour(table)]
-    return epoch, atoms, seal_epoch(epoch, atoms, groups)
+    return epoch, atoms, seal_epoch(epoch, atoms, groups, pools)
 
 
 def opened(
@@ -150,7 +152,7 @@ def test_the_address_map_names_each_holder_and_only_while_it_held_the_port() -> 
     epoch, atoms, made = sealed(as_table(records, "us"))
 
     for public in ("81.2.69.160", "81.2.69.161"):
-        selector = address_selector(address_bytes(public), 0)
+        selector = DEFAULT.selector(address_bytes(public), 0)
         truth = [r for r in records if (r[6] or r[2]) == public]
         bindings = [b for s in opened(epoch, atoms, made, "address", selector) for b in as_rows(s)]
         assert sum(count for *_, count in bindings) == len(truth)
@@ -176,7 +178,7 @@ def test_a_dedicated_address_costs_one_binding_with_its_ports_merged_away() -> N
                for r in some_records(5, 3000, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("81.2.69.142"), 0)
+    selector = DEFAULT.selector(address_bytes("81.2.69.142"), 0)
     (segment,) = opened(epoch, atoms, made, "address", selector)
     read = address_map.read(segment)
 
@@ -192,7 +194,7 @@ def test_neighbours_in_one_ipv6_network_stay_apart() -> None:
     epoch, atoms, made = sealed(as_table(records, "us"))
 
     (segment,) = opened(
-        epoch, atoms, made, "address", address_selector(address_bytes("2001:db8:1:2::"), 0)
+        epoch, atoms, made, "address", DEFAULT.selector(address_bytes("2001:db8:1:2::"), 0)
     )
     read = address_map.read(segment)
 
@@ -206,7 +208,7 @@ def test_the_port_before_translation_is_not_taken_for_the_public_one() -> None:
                for r in some_records(5, 500, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("81.2.69.160"), 0)
+    selector = DEFAULT.selector(address_bytes("81.2.69.160"), 0)
     (segment,) = opened(epoch, atoms, made, "address", selector)
     read = address_map.read(segment)
 
@@ -219,7 +221,7 @@ def test_a_private_source_that_was_not_translated_has_no_address_row() -> None:
                for r in some_records(5, 200, "us")]  # fmt: skip
     epoch, atoms, made = sealed(as_table(records, "us"))
 
-    selector = address_selector(address_bytes("192.168.1.7"), 0)
+    selector = DEFAULT.selector(address_bytes("192.168.1.7"), 0)
 
     assert opened(epoch, atoms, made, "address", selector) == []
 
@@ -229,7 +231,7 @@ def test_columns_that_do_not_fit_are_refused_not_misread() -> None:
     epoch, atoms, made = sealed(as_table(records, "us"))
     segment = opened(epoch, atoms, made, "account", text("account-1"))[0]
     address = opened(
-        epoch, atoms, made, "address", address_selector(address_bytes("81.2.69.160"), 0)
+        epoch, atoms, made, "address", DEFAULT.selector(address_bytes("81.2.69.160"), 0)
     )[0]
 
     for read, whole in ((account_map.read, segment), (address_map.read, address)):
@@ -241,3 +243,44 @@ def test_columns_that_do_not_fit_are_refused_not_misread() -> None:
                 read(replace(whole, records=records_said))
         with pytest.raises(RowError):
             read(replace(whole, columns=b"\x02" + whole.columns[1:]))
+
+
+def test_low_bits_come_back_whole_by_whatever_prefix() -> None:
+    records = [(*r[:2], f"2001:db8:{n % 3}:{n % 5}::{n % 7}", *r[3:6], None, None, f"a-{n % 2}")
+               for n, r in enumerate(some_records(5, 500, "us"))]  # fmt: skip
+    for prefix in (32, 47, 48, 56, 63, 64, 65, 127, 128):
+        pools = Pools(bytes(32), (Pool("2001:db8::/32", prefix),))
+        epoch, atoms, made = sealed(as_table(records, "us"), pools=pools)
+        found = set()
+        for address in {address_bytes(r[2]) for r in records}:
+            selector, pool = pools.selector(address, 0), pools.of(address)
+            (segment,) = opened(epoch, atoms, made, "address", selector)
+            network = pool.masked(address)
+            found |= {
+                bytes(a | b for a, b in zip(low.tobytes(), network, strict=True))
+                for low in address_map.read(segment).low
+            }
+        assert found == {address_bytes(r[2]) for r in records}, prefix
+
+
+def test_a_block_of_one_account_costs_one_binding_and_what_has_no_port_keeps_its_own() -> None:
+    records = [(*r[:2], "100.64.3.9", *r[3:6], "81.2.69.160", r[7] and 1024 + 64 * (n % 9),
+                f"a-{n % 3}")
+               for n, r in enumerate(some_records(5, 900, "us"))]  # fmt: skip
+    pools = Pools(bytes(32), (Pool("81.2.69.0/24", 32, 6),))
+    epoch, atoms, made = sealed(as_table(records, "us"), pools=pools)
+    ported = {r[7]: r[-1] for r in records if r[7] is not None}
+    for port, account in ported.items():
+        selector = pools.selector(address_bytes("81.2.69.160"), port + 63)
+        (segment,) = opened(epoch, atoms, made, "address", selector)
+        ((_, flags, first_port, held_by, *_, count),) = as_rows(segment)
+        assert (flags, first_port, held_by) == (address_map.MERGED, port, account)
+        assert address_map.read(segment).last_port[0] == port + 63
+        assert count == sum(1 for r in records if r[7] == port)
+    bare = pools.selector(address_bytes("81.2.69.160"), None)
+    (segment,) = opened(epoch, atoms, made, "address", bare)
+    kept = Counter({(r[1], r[-1]): 0 for r in records if r[7] is None})
+    for protocol, flags, _, account, *_, count in as_rows(segment):
+        assert flags == 0
+        kept[protocol, account] += count
+    assert kept == Counter((r[1], r[-1]) for r in records if r[7] is None)

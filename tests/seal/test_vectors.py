@@ -14,6 +14,7 @@ from icrstore.seal.epoch import ROLES, Epoch, commitment, open_seal, seal_atom, 
 from icrstore.seal.manifest import BUCKET, Manifest, check, entry
 from icrstore.seal.rows import Row, Segment, SelectorKeys, pad, padme, unpad
 from icrstore.tlog.merkle import leaf_hash
+from icrstore.warrant.statements import read_pool
 from icrstore.wire import hpke
 from tests.vectors import make_vectors
 
@@ -117,7 +118,14 @@ def test_address_selectors(vector: Vector) -> None:
     address = unhex(vector["address16"])
     parsed = ipaddress.ip_address(vector["address"])
     assert parsed.packed == (address[12:] if parsed.version == 4 else address)
-    assert pools.address_selector(address, vector["port"]).hex() == vector["selector"]
+    assert pools.DEFAULT.selector(address, vector["port"]).hex() == vector["selector"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["selectors_by_pools"])
+def test_selectors_by_pools(vector: Vector) -> None:
+    listed = tuple(read_pool(pool, "pool") for pool in VECTORS["pools"])
+    by = pools.Pools(bytes(32), listed)
+    assert by.selector(unhex(vector["address16"]), vector["port"]).hex() == vector["selector"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["shards"])

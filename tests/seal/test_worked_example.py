@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from icrstore.flow.schema import address_bytes
 from icrstore.seal.encode import enc, u8, u32
 from icrstore.seal.epoch import ROLES, Epoch, commitment, open_seal, share
 from icrstore.seal.manifest import Manifest, check, entry
+from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment, SelectorKeys, pad
 from icrstore.wire import hpke
 
@@ -28,6 +30,9 @@ def _values() -> dict[str, bytes]:
 SHOWN = _values()
 INPUTS = {"nonce", "a[operator]", "a[oversight]", "columns", "selector"}
 EPOCH = Epoch("demo", datetime(2026, 11, 22, 20, tzinfo=UTC), 0, SHOWN["nonce"])
+
+
+POOLS = Pools(bytes(32), (Pool("198.51.100.0/24", 32, 9), Pool("2001:db8::/32", 56)))
 
 
 def _derived() -> dict[str, bytes]:
@@ -60,7 +65,16 @@ def _derived() -> dict[str, bytes]:
         "entry": entry(row.label, row.body),
         "leaf": proof.bucket + proof.next_label,
         "manifest root": made.root,
-    }
+        **{
+            f"selector of {address}, {f'port {port}' if port else 'no port'}": POOLS.selector(
+                address_bytes(address), port
+            )
+            for address, port in (
+                ("198.51.100.7", 5000), ("198.51.100.7", None), ("2001:db8:1:2ff::9", 443),
+                ("203.0.113.9", 443),
+            )
+        },
+    }  # fmt: skip
 
 
 DERIVED = _derived()

@@ -93,8 +93,8 @@ TABLES = (
     "notices_oldcontact", "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
     "inbox_intakekey", "query_query", "query_lodgedwarrant", "accounts_principal",
-    "accounts_nonce", "accounts_enrolment", "accounts_collector", "accounts_authority",
-    "accounts_tenant",
+    "accounts_nonce", "accounts_policy", "accounts_enrolment", "accounts_collector",
+    "accounts_authority", "accounts_tenant",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from icrstore.vault.files import replace_file
 from icrstore.vault.keyring import SealerKeys, write_intake
 from icrstore.vault.publish import publish_intake_keys
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import IntakeKey as IntakeKeyStatement
+from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
 from tests.vault.rooms import Rooms, arrow, frame
 
 

@@ -11,7 +11,7 @@ from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from tests.vault.rooms import Rooms, add_tenant, arrow, frame, record
 
 

@@ -14,7 +14,8 @@ from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.statements import Grant, Receipt
+from icrstore.warrant.machines import Receipt
+from icrstore.warrant.statements import Grant
 from tests.keeper.pair import Pair, utc_now
 from tests.vault.rooms import Rooms, add_collector, add_tenant, record
 

@@ -7,7 +7,7 @@ from icrstore.keeper.answers import KeeperRefused, KeeperUntrue
 from icrstore.seal.epoch import day_of
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import KeySchedule
+from icrstore.warrant.machines import KeySchedule
 from tests.keeper.pair import TENANT, Pair, utc_now
 
 TODAY = day_of(utc_now())

@@ -116,20 +116,44 @@ def padme(length: int) -> int:
     return -(-length // step) * step
 
 
-def address_selector(address: str, port: int) -> Json:
-    """Under the default pool: IPv4 /32, IPv6 /64, one block of 65,536 ports."""
+def packed16(address: str) -> bytes:
     if "." in address:
-        packed = bytes(10) + b"\xff\xff" + bytes(int(part) for part in address.split("."))
-        network, prefix = packed, 32
-    else:
-        head, _, tail = address.partition("::")
-        left, right = ([int(g, 16) for g in half.split(":") if g] for half in (head, tail))
-        groups = left + [0] * (8 - len(left) - len(right)) + right
-        packed = struct.pack(">8H", *groups)
-        network, prefix = packed[:8] + bytes(8), 64
-    block = struct.pack(">H", port >> 16)
-    selector = enc(network, bytes([prefix]), b"\x10", block)
+        return bytes(10) + b"\xff\xff" + bytes(int(part) for part in address.split("."))
+    head, _, tail = address.partition("::")
+    left, right = ([int(g, 16) for g in half.split(":") if g] for half in (head, tail))
+    groups = left + [0] * (8 - len(left) - len(right)) + right
+    return struct.pack(">8H", *groups)
+
+
+def address_selector(address: str, port: int | None, *pools: Json) -> Json:
+    """By the pools; else IPv4 /32, IPv6 /64, one block of 65,536 ports. No port: of all ports."""
+    packed, spare = packed16(address), 96 if "." in address else 0
+    number = int.from_bytes(packed, "big")
+    best, prefix, block = -1, 128 - 96 if spare else 64, 65_536
+    for pool in pools:
+        network, _, length = pool["cidr"].partition("/")
+        if ("." in network) != ("." in address) or int(length) < best:
+            continue
+        below = 128 - spare - int(length)
+        if number >> below == int.from_bytes(packed16(network), "big") >> below:
+            best, prefix, block = int(length), pool["prefix"], pool["block"]
+    below = 128 - spare - prefix
+    masked = (number >> below << below).to_bytes(16, "big")
+    first, size = (0, 65_536) if port is None else (port // block, block)
+    log2 = bytes([len(bin(size)) - 3])
+    selector = enc(masked, bytes([prefix]), log2, struct.pack(">H", first))
     return {"address": address, "address16": packed, "port": port, "selector": selector}
+
+
+POOLS: list[Json] = [
+    {"cidr": "198.51.100.0/24", "prefix": 32, "block": 512},
+    {"cidr": "198.51.100.64/26", "prefix": 32, "block": 1},
+    {"cidr": "198.51.100.0/24", "prefix": 32, "block": 1024},
+    {"cidr": "203.0.113.0/24", "prefix": 29, "block": 65_536},
+    {"cidr": "2001:db8::/32", "prefix": 56, "block": 65_536},
+    {"cidr": "2001:db8:ffff::/48", "prefix": 48, "block": 65_536},
+    {"cidr": "::/0", "prefix": 128, "block": 4096},
+]
 
 
 def shard(account: str, shards: int) -> Json:
@@ -246,6 +270,13 @@ def seal_vectors() -> Json:
             for address in addresses
             for port in (0, 443, 65535)
         ],
+        "pools": POOLS,
+        "selectors_by_pools": [
+            address_selector(address, port, *POOLS)
+            for address in ("198.51.100.7", "198.51.100.127", "203.0.113.9", "192.0.2.1",
+                            "2001:db8:1:2ff::1", "2001:db8:ffff:1::1", "2001:db9::1")
+            for port in (None, 0, 1023, 1024, 65535)
+        ],
         "shards": [shard(a, s) for a in accounts for s in (1, 7, 256)],
         "manifests": [manifest(count) for count in (0, 1, 64, 65, 130)],
         "intake": intake(3),
@@ -334,6 +365,13 @@ def request_value(warrant_sha256: bytes) -> Json:
     }  # fmt: skip
 
 
+def policy_value() -> Json:
+    return {
+        "v": 1, "about": "pools", "tenant": "demo", "effective": "2026-12-01T00:00:00Z",
+        "pools": POOLS,
+    }  # fmt: skip
+
+
 def warrant_vectors() -> Json:
     names = ("root", "applicant", "approver", "investigator")
     seeds = {name: fixed(f"ed25519 {name}", 32) for name in names}
@@ -353,6 +391,7 @@ def warrant_vectors() -> Json:
         "grants": [grant(name, seeds[name], seeds["root"]) for name in names[1:]],
         "warrant": warrant,
         "request": request,
+        "policy": dsse("policy", policy_value(), seeds["root"]),
     }
 
 

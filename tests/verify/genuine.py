@@ -15,10 +15,10 @@ from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
 from icrstore.tlog.merkle import Tree
 from icrstore.tlog.note import SigningKey
 from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import (
     AccountSelector,
     AddressSelector,
-    Disclosure,
     Grant,
     HourRange,
     Purpose,
@@ -201,7 +201,7 @@ class Story:
         found: dict[str, list[dict[str, Any]]] = {step: [] for step in STEPS}
         for step in self.order.get(role, STEPS):
             log.append(f"somebody else's, before {step}\n")
-            asked = [each.sealed_names()[0] for each in self.request.selectors]
+            asked = [each.subject for each in self.request.selectors]
             named = [account.encode() for account in self.accounts]
             for subject in named if step == "disclosure" else asked:
                 salt = hashlib.sha256(f"{role} {step}".encode() + subject).digest()[:16]

@@ -12,7 +12,7 @@ import pytest
 
 from icrstore.verify import icr_verify
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import Receipt
+from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import decode_base64, dump
 from tests.verify import genuine
 

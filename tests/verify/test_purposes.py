@@ -106,6 +106,13 @@ def test_candidates_beyond_the_warrants_limit_are_counted_and_not_named(most: in
     assert refused_by(replace(named, accounts=ACCOUNTS)) == "answer"
 
 
+def test_one_who_may_fit_beside_others_is_counted_and_not_named() -> None:
+    def is_open(answer: Answer) -> None:
+        resolution(0, verdict="AMBIGUOUS", candidates=1, accounts=[])(answer)
+
+    verify(saying("resolve", is_open))
+
+
 @pytest.mark.parametrize("verdict", ["HOLDER", "UNIQUE"])
 def test_one_candidate_is_unique_or_holds_the_address(verdict: str) -> None:
     verify(saying("resolve", lambda said: said["resolutions"][0].update(verdict=verdict)))

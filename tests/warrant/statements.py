@@ -8,20 +8,24 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from icrstore.seal.epoch import Epoch
+from icrstore.seal.pools import Pool
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import (
+    Disclosure,
+    EngineKey,
+    EpochStatement,
+    IntakeKey,
+    KeySchedule,
+    Receipt,
+)
 from icrstore.warrant.statements import (
     GRANT_ROLES,
     PURPOSES,
     AccountSelector,
     AddressSelector,
-    Disclosure,
-    EngineKey,
-    EpochStatement,
     Grant,
     HourRange,
-    IntakeKey,
-    KeySchedule,
-    Receipt,
+    PoolPolicy,
     Request,
     Target,
     Warrant,
@@ -30,7 +34,7 @@ from icrstore.wire import hpke
 
 Statement = (
     Warrant | Request | Grant | EngineKey | Disclosure | EpochStatement | KeySchedule | IntakeKey
-    | Receipt
+    | Receipt | PoolPolicy
 )  # fmt: skip
 
 KIND: dict[type[Statement], str] = {
@@ -43,6 +47,7 @@ KIND: dict[type[Statement], str] = {
     KeySchedule: "key-schedule",
     IntakeKey: "intake-key",
     Receipt: "receipt",
+    PoolPolicy: "policy",
 }
 
 _printed = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))
@@ -166,6 +171,14 @@ _epochs = st.builds(
     _times,
 )  # fmt: skip
 
+_pools = (
+    st.builds(Pool, st.just("198.51.100.0/24"), st.integers(24, 32))
+    | st.builds(
+        Pool, st.sampled_from(("198.51.100.0/24", "0.0.0.0/0")), st.just(32), st.integers(0, 16)
+    )
+    | st.builds(Pool, st.just("2001:db8::/32"), st.integers(32, 128))
+)
+
 STATEMENTS: st.SearchStrategy[Statement] = st.one_of(
     _warrants(),
     _requests,
@@ -189,6 +202,7 @@ STATEMENTS: st.SearchStrategy[Statement] = st.one_of(
         _times,
     ),
     st.builds(IntakeKey, _hours, _hpke_keys),
+    st.builds(PoolPolicy, _names, _hours, st.lists(_pools, max_size=3).map(tuple)),
     st.builds(
         Receipt,
         st.sampled_from(("accepted", "sealed")),

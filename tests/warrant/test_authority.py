@@ -16,7 +16,8 @@ from icrstore.warrant.authority import (
     check_warrant,
 )
 from icrstore.warrant.dsse import Envelope, Signature, raw_public
-from icrstore.warrant.statements import EngineKey, HourRange, Request, Warrant
+from icrstore.warrant.machines import EngineKey
+from icrstore.warrant.statements import HourRange, Request, Warrant
 from icrstore.warrant.strict import StatementError
 from tests.warrant import cast
 from tests.warrant.cast import (

@@ -6,7 +6,13 @@ from datetime import timedelta
 import pytest
 
 from icrstore.warrant.scope import asks_of, check_within
-from icrstore.warrant.statements import AccountSelector, HourRange, Request, Target, Warrant
+from icrstore.warrant.statements import (
+    AccountSelector,
+    HourRange,
+    Request,
+    Target,
+    Warrant,
+)
 from icrstore.warrant.strict import StatementError
 from tests.warrant import cast
 from tests.warrant.cast import DAY, HOUR, SERVICES

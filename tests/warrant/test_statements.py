@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrstore.seal.epoch import Epoch
-from icrstore.seal.pools import address_selector
+from icrstore.seal.pools import DEFAULT, Pool
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Disclosure, EpochStatement, KeySchedule, Receipt
 from icrstore.warrant.statements import (
     AddressSelector,
-    Disclosure,
-    EpochStatement,
     HourRange,
-    KeySchedule,
-    Receipt,
+    PoolPolicy,
     Request,
     Warrant,
     read_account,
@@ -153,9 +151,10 @@ def test_an_ipv4_address_is_one_selector_however_it_is_written(address: str) -> 
 
 
 def test_selectors_name_what_the_epochs_hold() -> None:
-    expected = address_selector(cast.ADDRESS.address, cast.ADDRESS.port)
-    assert (cast.ADDRESS.kind, cast.ADDRESS.sealed_names()) == ("address", (expected,))
-    assert (cast.ACCOUNT.kind, cast.ACCOUNT.sealed_names()) == ("account", (b"17-zoe",))
+    expected = DEFAULT.selector(cast.ADDRESS.address, cast.ADDRESS.port)
+    names = cast.ADDRESS.sealed_names(DEFAULT)
+    assert (cast.ADDRESS.kind, names) == ("address", (expected, expected))
+    assert (cast.ACCOUNT.kind, cast.ACCOUNT.sealed_names(DEFAULT)) == ("account", (b"17-zoe",))
 
 
 @pytest.mark.parametrize(
@@ -289,3 +288,54 @@ def test_an_ipv6_selector_keeps_all_its_bits() -> None:
     selector = Warrant.parse(unsigned(value)).selectors[0]
     assert isinstance(selector, AddressSelector)
     assert selector.address == address
+
+
+POLICY = PoolPolicy("demo", DAY, (Pool("198.51.100.0/24", 32, 9),))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"cidr": "198.51.100.1/24"}, "not-a-network"),
+        ({"cidr": "198.51.100.0"}, "not-a-network"),
+        ({"cidr": "198.51.100.0/255.255.255.0"}, "not-a-network"),
+        ({"cidr": "198.51.100.0/024"}, "not-the-usual-spelling"),
+        ({"cidr": "2001:DB8::/32", "prefix": 56}, "not-the-usual-spelling"),
+        ({"cidr": "2001:db8:0::/32", "prefix": 56}, "not-the-usual-spelling"),
+        ({"cidr": "::ffff:0:0/96", "prefix": 128}, "not-the-usual-spelling"),
+        ({"prefix": 23}, "out-of-range"),
+        ({"prefix": 33}, "out-of-range"),
+        ({"block": 0}, "out-of-range"),
+        ({"block": 1 << 17}, "out-of-range"),
+        ({"block": 3}, "not-a-power-of-two"),
+        ({"block": 512.0}, "not-json"),
+        ({"block": True}, "out-of-range"),
+        ({"prefix": 31}, "blocks-need-whole-addresses"),
+        ({"cidr": "2001:db8::/32", "prefix": 127}, "blocks-need-whole-addresses"),
+        ({"more": 1}, "not-supported"),
+    ],
+)
+def test_a_pool_is_written_in_one_way(change: dict[str, Any], code: str) -> None:
+    fields = POLICY.to_fields()
+    fields["pools"] = [fields["pools"][0] | change]
+    try:
+        encoded = dump(fields)
+    except ValueError:
+        encoded = json.dumps(fields).encode()
+    with pytest.raises(StatementError) as caught:
+        PoolPolicy.parse(Envelope("policy", encoded, ()))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"about": "backfill"}, "not-supported"),
+        ({"effective": "2026-11-22T10:00:01Z"}, "not-a-whole-hour"),
+        ({"effective": "2026-11-22T10:00:00"}, "time-without-offset"),
+        ({"pools": [POLICY.to_fields()["pools"][0]] * 4097}, "not-a-list"),
+        ({"until": "2026-12-01T00:00:00Z"}, "not-supported"),
+    ],
+)
+def test_a_policy_says_what_it_is_about_and_from_when(change: dict[str, Any], code: str) -> None:
+    assert _refusal(PoolPolicy, POLICY.to_fields() | change).code == code

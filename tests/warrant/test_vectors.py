@@ -9,14 +9,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.warrant.authority import Granted, check_request, check_warrant
 from icrstore.warrant.dsse import Envelope, key_id, pae, raw_public
-from icrstore.warrant.statements import Grant, Request, Warrant
+from icrstore.warrant.statements import Grant, PoolPolicy, Request, Warrant
 from icrstore.warrant.strict import dump
 from tests.vectors.make_vectors import HERE
 
 VECTORS: dict[str, Any] = json.loads((HERE / "warrant.json").read_text(encoding="utf-8"))
-SIGNED = [*VECTORS["grants"], VECTORS["warrant"], VECTORS["request"]]
-READERS: dict[str, type[Grant | Warrant | Request]] = {
-    "grant": Grant, "warrant": Warrant, "request": Request
+SIGNED = [*VECTORS["grants"], VECTORS["warrant"], VECTORS["request"], VECTORS["policy"]]
+READERS: dict[str, type[Grant | Warrant | Request | PoolPolicy]] = {
+    "grant": Grant, "warrant": Warrant, "request": Request, "policy": PoolPolicy
 }  # fmt: skip
 KEYS = {
     name: Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key["seed"]))

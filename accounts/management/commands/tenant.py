@@ -1,13 +1,23 @@
 """Add an ISP, or list those that are there."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from accounts.given import authority_name, check_same, public_key, short_name
 from accounts.models import Authority, Tenant
+from accounts.policies import SOONEST, add_policy, policies_of
 from accounts.tenancy import of_tenant, tenants
+from icrstore.warrant.strict import StatementError
+
+_MEND = "make it with `icr policy pools` and this tenant's root key"
+_MENDS = {
+    "too-soon": f"name an hour that begins in {SOONEST} or later: keepers must learn it before",
+    "policy-differs": "another policy holds from that hour already: name another hour",
+}
 
 
 class Command(BaseCommand):
@@ -15,6 +25,8 @@ class Command(BaseCommand):
         "Tenants: the ISPs of this installation.\n"
         "  manage.py tenant add isp-one --root isp-root.pub\n"
         "  manage.py tenant authority isp-one police --root police-root.pub\n"
+        "  manage.py tenant pools isp-one pools.policy    (made by `icr policy pools`)\n"
+        "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
@@ -32,6 +44,9 @@ class Command(BaseCommand):
         authority.add_argument("name", help="the tenant")
         authority.add_argument("authority", help="the authority's name, as its grants say it")
         authority.add_argument("--root", required=True, help="its root key: base64, or a key file")
+        pools = actions.add_parser("pools", help="load a signed policy of address pools, or list")
+        pools.add_argument("name", help="the tenant")
+        pools.add_argument("file", nargs="?", type=Path, help="as `icr policy pools` wrote it")
         actions.add_parser("list", help="who is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,6 +69,29 @@ class Command(BaseCommand):
             )
         check_same(f"authority {name}", held.root_key, root)
         self.stdout.write(f"authority {name}: {'added' if created else 'was there'}")
+
+    def _pools(self, options: dict[str, Any]) -> None:
+        with of_tenant(options["name"]):
+            tenant = Tenant.objects.filter(name=options["name"]).first()
+        if tenant is None:
+            raise CommandError(f"no tenant {options['name']}: tenant add comes first")
+        if options["file"] is not None:
+            self._load(tenant, options["file"])
+        for row in policies_of(tenant.name):
+            said = ", ".join(f"{name}: {word}" for name, word in sorted(row.keepers.items()))
+            digest = bytes(row.sha256).hex()[:16]
+            told = said or "no keeper has it yet"
+            self.stdout.write(f"{row.effective:%Y-%m-%dT%H:%MZ} on  {digest}  {told}")
+
+    def _load(self, tenant: Tenant, path: Path) -> None:
+        try:
+            policy, is_new = add_policy(tenant, path.read_bytes(), timezone.now())
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}: name a file that can be read") from None
+        except StatementError as error:
+            raise CommandError(f"{path}: {error}: {_MENDS.get(error.code, _MEND)}") from None
+        how = "loaded" if is_new else "was there"
+        self.stdout.write(f"{len(policy.pools)} pools of {tenant.name}: {how}")
 
     def _list(self, options: dict[str, Any]) -> None:
         for tenant in tenants():

@@ -1,0 +1,52 @@
+"""A tenant's policies: signed by its root, taken in before their hour, kept for as long as rows."""
+
+from datetime import datetime, timedelta
+
+from accounts.models import Policy, Tenant
+from accounts.tenancy import of_tenant
+from icrstore.seal.pools import Pools
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import PoolPolicy, pools_of
+from icrstore.warrant.strict import StatementError
+
+# Both keepers must log it before its hour begins; one may be down for a while.
+SOONEST = timedelta(minutes=30)
+
+
+def add_policy(tenant: Tenant, encoded: bytes, now: datetime) -> tuple[PoolPolicy, bool]:
+    """Keep a policy for the sealers to bring to the keepers; whether it is new. Raises
+    `StatementError`: what the keepers would refuse is not kept, nor what might come too late."""
+    envelope = Envelope.parse(encoded, "policy")
+    envelope.verify(bytes(tenant.root_key))
+    policy = PoolPolicy.parse(envelope)
+    if policy.tenant != tenant.name:
+        raise StatementError("wrong-tenant", "tenant")
+    with of_tenant(tenant.name):
+        before = Policy.objects.filter(tenant=tenant, effective=policy.effective).first()
+        if before is not None and bytes(before.sha256) == envelope.sha256:
+            return policy, False
+        if before is not None:
+            raise StatementError("policy-differs", "effective")
+        if policy.effective < now + SOONEST:
+            raise StatementError("too-soon", "effective")
+        Policy.objects.create(
+            tenant=tenant, sha256=envelope.sha256, effective=policy.effective, statement=encoded
+        )
+    return policy, True
+
+
+def policies_of(tenant: str) -> list[Policy]:
+    """By the hour from which they hold."""
+    with of_tenant(tenant):
+        return list(Policy.objects.filter(tenant=tenant).order_by("effective"))
+
+
+def pool_policies(tenant: str) -> list[tuple[datetime, Pools]]:
+    """The pools of every policy that reads as one, each with its hour; no signature is checked."""
+    made = []
+    for row in policies_of(tenant):
+        try:
+            made.append(pools_of(Envelope.parse(bytes(row.statement), "policy")))
+        except StatementError:
+            continue  # somebody wrote the database: what was sealed by it does not open
+    return made

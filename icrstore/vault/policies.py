@@ -1,0 +1,105 @@
+"""Bringing a tenant's policies to the keepers, and by which pools an hour may be sealed.
+
+A keeper takes an epoch only by the pools that are in force at its hour by its own log. So nothing
+is sealed by a policy before every keeper has logged it: what waits keeps, and what was sealed by
+other pools would be refused for ever.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from accounts.models import Policy
+from accounts.policies import policies_of
+from accounts.tenancy import of_tenant, tenants
+from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
+from icrstore.keeper.client import Keeper
+from icrstore.seal.pools import Pools, in_force
+from icrstore.vault.keyring import SealerKeys
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import pools_of
+from icrstore.warrant.strict import StatementError
+
+logger = logging.getLogger(__name__)
+
+LOGGED = "logged"
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class PoolsByHour:
+    """The policies that every keeper has logged; hours from ``held_from`` on must wait."""
+
+    policies: tuple[tuple[datetime, Pools], ...] = ()
+    held_from: datetime = _NEVER
+
+    def at(self, hour: datetime) -> Pools:
+        return in_force(self.policies, hour)
+
+
+def hand_in_policies(keys: SealerKeys, keepers: Sequence[Keeper]) -> None:
+    """Have each keeper log the policies that it has not, as far as anybody knows. Safe to repeat.
+
+    What was refused is brought again for as long as another keeper has it: its hours wait.
+    """
+    for tenant in tenants():
+        for row in policies_of(tenant.name):
+            if not _is_dead(row, keepers):
+                _hand_in(row, keys, keepers)
+
+
+def pools_by_hour(tenant: str, keepers: Sequence[Keeper]) -> PoolsByHour:
+    """What a tenant's hours are sealed by. A policy that every keeper refused never holds."""
+    made: list[tuple[datetime, Pools]] = []
+    for row in policies_of(tenant):
+        if _is_dead(row, keepers):
+            continue
+        if not all(row.keepers.get(_name(keeper)) == LOGGED for keeper in keepers):
+            return PoolsByHour(tuple(made), row.effective)
+        made.append(pools_of(_envelope(row)))
+    return PoolsByHour(tuple(made))
+
+
+def _hand_in(row: Policy, keys: SealerKeys, keepers: Sequence[Keeper]) -> None:
+    said = dict(row.keepers)
+    for keeper in keepers:
+        if said.get(_name(keeper)) != LOGGED:
+            said[_name(keeper)] = _log_at(keeper, row, keys)
+    if said != row.keepers:
+        with of_tenant(row.tenant_id):
+            Policy.objects.filter(id=row.id).update(keepers=said)
+
+
+def _log_at(keeper: Keeper, row: Policy, keys: SealerKeys) -> str:
+    """What the keeper says: logged, or why not."""
+    try:
+        keeper.log_policy(_envelope(row), keys.grants_of(row.tenant_id))
+    except (KeeperRefused, KeeperUnreachable, KeeperUntrue) as failure:
+        logger.warning(
+            "keeper %s has not logged policy %s: %s: hours from %s on are not sealed before it has",
+            keeper.role, row.id, failure.code, row.effective,
+        )  # fmt: skip
+        # Where nobody knows what became of the call, it may be logged.
+        return f"refused: {failure.code}" if isinstance(failure, KeeperRefused) else failure.code
+    return LOGGED
+
+
+def _is_dead(row: Policy, keepers: Sequence[Keeper]) -> bool:
+    """Whether every keeper refused it, or it is none: somebody wrote the database."""
+    try:
+        _envelope(row)
+    except StatementError:
+        return True
+    return all(str(row.keepers.get(_name(keeper))).startswith("refused:") for keeper in keepers)
+
+
+def _envelope(row: Policy) -> Envelope:
+    """Raises `StatementError` unless it is a policy of pools."""
+    envelope = Envelope.parse(bytes(row.statement), "policy")
+    pools_of(envelope)
+    return envelope
+
+
+def _name(keeper: Keeper) -> str:
+    return f"{keeper.role}-{keeper.identity.instance}"
