@@ -10,7 +10,7 @@ tolerance, and a shared address without its port names nobody. An hour may have 
 each knows only its own records: what one has merged, or joined to a run, another may contest.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -33,12 +33,13 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Resolution:
-    """The verdict on one selector: who fits, in order, and every account that was opened."""
+    """The verdict on one selector: who fits, in order, and every account that was opened, with
+    how many of its records the opened bindings stand for."""
 
     selector: AddressSelector
     verdict: Verdict
     accounts: tuple[str, ...]
-    opened: frozenset[str]
+    opened: Counter[str]
 
     def to_object(self, max_candidates: int) -> dict[str, Any]:
         told = self.accounts if len(self.accounts) <= max(max_candidates, 1) else ()
@@ -75,7 +76,10 @@ def resolve(selector: AddressSelector, segments: Iterable[tuple[datetime, Segmen
     # What is not known of a port may be this one.
     found = port | _all(one.unported for one in fits) if port else _without_port(selector, fits)
     accounts = tuple(sorted(found))
-    opened = frozenset(account for bindings in held.values() for account in bindings.account)
+    opened: Counter[str] = Counter()
+    for bindings in held.values():
+        for account, count in zip(bindings.account, bindings.count.tolist(), strict=True):
+            opened[account] += count
     return Resolution(selector, _verdict(accounts, port), accounts, opened)
 
 
