@@ -74,7 +74,7 @@ class Entry:
         return first == second and all(leaf.shown["evidence"] for leaf in self.leaves)
 
     def proof(self, tenant: str) -> dict[str, Any]:
-        """Every leaf with its private text, salt and cosigned proof, for `icr-verify access`; only of
+        """What `icr-verify access` reads: each leaf with private text, salt and cosigned proof. Only of
         an entry that ``is_proven``."""
         leaves = [leaf.proof() for leaf in self.leaves]
         return {"v": 1, "tenant": tenant, "request_sha256": self.request, "leaves": leaves}
