@@ -74,8 +74,10 @@ class Entry:
         return first == second and all(leaf.shown["evidence"] for leaf in self.leaves)
 
     def proof(self, tenant: str) -> dict[str, Any]:
-        """What `icr-verify access` reads: each leaf with private text, salt and cosigned proof. Only of
-        an entry that ``is_proven``."""
+        """What `icr-verify access` reads: each leaf with private text, salt and cosigned proof.
+
+        Only of an entry that ``is_proven``.
+        """
         leaves = [leaf.proof() for leaf in self.leaves]
         return {"v": 1, "tenant": tenant, "request_sha256": self.request, "leaves": leaves}
 
