@@ -28,8 +28,10 @@ OUTSIDE = {
     "ICR_BROKER_URL": ("valkey",),
     "ICR_KEEPERS": tuple(f"keeper-{role}" for role in KEEPER_ROLES),
 }
-# How messages to subscribers leave: `icrstore.settings` says what each means.
-MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", "ICR_SIGN_IN_URL")
+# How messages to subscribers leave, and where they sign in (web marks its cookies by it):
+# `icrstore.settings` says what each means.
+SIGN_IN = ("ICR_SIGN_IN_URL",)
+MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", *SIGN_IN)
 PROBE_SECONDS = 1.0
 
 
@@ -74,13 +76,15 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         told["ICR_BROKER_URL"] = (
             _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
         )
-    if "keeper-operator" in calls:
+    # Web calls no keeper, but says on its pages whether both are on this host.
+    if "keeper-operator" in calls or role == "web":
         told["ICR_KEEPERS"] = _outside("ICR_KEEPERS") or ",".join(
             f"{role}=unix:{keeper_socket(layout, role)}" for role in KEEPER_ROLES
         )
     if role == "notifier":
         told["ICR_OUTBOX"] = str(layout.private(role, "outbox"))
-        told |= {name: os.environ[name] for name in MAIL if name in os.environ}
+    handed = {"notifier": MAIL, "web": SIGN_IN}.get(role, ())
+    told |= {name: os.environ[name] for name in handed if name in os.environ}
     return told
 
 

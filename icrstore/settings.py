@@ -36,6 +36,8 @@ AUTHORITY = os.environ.get("ICR_AUTHORITY", "127.0.0.1:8080")
 KEEPERS = dict(
     part.split("=", 1) for part in os.environ.get("ICR_KEEPERS", "").split(",") if "=" in part
 )
+# Then they guard nothing from this host's owner, and every answer and page says so.
+ONE_HOST = bool(KEEPERS) and all(address.startswith("unix:") for address in KEEPERS.values())
 
 
 def _secret_key() -> str:
@@ -81,6 +83,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+NUMBER_GROUPING = 3
 # Bodies are read as streams with a limit of our own (`api.collectors`).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 

@@ -123,10 +123,10 @@ def proof(request: HttpRequest, tenant: str, entry: str) -> HttpResponse:
     try:
         reader = sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), timezone.now())
     except sign_in.NotSignedIn:
-        return _page(request, "gone.html", {}, 404)
+        return _page(request, "gone.html", {"tenant": tenant}, 404)
     found = next((one for one in entries.read(reader).entries if one.request == entry), None)
-    if found is None:
-        return _page(request, "gone.html", {}, 404)
+    if found is None or not found.is_proven:
+        return _page(request, "gone.html", {"tenant": tenant}, 404)
     content = json.dumps(found.proof(tenant), indent=2, sort_keys=True, ensure_ascii=False)
     response = HttpResponse(content, content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="access-{entry[:16]}.json"'
@@ -143,7 +143,8 @@ def style(request: HttpRequest) -> HttpResponse:
 def _page(
     request: HttpRequest, name: str, said: Mapping[str, Any], status: int = 200
 ) -> HttpResponse:
-    return _sealed(render(request, name, dict(said), status=status))
+    shown = {**said, "one_host": settings.ONE_HOST}
+    return _sealed(render(request, name, shown, status=status))
 
 
 def _sealed(response: HttpResponse) -> HttpResponse:

@@ -18,7 +18,7 @@ from icrstore.tlog.errors import LogError
 from icrstore.tlog.merkle import leaf_hash, verify_inclusion
 from icrstore.tlog.note import parse_note
 from icrstore.warrant.statements import Selector
-from icrstore.warrant.strict import Fields
+from icrstore.warrant.strict import Fields, parse_object
 
 MOST_EPOCHS = 1 << 20
 
@@ -126,6 +126,11 @@ class Proven:
 
     evidence: Evidence
     salts: tuple[bytes, ...]
+
+    def records(self) -> list[int]:
+        """How many records each leaf of a disclosure says. Raises `StatementError`."""
+        said = [Fields(parse_object(leaf.private.encode())) for leaf in self.evidence.leaves]
+        return [each.integer("records", 0, 1 << 53) for each in said]
 
     def to_object(self) -> dict[str, Any]:
         """The evidence with the salts, as a package shows a disclosure."""

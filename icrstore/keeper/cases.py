@@ -1,6 +1,6 @@
 """A case: the statements of one request as they were committed, kept locked, and checked again."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -85,11 +85,14 @@ class Case:
         ]
 
     def drafts_of_accounts(
-        self, type_: str, accounts: Iterable[str], **besides: Any
+        self, type_: str, records: Mapping[str, int], **besides: Any
     ) -> list[Draft]:
-        """A leaf for each account."""
+        """A leaf for each account, with how many records of it there were."""
         told = {**self.told(type_), **besides}
-        return [Draft(type_, told, text(account), is_account=True) for account in accounts]
+        return [
+            Draft(type_, {**told, "records": count}, text(account), is_account=True)
+            for account, count in records.items()
+        ]
 
     def _read_with_digests(self) -> tuple[Warrant, bytes, Request, bytes]:
         warrant, request = self.read()

@@ -1,4 +1,4 @@
-"""The keeper's command line: ``python -m icrstore.keeper init | pin | policy | show | clock | serve``."""
+"""The keeper's command line: ``python -m icrstore.keeper``."""
 
 import argparse
 import sys

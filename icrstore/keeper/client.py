@@ -149,7 +149,11 @@ class Keepers:
         }
         subjects = [text(account) for account in named.accounts]
         body = {"disclosure": disclosure.to_object()}
-        return self._log("/v1/disclosure", body, told, subjects)
+        proven = self._log("/v1/disclosure", body, told, subjects)
+        for role, made in proven.items():
+            if self._keepers[role].read(made.records) != list(named.records):
+                raise self._keepers[role].untrue("records")
+        return proven
 
     def _log(
         self,

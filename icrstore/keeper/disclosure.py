@@ -40,7 +40,7 @@ def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
     first_leaf = ledger.size
     drafts = case.drafts_of_accounts(
         "disclosure",
-        named.accounts,
+        dict(zip(named.accounts, named.records, strict=True)),
         answer_sha256=named.answer_sha256.hex(),
         opened_accounts=named.opened_accounts,
     )

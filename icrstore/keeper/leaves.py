@@ -123,7 +123,7 @@ def told_of(
 _BESIDES = {
     "commit": {"nonce", "subject", "epochs_sha256"},
     "release": {"nonce", "subject"},
-    "disclosure": {"nonce", "subject", "answer_sha256", "opened_accounts"},
+    "disclosure": {"nonce", "subject", "answer_sha256", "opened_accounts", "records"},
 }
 
 

@@ -28,10 +28,30 @@ class Leaf:
     said: dict[str, Any]
     shown: dict[str, Any]
 
+    @property
+    def spoken(self) -> dict[str, Any]:
+        """What both keepers must say alike: all but what each draws by itself."""
+        drawn = ("nonce", "subject")
+        return {name: value for name, value in self.said.items() if name not in drawn}
+
+    def proof(self) -> dict[str, Any]:
+        evidence = self.shown["evidence"]
+        (proven,) = evidence["leaves"]
+        return {
+            "keeper": self.role,
+            "checkpoint": evidence["checkpoint"],
+            "salt": self.shown["salt"],
+            **proven,
+        }
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One question about this account."""
+    """One question about this account.
+
+    ``records``: how many of its records the answer was made from (None: no answer names it).
+    ``delivered_at``: when a message was sent; ``is_told_logged``: both keepers logged that it was.
+    """
 
     request: str
     at: datetime
@@ -39,14 +59,26 @@ class Entry:
     purpose: str
     instrument: str
     hours: tuple[HourRange, ...]
-    is_disclosed: bool
+    records: int | None
     keepers: tuple[Role, ...]
     delivered_at: datetime | None
+    is_told_logged: bool
     leaves: tuple[Leaf, ...]
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether both keepers say the same, each cosigned by the other: what icr-verify asks."""
+        first, second = (
+            [leaf.spoken for leaf in self.leaves if leaf.role == role] for role in ROLES
+        )
+        return first == second and all(leaf.shown["evidence"] for leaf in self.leaves)
+
     def proof(self, tenant: str) -> dict[str, Any]:
-        """Every leaf with its private text, salt and cosigned proof: the account opens the rest."""
-        leaves = [{"keeper": leaf.role, **leaf.shown} for leaf in self.leaves]
+        """What `icr-verify access` reads: each leaf with private text, salt and cosigned proof.
+
+        Only of an entry that ``is_proven``.
+        """
+        leaves = [leaf.proof() for leaf in self.leaves]
         return {"v": 1, "tenant": tenant, "request_sha256": self.request, "leaves": leaves}
 
 
@@ -68,11 +100,11 @@ def read(reader: SignedIn) -> Record:
         checked_at = _checked_at(reader.tenant)
     unreadable, entries = 0, []
     for notice in notices:
-        leaves = [_leaf(reader, row) for row in notice.leaves.all()]
-        unreadable += sum(leaf is None for leaf in leaves)
-        opened = [leaf for leaf in leaves if leaf is not None]
+        rows = list(notice.leaves.all())
+        opened = [leaf for row in rows if (leaf := _leaf(reader, row)) is not None]
+        unreadable += len(rows) - len(opened)
         if opened:
-            entries.append(_entry(notice, opened))
+            entries.append(_entry(notice, opened, all(row.logged for row in rows)))
     shown = [
         entry for entry in entries
         if reader.since is None or any(hours.end > reader.since for hours in entry.hours)
@@ -91,9 +123,10 @@ def _leaf(reader: SignedIn, row: NoticeLeaf) -> Leaf | None:
         return None
 
 
-def _entry(notice: Notice, leaves: Iterable[Leaf]) -> Entry:
+def _entry(notice: Notice, leaves: Iterable[Leaf], is_told_logged: bool) -> Entry:
     ordered = tuple(sorted(leaves, key=lambda leaf: (leaf.role, leaf.shown["index"])))
     said = Fields(ordered[0].said)
+    disclosed = [Fields(leaf.said) for leaf in ordered if leaf.said["type"] == "disclosure"]
     return Entry(
         request=bytes(notice.request_sha256).hex(),
         at=min(leaf.owed_at for leaf in ordered),
@@ -101,9 +134,11 @@ def _entry(notice: Notice, leaves: Iterable[Leaf]) -> Entry:
         purpose=said.text("purpose"),
         instrument=said.text("instrument"),
         hours=said.items("hours", _hours),
-        is_disclosed=any(leaf.said["type"] == "disclosure" for leaf in ordered),
+        # Of keepers that differ, the larger: `is_proven` says that they do.
+        records=max((one.integer("records", 0, 1 << 53) for one in disclosed), default=None),
         keepers=tuple(role for role in ROLES if any(leaf.role == role for leaf in ordered)),
         delivered_at=notice.delivered_at,
+        is_told_logged=is_told_logged,
         leaves=ordered,
     )
 

@@ -37,11 +37,11 @@ DEMONSTRATION = "demonstration: both keepers on one host"
 
 @dataclass(frozen=True)
 class Found:
-    """What a purpose makes of the opened rows: its part of the answer, whom it names, and how
-    many accounts were opened for it."""
+    """What a purpose makes of the opened rows: its part of the answer, whom it names with how many
+    records of each it was made from, and how many accounts were opened for it."""
 
     fields: dict[str, Any]
-    accounts: tuple[str, ...]
+    records: Mapping[str, int]
     opened_accounts: int
 
 
@@ -92,7 +92,7 @@ def answer(
         "purpose": warrant.purpose,
         "notice": DEMONSTRATION if demonstration else None,
         "hours": [hour.to_object() for hour in hours],
-        "accounts": list(found.accounts),
+        "accounts": list(found.records),
         **found.fields,
     })  # fmt: skip
     # From here the disclosure is in both logs: if we stop now it is logged but unread, which is
@@ -156,7 +156,9 @@ def _resolve(
     shown = [one.to_object(warrant.max_candidates) for one in made]
     named = {account for one in shown for account in one["accounts"]}
     fields = {"resolutions": shown, "limits": list(resolve.LIMITS)}
-    return Found(fields, tuple(sorted(named)), len({a for one in made for a in one.opened}))
+    # Of two selectors with one name (an address at two times) the rows were opened once.
+    records = resolve.records_of(opened.all())
+    return Found(fields, {account: records[account] for account in sorted(named)}, len(records))
 
 
 def _services(
@@ -171,22 +173,23 @@ def _services(
         "by_service": [row for report in reports for row in report.by_service],
         "limits": services.limits(reports),
     }
-    return Found(fields, accounts, len(accounts))
+    records = {account: one.records for account, one in zip(accounts, reports, strict=True)}
+    return Found(fields, records, len(accounts))
 
 
 def _reached(
     warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
 ) -> Found:
-    accounts = _accounts(request)
-    reaches = [
-        one.to_object()
-        for account in accounts
-        for one in reached.reach(
-            account, distinct_of(records_of(opened.of(account.encode()))), request.targets, hours
-        )
-    ]
-    fields = {"reached": reaches, "limits": list(reached.LIMITS)}
-    return Found(fields, accounts, len(accounts))
+    reaches, counts = [], {}
+    for account in _accounts(request):
+        records = distinct_of(records_of(opened.of(account.encode())))
+        counts[account] = records.num_rows
+        reaches += reached.reach(account, records, request.targets, hours)
+    fields = {
+        "reached": [one.to_object() for one in reaches],
+        "limits": list(reached.LIMITS),
+    }
+    return Found(fields, counts, len(counts))
 
 
 _PURPOSES = {"resolve": _resolve, "services": _services, "reached": _reached}
@@ -199,7 +202,8 @@ def _accounts(request: Request) -> tuple[str, ...]:
 def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:
     made = Disclosure(
         request_sha256=question.request.sha256,
-        accounts=found.accounts,
+        accounts=tuple(found.records),
+        records=tuple(found.records.values()),
         opened_accounts=found.opened_accounts,
         answer_sha256=sha256(plain),
     )

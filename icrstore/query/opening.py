@@ -5,7 +5,7 @@ absent from it: a list that somebody shortened names its epoch instead of passin
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -49,6 +49,12 @@ class Opened:
         """The segments under one name; none if nothing was found."""
         by_hour = self.segments.get(name, {})
         return [(hour, segment) for hour, several in by_hour.items() for segment in several]
+
+    def all(self) -> Iterator[Segment]:
+        """Every segment that was opened, once."""
+        for by_hour in self.segments.values():
+            for several in by_hour.values():
+                yield from several
 
     def of_address(self, selector: AddressSelector) -> list[tuple[datetime, Segment]]:
         """The segments of an address, by its names in each hour."""

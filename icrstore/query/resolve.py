@@ -15,7 +15,7 @@ that fits is one account's record without a port, others of the address may fit 
 not looked for: AMBIGUOUS, with one candidate, who is not named.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -39,12 +39,11 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Resolution:
-    """The verdict on one selector: who fits, in order, and every account that was opened."""
+    """The verdict on one selector, and who fits, in order."""
 
     selector: AddressSelector
     verdict: Verdict
     accounts: tuple[str, ...]
-    opened: frozenset[str]
 
     def to_object(self, max_candidates: int) -> dict[str, Any]:
         told = self.accounts if len(self.accounts) <= max(max_candidates, 1) else ()
@@ -95,9 +94,17 @@ def resolve(
     # What is not known of a port may be this one.
     found = port | _all(one.unported for one in fits) if port else _without_port(fits)
     accounts = tuple(sorted(found))
-    opened = frozenset(account for bindings in held.values() for account in bindings.account)
     is_open = not port and any(one.is_open for one in fits)
-    return Resolution(selector, _verdict(accounts, port, is_open), accounts, opened)
+    return Resolution(selector, _verdict(accounts, port, is_open), accounts)
+
+
+def records_of(segments: Iterable[Segment]) -> Counter[str]:
+    """How many records of each account these bindings stand for."""
+    made: Counter[str] = Counter()
+    for bindings in map(address_map.read, segments):
+        for account, count in zip(bindings.account, bindings.count.tolist(), strict=True):
+            made[account] += count
+    return made
 
 
 def _without_port(fits: list[_Fits]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Checks an answer or a receipt by itself: no server, no database, no other file of icrstore.
+"""Checks an answer, access or receipt by itself: no server, no database, no other file of icrstore.
 
 A second implementation, on purpose, of what the other rooms do: DSSE v1 (secure-systems-lab),
 RFC 6962 inclusion, C2SP signed-note, tlog-checkpoint and tlog-cosignature. It needs Python 3.11 and
@@ -263,8 +263,8 @@ GRANT = shape(
     not_before=time, not_after=time,
 )  # fmt: skip
 DISCLOSURE = shape(
-    v=version, request_sha256=hexadecimal(32), accounts=list_of(text), opened_accounts=integer,
-    answer_sha256=hexadecimal(32),
+    v=version, request_sha256=hexadecimal(32), accounts=list_of(text), records=list_of(integer),
+    opened_accounts=integer, answer_sha256=hexadecimal(32),
 )  # fmt: skip
 RECEIPT = shape(
     v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
@@ -367,6 +367,10 @@ _TRUST = shape(
 _LEAF = {"index": integer, "leaf": text, "private": text, "proof": list_of(hexadecimal(32))}
 _EVIDENCE = shape(checkpoint=text, leaves=list_of(shape(**_LEAF)))
 _SALTED = shape(checkpoint=text, leaves=list_of(shape(**_LEAF, salt=hexadecimal(16))))
+_ACCESS = shape(
+    v=version, tenant=text, request_sha256=hexadecimal(32),
+    leaves=list_of(shape(keeper=one_of(*ROLES), checkpoint=text, **_LEAF, salt=hexadecimal(16))),
+)  # fmt: skip
 _KEEPER = shape(name=text, commit=_EVIDENCE, release=_EVIDENCE, disclosure=_SALTED)
 _PACKAGE = shape(
     v=version, answer=base64_bytes(), warrant=envelope("warrant"), request=envelope("request"),
@@ -451,7 +455,7 @@ def verify_package(raw: bytes, trust: Trust, answer: bytes | None = None) -> Pro
     4. scope: the request's selectors, targets and hours are within the warrant's.
     5. disclosure: an engine that we trust signed it, for this request and these answer bytes.
     6. answer: it is this request's, hour by hour, of its purpose's form, names whom the disclosure
-       names, and its verdicts follow from what it says beside them.
+       names, its verdicts follow from what it says beside them, and so do the counts of records.
     7 to 14, and again 15 to 22 for the other role: the keeper's log, see `_check_keeper`.
     23. coverage: its epochs are those that both keepers committed to; where the keepers differ, an
         hour is INCOMPLETE.
@@ -533,6 +537,8 @@ def _check_disclosure(question: Question, trust: Trust) -> None:
         raise Wrong("it names an account twice")
     if disclosure["opened_accounts"] < len(disclosure["accounts"]):
         raise Wrong("it names accounts that were not opened")
+    if len(disclosure["records"]) != len(disclosure["accounts"]):
+        raise Wrong("it does not count the records of each account")
 
 
 def _check_answer(question: Question, given: bytes | None) -> dict[str, Any]:
@@ -581,8 +587,16 @@ def _accounts_in(value: Any) -> Iterator[str]:
             yield from _accounts_in(each)
 
 
+def _records_of(question: Question) -> dict[str, int]:
+    """From how many records of each account the answer was made, as it is logged."""
+    disclosure = question.disclosure
+    return dict(zip(disclosure["accounts"], disclosure["records"], strict=True))
+
+
 def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     """Each address asked for has a verdict that fits its candidates, named if they may be."""
+    if not all(_records_of(question).values()):
+        raise Wrong("it names an account of which there was no record")
     resolved = said["resolutions"]
     if [{name: each[name] for name in _ADDRESSED} for each in resolved] != (
         question.request["selectors"]
@@ -607,6 +621,11 @@ def _check_services(question: Question, said: dict[str, Any]) -> None:
             raise Wrong("its tables do not add up to its records")
     if any(each["first"] > each["last"] for each in said["services"]):
         raise Wrong("a service was last used before it was first")
+    counted = dict.fromkeys(question.disclosure["accounts"], 0)
+    for each in said["services"]:
+        counted[each["account"]] += each["records"]
+    if counted != _records_of(question):
+        raise Wrong("its records are not as many as the disclosure says")
 
 
 def _check_reached(question: Question, said: dict[str, Any]) -> None:
@@ -624,6 +643,8 @@ def _check_reached(question: Question, said: dict[str, Any]) -> None:
         no = "NO" if _is_complete(each, said["hours"]) else "UNKNOWN"
         if each["verdict"] != ("YES" if each["records"] else no):
             raise Wrong("a verdict does not follow from the records and the coverage")
+        if each["records"] > _records_of(question)[each["account"]]:
+            raise Wrong("it counts more records than the disclosure does")
         _check_times(each)
 
 
@@ -767,11 +788,13 @@ _SPEAKS = {
     "subject": hexadecimal(32), "hours": list_of(_HOURS), "purpose": text, "authority": text,
     "instrument": text,
 }  # fmt: skip
+_SPOKEN = _SPEAKS.keys() - {"type", "nonce", "subject"}
 _PRIVATE = {
     "commit": shape(**_SPEAKS, epochs_sha256=hexadecimal(32)),
     "release": shape(**_SPEAKS),
-    "disclosure": shape(**_SPEAKS, answer_sha256=hexadecimal(32), opened_accounts=integer),
-}
+    "disclosure": shape(**_SPEAKS, answer_sha256=hexadecimal(32), opened_accounts=integer,
+                        records=integer),
+}  # fmt: skip
 
 
 def _check_keeper(checks: Checks, question: Question, trust: Trust, role: str) -> dict[str, Any]:
@@ -784,7 +807,7 @@ def _check_keeper(checks: Checks, question: Question, trust: Trust, role: str) -
     11. leaf: one for each subject, of its type and day, with its private text's digest.
     12. private: the private texts speak of this request, and of nothing else.
     13. order: commit before release before disclosure.
-    14. subjects: each account's salted commitment is the logged one.
+    14. subjects: each account's salted commitment is the logged one, and so is its count.
     """
     evidence = question.package["keepers"][role]
     with checks.check(f"{role}-keeper", "the trust file has it, and one of the other role"):
@@ -908,10 +931,12 @@ def _check_order(evidence: dict[str, Any]) -> None:
 
 def _check_subjects(question: Question, evidence: dict[str, Any]) -> None:
     leaves = evidence["disclosure"]["leaves"]
-    for account, each in zip(question.disclosure["accounts"], leaves, strict=True):
+    for (account, records), each in zip(_records_of(question).items(), leaves, strict=True):
         private = _read_private("disclosure", each)
         if private["subject"] != subject(each["salt"], account):
             raise Wrong("an account is not the one that was logged")
+        if private["records"] != records:
+            raise Wrong("an account has another number of records than was logged")
 
 
 def subject(salt: bytes, account: str) -> bytes:
@@ -919,6 +944,89 @@ def subject(salt: bytes, account: str) -> bytes:
     parts = (b"icr/v1/subject", salt, account.encode())
     encoded = b"".join(len(part).to_bytes(2, "big") + part for part in parts)
     return hashlib.sha256(encoded).digest()
+
+
+def verify_access(raw: bytes, account: str, trust: Trust) -> tuple[tuple[Check, ...], Any]:
+    """Check what a subscriber downloaded, and return what both keepers logged of this access.
+
+    1. proof: strict JSON, every field known.
+    2 to 7, and again 8 to 13 for the other role: the keeper's leaves, see `_check_logged`.
+    14. both: the two keepers logged the same.
+
+    Raises `CheckFailed`.
+    """
+    checks = Checks()
+    with checks.check("proof", "strict JSON, every field known"):
+        proof = _ACCESS(read_json(raw))
+    said, other = (_check_logged(checks, proof, account, trust, role) for role in ROLES)
+    with checks.check("both", "the two keepers logged the same"):
+        if said != other:
+            raise Wrong("the keepers do not say the same")
+    return tuple(checks.passed), said[-1]
+
+
+def _check_logged(
+    checks: Checks, proof: dict[str, Any], account: str, trust: Trust, role: str
+) -> list[dict[str, Any]]:
+    """Check one keeper's leaves about an account and return what they say, in their order.
+
+    1. log: its checkpoints are signed by its log key, of one log under its name.
+    2. witness: the other keeper cosigned each of them.
+    3. inclusion: each leaf is in the log.
+    4. leaf: a release, a disclosure or both, as the purpose has them, each of its private text.
+    5. private: the private texts speak of this request alone.
+    6. subject: each salted commitment is to this account.
+    """
+    leaves = sorted(
+        (each for each in proof["leaves"] if each["keeper"] == role), key=lambda one: one["index"]
+    )
+    with checks.check(f"{role}-log", "signed by a keeper of the trust file, of one log"):
+        notes = [read_checkpoint(each["checkpoint"]) for each in leaves]
+        if not notes:
+            raise Wrong("this keeper logged nothing")
+        mine, other = _keeper_of(trust, role, notes[0].origin.rpartition("/")[0])
+        _check_notes(notes, mine)
+    with checks.check(f"{role}-witness", f"each cosigned by {other['name']}"):
+        for note in notes:
+            check_cosignature(note, f"{other['name']}/witness", other["witness_key"])
+    with checks.check(f"{role}-inclusion", "each leaf is in the log"):
+        for each, note in zip(leaves, notes, strict=True):
+            _check_inclusion([each], note)
+    with checks.check(f"{role}-leaf", "of its type and day, of its private text"):
+        said = [_read_logged(each) for each in leaves]
+    with checks.check(f"{role}-private", "the private texts speak of this request"):
+        _check_one_request(proof, said)
+    with checks.check(f"{role}-subject", "each salted commitment is to this account"):
+        if any(one["subject"] != subject(each["salt"], text(account))
+               for one, each in zip(said, leaves, strict=True)):  # fmt: skip
+            raise Wrong("it is about another account")
+    return [{name: one[name] for name in one if name not in ("nonce", "subject")} for one in said]
+
+
+def _read_logged(each: dict[str, Any]) -> dict[str, Any]:
+    leaf = read_leaf(each["leaf"])
+    if leaf.private_sha256 != hashlib.sha256(each["private"].encode()).digest():
+        raise Wrong("a leaf is of another private text")
+    if leaf.type not in STEPS:
+        raise Wrong("a leaf is of no access")
+    said = _read_private(leaf.type, each)
+    _check_due(leaf.type, leaf, said["purpose"])
+    if said["type"] != leaf.type:
+        raise Wrong("a private text is of another type")
+    return said
+
+
+def _check_one_request(proof: dict[str, Any], said: list[dict[str, Any]]) -> None:
+    purpose, steps = said[0]["purpose"], [one["type"] for one in said]
+    # An address's release is nobody's: who is named by it is told by the disclosure.
+    may = [["disclosure"]] if purpose == "resolve" else [["release"], ["release", "disclosure"]]
+    if steps not in may:
+        raise Wrong("there is not one leaf for each step of the access")
+    spoken = [{name: one[name] for name in _SPOKEN} for one in said]
+    if any(one != spoken[0] for one in spoken):
+        raise Wrong("the private texts are of different requests")
+    if any(spoken[0][name] != proof[name] for name in ("tenant", "request_sha256")):
+        raise Wrong("the private texts are of another request or tenant")
 
 
 def verify_receipt(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[str, Any]]:
@@ -946,6 +1054,7 @@ def verify_receipt(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[st
 _EXAMPLES = """examples:
   icr-verify answer proof.json --trust trust.json --answer answer.json
   icr-verify receipt receipt.json --trust trust.json
+  icr-verify access access-1f2e.json --account 12345 --trust trust.json
 
 exit: 0 every check passed, 1 a check failed (named), 64 usage, 66 a file cannot be used"""
 
@@ -965,16 +1074,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Wrong as error:
         return _unusable(given.trust, f"it is not a trust file: {error}")
     try:
-        checks, says = _verify(given.what, raw, trust, answer)
+        checks, says = _verify(given, raw, trust, answer)
     except CheckFailed as error:
         return _tell(given.json, error.passed, {}, error)
     return _tell(given.json, checks, says, None)
 
 
 def _verify(
-    what: str, raw: bytes, trust: Trust, answer: bytes | None
+    given: argparse.Namespace, raw: bytes, trust: Trust, answer: bytes | None
 ) -> tuple[tuple[Check, ...], dict[str, Any]]:
-    if what == "answer":
+    if given.what == "access":
+        checks, logged = verify_access(raw, given.account, trust)
+        return checks, _told_of(logged)
+    if given.what == "answer":
         proven = verify_package(raw, trust, answer)
         said = {"answer_sha256": hashlib.sha256(proven.answer_bytes).hexdigest()}
         return proven.checks, said | {"accounts_named": len(proven.answer["accounts"])}
@@ -983,22 +1095,33 @@ def _verify(
     return checks, said | {"batch_id": receipt["batch_id"].hex()}
 
 
+def _told_of(logged: dict[str, Any]) -> dict[str, Any]:
+    hours = [f"{one['from']:%Y-%m-%dT%H:%MZ} to {one['to']:%Y-%m-%dT%H:%MZ}"
+             for one in logged["hours"]]  # fmt: skip
+    said = {name: logged[name] for name in ("tenant", "authority", "purpose", "instrument")}
+    said |= {"hours": hours, "answered": logged["type"] == "disclosure"}
+    return said | {name: logged[name] for name in ("records",) if name in logged}
+
+
 def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="icr-verify",
-        description="Check offline that an answer was warranted, logged twice and not changed.",
+        description="Check offline that an answer, access or receipt is true and not changed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="what", required=True, metavar="answer|receipt")
+    commands = top.add_subparsers(dest="what", required=True, metavar="answer|access|receipt")
     for name, about in (
         ("answer", "a package (proof.json) that `icr open` wrote"),
+        ("access", "the proof that a subscriber downloaded, of an access to their records"),
         ("receipt", "a signed receipt of a batch"),
     ):
         command = commands.add_parser(name, help=about, description=f"Check {about}.")
         command.add_argument("file", metavar="FILE", help=about)
         command.add_argument("--trust", required=True, help="the installation's public keys")
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if name == "access":
+            command.add_argument("--account", required=True, help="whose records they are")
         if name == "answer":
             command.add_argument("--answer", help="the answer.json that must be the proven one")
     return top

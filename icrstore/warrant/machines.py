@@ -54,10 +54,14 @@ class EngineKey:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """What an answer names: logged with every keeper before the answer leaves the engine."""
+    """What an answer names: logged with every keeper before the answer leaves the engine.
+
+    ``records``: how many records of each account, in their order, the answer was made from.
+    """
 
     request_sha256: bytes
     accounts: tuple[str, ...]
+    records: tuple[int, ...]
     opened_accounts: int
     answer_sha256: bytes
 
@@ -67,12 +71,15 @@ class Disclosure:
         made = cls(
             request_sha256=fields.hexadecimal("request_sha256", 32),
             accounts=fields.items("accounts", read_account, 0, 1000),
+            records=fields.items("records", _records, 0, 1000),
             opened_accounts=fields.integer("opened_accounts", 0, 1 << 32),
             answer_sha256=fields.hexadecimal("answer_sha256", 32),
         )
         fields.finish()
         if len(set(made.accounts)) != len(made.accounts):
             raise StatementError("duplicate-account", "accounts")
+        if len(made.records) != len(made.accounts):
+            raise StatementError("not-one-for-each", "records")
         return made
 
     def to_fields(self) -> dict[str, Any]:
@@ -80,6 +87,7 @@ class Disclosure:
             "v": 1,
             "request_sha256": self.request_sha256.hex(),
             "accounts": list(self.accounts),
+            "records": list(self.records),
             "opened_accounts": self.opened_accounts,
             "answer_sha256": self.answer_sha256.hex(),
         }
@@ -311,6 +319,10 @@ def _count(value: Any, place: str) -> tuple[str, int]:
     made = fields.text("reason", 64), fields.integer("count", 0, 1 << 40)
     fields.finish()
     return made
+
+
+def _records(value: Any, place: str) -> int:
+    return Fields({"records": value}, place).integer("records", 0, 1 << 53)
 
 
 def _once(entries: tuple[tuple[K, V], ...], place: str) -> dict[K, V]:

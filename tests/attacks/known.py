@@ -61,6 +61,7 @@ class Marks:
     text is long enough to be found by no chance."""
 
     account: str
+    contact: str
     v4: bytes
     v6: bytes
     ports: tuple[int, ...]
@@ -71,7 +72,8 @@ class Marks:
         v4 = bytes([draw.randint(110, 125), draw.randint(100, 255), draw.randint(100, 255)])
         v6 = b"\x2a" + bytes(draw.randint(0x10, 0xFF) for _ in range(7))
         ports = tuple(draw.sample(range(10_000, 65_536), 8))
-        return cls(f"acct-{secrets.token_hex(6)}-", v4, v6, ports)
+        contact = f"@mail-{secrets.token_hex(6)}.example"
+        return cls(f"acct-{secrets.token_hex(6)}-", contact, v4, v6, ports)
 
     def v4_text(self, host: int) -> str:
         return str(ip_address(self.v4 + bytes([host])))
@@ -111,6 +113,10 @@ class Known:
     @cached_property
     def public_addresses(self) -> set[str]:
         return {each.public_address for each in self.records if each.public_address is not None}
+
+    def contact(self, account: str) -> str:
+        """Where the account's subscriber reads mail."""
+        return f"box{self.accounts.index(account)}{self.marks.contact}"
 
     @property
     def hours(self) -> list[datetime]:

@@ -16,6 +16,7 @@ from functools import partial
 import zstandard
 
 from tests.attacks.known import Known
+from tests.attacks.subscribers import Secrets
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _INFLATED_BYTES = 1 << 22
@@ -86,6 +87,30 @@ def needles_of(known: Known) -> list[Needle]:
         _pattern("ports, text", _run_of_numbers(marks.ports)),
         _pattern("IPv4 address, two near", _two_near(marks.v4)),
     ]
+
+
+def needles_of_subscribers(known: Known, secrets: Secrets) -> list[Needle]:
+    """Of the contacts of known subscribers, their codes and their browsers' cookies."""
+    contact = known.marks.contact.encode()
+    return [
+        *_plain("contact", contact, _TEXT),
+        *(needle for code in secrets.codes for needle in _code(code)),
+        *(
+            needle
+            for cookie in dict.fromkeys(secrets.cookies)
+            for needle in _plain("cookie", cookie.encode(), _TEXT)
+        ),
+    ]
+
+
+def _code(code: str) -> Iterator[Needle]:
+    """As it is mailed, and as its eight digits: those in the clear only where they are the whole
+    number, since within longer ones chance would find them."""
+    digits = code.replace(" ", "").encode()
+    yield from _plain("code, as mailed", code.encode(), _TEXT)
+    yield _pattern("code", rb"(?<![0-9A-Za-z+/])" + digits + rb"(?![0-9A-Za-z+/])")
+    encoded = {name: disguise for name, disguise in _TEXT.items() if name != "as it is"}
+    yield from _plain("code", digits, encoded)
 
 
 def found(needles: list[Needle], content: bytes) -> set[str]:

@@ -13,7 +13,7 @@ import secrets
 import socketserver
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -143,8 +143,9 @@ class Rogue:
     def _disclose(self, asked: Object) -> dict[str, Any]:
         named = _payload(asked["disclosure"])[0]
         besides = {name: named[name] for name in ("answer_sha256", "opened_accounts")}
+        counts = [{**besides, "records": count} for count in named["records"]]
         case = self._cases[named["request_sha256"]]
-        return self._leaves(case, "disclosure", named["accounts"], **besides)
+        return self._answer(case, "disclosure", zip(named["accounts"], counts, strict=True))
 
     def _in_scope(self, case: Case) -> list[ListedEpoch]:
         return [epoch for epoch in self._epochs if case.covers(epoch.hour)]
@@ -152,7 +153,10 @@ class Rogue:
     def _leaves(
         self, case: Case, type_: str, accounts: Sequence[str], **besides: Any
     ) -> dict[str, Any]:
-        leaves = [self._leaf(case, type_, account, besides) for account in accounts]
+        return self._answer(case, type_, ((account, besides) for account in accounts))
+
+    def _answer(self, case: Case, type_: str, said: Iterable[tuple[str, Object]]) -> dict[str, Any]:
+        leaves = [self._leaf(case, type_, account, besides) for account, besides in said]
         proofs = [merkle.inclusion_proof(case.node, leaf.index, case.size) for leaf in leaves]
         return {
             "leaves": [leaf.to_object() for leaf in leaves],

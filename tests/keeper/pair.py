@@ -329,10 +329,13 @@ class Pair:
         request = self.request(self.request_of(warrant, **changes))
         return Question(TENANT, warrant, request, self.grants(), self.engine_statement())
 
-    def disclosure(self, question: Question, *accounts: str, answer: bytes = b"{}") -> Envelope:
+    def disclosure(
+        self, question: Question, *accounts: str, answer: bytes = b"{}", records: int = 0
+    ) -> Envelope:
         made = Disclosure(
-            question.request.sha256, accounts, len(accounts), hashlib.sha256(answer).digest()
-        )
+            question.request.sha256, accounts, (records,) * len(accounts), len(accounts),
+            hashlib.sha256(answer).digest(),
+        )  # fmt: skip
         return Envelope.sign("disclosure", made.to_fields(), self.keys["engine"])
 
     # What a sealer host does.

@@ -22,7 +22,7 @@ from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.note import SigningKey, parse_note
-from icrstore.warrant.statements import HourRange
+from icrstore.warrant.statements import AccountSelector, HourRange
 from tests.keeper.pair import ACCOUNT, TENANT, Pair, code_of, last_hour, rows_of, utc_now
 
 YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
@@ -152,7 +152,7 @@ def test_a_weekend_switched_off_needs_no_ceremony(own_pair: Pair) -> None:
         commits = keepers.commit(question)
         releases = keepers.release(question, commits)
         shares = keepers.lend(question, commits, releases, own_pair.engine_key)
-    assert all((sealed.epoch.eid, "account", ACCOUNT.encode()) in shares[role] for role in ROLES)
+    assert all((sealed.epoch.eid, AccountSelector(ACCOUNT)) in shares[role] for role in ROLES)
 
 
 def test_a_doubtful_clock_lends_nothing_against_an_old_cosignature(own_pair: Pair) -> None:

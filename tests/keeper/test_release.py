@@ -16,6 +16,8 @@ from icrstore.keeper.names import lend_info, witness_key_name
 from icrstore.keeper.pins import pin
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.note import Note, SigningKey, parse_note
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import Fields, StatementError, decode_base64
 from icrstore.wire import hpke
@@ -362,6 +364,21 @@ def test_a_disclosure_is_logged_once_and_for_one_answer(pair: Pair) -> None:
         assert len(set(texts[0])) == 2
     changed = pair.disclosure(lent.question, ACCOUNT, answer=b"{2}")
     assert code_of(lambda: keepers.disclose(lent.question, changed)) == "answer-differs"
+
+
+def test_each_leaf_of_a_disclosure_counts_the_records_of_its_account(pair: Pair) -> None:
+    accounts = (AccountSelector(ACCOUNT), AccountSelector("18-max"))
+    lent = pair.run(pair.question(pair.warrant(pair.warrant_of(selectors=accounts))))
+    made = Disclosure(lent.question.request.sha256, (ACCOUNT, "18-max"), (7, 40), 2, bytes(32))
+    statement = Envelope.sign("disclosure", made.to_fields(), pair.keys["engine"])
+    for proven in pair.keepers().disclose(lent.question, statement).values():
+        assert proven.records() == [7, 40]
+    # The same answer from other numbers: the leaves stay, and the engine takes them for untrue.
+    other = replace(made, records=(7, 41))
+    statement = Envelope.sign("disclosure", other.to_fields(), pair.keys["engine"])
+    with pytest.raises(KeeperUntrue) as untrue:
+        pair.keepers().disclose(lent.question, statement)
+    assert untrue.value.code == "records"
 
 
 def test_an_answer_that_names_nobody_is_disclosed_without_a_leaf(pair: Pair) -> None:

@@ -23,7 +23,7 @@ from icrstore.keeper.shred import certificates, shred
 from icrstore.keeper.store import Store
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES
-from icrstore.warrant.statements import HourRange
+from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import parse_object
 from tests.keeper.pair import (
     ACCOUNT,
@@ -77,7 +77,7 @@ def test_every_call_that_reaches_the_day_is_refused_from_its_first_second(own_pa
         releases = keepers.release(question, commits)
         arguments = (question, commits, releases, own_pair.engine_key)
         shares = keepers.lend(*arguments)
-        assert all((sealed.epoch.eid, "account", ACCOUNT.encode()) in shares[r] for r in ROLES)
+        assert all((sealed.epoch.eid, AccountSelector(ACCOUNT)) in shares[r] for r in ROLES)
     disclosure = own_pair.disclosure(question, ACCOUNT)
     # Neither keeper has done its upkeep: the keys are there still.
     with own_pair.serving_ahead(expiry + timedelta(seconds=1)) as later:

@@ -65,10 +65,11 @@ class Office:
         warrant = self.pair.warrant_of(selectors=selectors)
         return self.pair.run(self.pair.question(self.pair.warrant(warrant)))
 
-    def answer(self, *accounts: str) -> Question:
+    def answer(self, *accounts: str, records: int = 0) -> Question:
         """The same, to its end: both keepers have logged whom the answer names."""
         question = self.ask(*accounts).question
-        self.pair.keepers().disclose(question, self.pair.disclosure(question, *accounts))
+        named = self.pair.disclosure(question, *accounts, records=records)
+        self.pair.keepers().disclose(question, named)
         return question
 
     def pull(self, now: datetime | None = None) -> int:
@@ -149,16 +150,20 @@ class Office:
             "recipient", "notifier", opening.public_bytes(), opening.private_bytes()
         ).write(kept / "opening.key")  # fmt: skip
         write_secret(kept / "lookup.key", self.keys.lookup.raw.hex().encode())
+        (folder / "public" / "trust.json").write_bytes(self.trust())
+
+    def trust(self) -> bytes:
+        """The trust file, as far as these keepers are in it."""
         keepers = [
             {"role": one.role, "instance": one.instance, "name": one.name,
              "identity_key": encode_base64(one.identity_key),
              "log_key": encode_base64(one.log_key), "witness_key": encode_base64(one.witness_key)}
             for one in self.pair.identities.values()
         ]  # fmt: skip
-        (folder / "public" / "trust.json").write_bytes(dump({
+        return dump({
             "keepers": keepers, "engines": {ENGINE: encode_base64(bytes(32))}, "authorities": {},
             "sealers": {}, "receipt_key": encode_base64(bytes(32)),
-        }))  # fmt: skip
+        })  # fmt: skip
 
 
 def address_of(account: str) -> str:

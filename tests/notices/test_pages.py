@@ -1,7 +1,6 @@
 """The pages as a browser gets them: signed in or not, of the right tenant, and shut tight."""
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,10 @@ from django.test import Client, override_settings
 
 from api.pages import access
 from icrstore.celery import app
-from icrstore.keeper.evidence import Evidence, check_leaves
 from icrstore.notices.models import NoticeLeaf, Pull
-from icrstore.seal.encode import digest
+from icrstore.seal.epoch import ROLES, Role
 from icrstore.shell.keyfile import write_secret
-from icrstore.tlog.merkle import leaf_hash
+from icrstore.verify import icr_verify
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import AUTHORITY, TENANT
 from tests.notices.office import Office, new_name
@@ -71,23 +69,28 @@ def account(office: Office) -> str:
     return made
 
 
-def test_who_has_looked_is_told_with_when_under_which_law_and_which_hours(
+def test_who_has_looked_is_told_with_when_which_law_which_hours_and_how_much(
     office: Office, web: Client, account: str
 ) -> None:
-    question = office.answer(account)
+    question = office.answer(account, records=40_123)
     office.look()
     sign_in(web, office, account)
     page = get(web)
     assert AUTHORITY in page
     assert "authorisation" in page
     assert "which services you used" in page
-    assert "an answer that names your account was given" in page
-    assert "operator and oversight" in page
+    assert "40,123 of yours, for an answer that names your account" in page
+    assert "both keepers, operator and oversight" in page
+    assert "as both keepers logged" in page
     assert "not yet by message" not in page
+    assert "Your records were looked at once." in page
     assert page.count("<article") == 1
     assert question.request.sha256.hex() in page
     assert "Nobody has looked" not in page
     assert account not in page
+    assert "Demonstration" not in page
+    with override_settings(ONE_HOST=True):
+        assert "Demonstration: both keepers on one host" in get(web)
 
 
 def test_a_lent_key_without_an_answer_is_told_as_that(
@@ -99,6 +102,7 @@ def test_a_lent_key_without_an_answer_is_told_as_that(
     page = get(web)
     assert "no answer names your account" in page
     assert "not yet by message" in page
+    assert "of yours" not in page
 
 
 def test_nobody_has_looked_is_said_only_with_the_date_of_a_whole_check(
@@ -135,23 +139,42 @@ def test_a_spoilt_row_is_told_of_and_never_read_as_nobody(
 def test_the_proof_holds_without_us_and_commits_to_this_account(
     office: Office, web: Client, account: str
 ) -> None:
-    question = office.answer(account)
+    question = office.answer(account, records=7)
     office.look()
     sign_in(web, office, account)
     path = f"{HOME}/proof/{question.request.sha256.hex()}"
     assert path in get(web)
     response = web.get(path)
     assert response["Content-Disposition"].startswith("attachment;")
-    proof = json.loads(response.content)
-    assert len(proof["leaves"]) == 4
-    for leaf in proof["leaves"]:
-        evidence = Evidence.read(leaf["evidence"])
-        checkpoint, _ = check_leaves(evidence, office.pair.log_keys(leaf["keeper"]), 1)
-        assert leaf_hash(leaf["leaf"].encode()) == leaf_hash(evidence.leaves[0].text.encode())
-        assert checkpoint.size > leaf["index"]
-        said = json.loads(leaf["private"])
-        salt = bytes.fromhex(leaf["salt"])
-        assert said["subject"] == digest("subject", salt, account.encode()).hex()
+    assert account not in response.content.decode()
+    trust = icr_verify.read_trust(office.trust())
+    checks, said = icr_verify.verify_access(response.content, account, trust)
+    assert len(checks) == 14
+    assert (said["authority"], said["records"]) == (AUTHORITY, 7)
+    with pytest.raises(icr_verify.CheckFailed):
+        icr_verify.verify_access(response.content, new_name(), trust)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_proof_is_given_only_once_both_keepers_said_the_same(
+    office: Office, web: Client, account: str, role: Role
+) -> None:
+    question = office.answer(account)
+    office.look()
+    office.database.use("admin")
+    lacking = office.notice(account).leaves.filter(role=role, is_disclosure=True)
+    assert lacking.delete()[0] == 1
+    sign_in(web, office, account)
+    page = get(web)
+    assert "The proof is not complete" in page
+    assert "/proof/" not in page
+    path = f"{HOME}/proof/{question.request.sha256.hex()}"
+    assert web.get(path).status_code == 404
+    office.database.use("admin")
+    office.pull()
+    office.database.use("web")
+    assert path in get(web)
+    assert web.get(path).status_code == 200
 
 
 def test_a_stranger_another_account_and_another_tenant_read_nothing_of_it(
@@ -184,18 +207,28 @@ def test_a_stranger_another_account_and_another_tenant_read_nothing_of_it(
 def test_the_one_before_reads_nothing_more_and_the_next_nothing_of_before(
     office: Office, web: Client, account: str
 ) -> None:
-    office.answer(account)
+    path = f"{HOME}/proof/{office.answer(account).request.sha256.hex()}"
     office.look()
     sign_in(web, office, account)
+    before = dict(web.cookies)
     assert AUTHORITY in get(web)
+    assert web.get(path).status_code == 200
     office.database.use("admin")
     office.close(account)
+    office.database.use("web")
+    assert "Send me a code" in get(web)
+    assert web.get(path).status_code == 404
+
+    office.database.use("admin")
     office.load(account)
     office.database.use("web")
     assert "Send me a code" in get(web)
+    assert web.get(path).status_code == 404
     office.database.use("admin")
     sign_in(web, office, account)
     assert AUTHORITY not in get(web)
+    assert web.get(path).status_code == 404
+    assert web.cookies["icr_session"].value != before["icr_session"].value
 
 
 def test_no_page_says_whether_an_account_exists(office: Office, web: Client, account: str) -> None:

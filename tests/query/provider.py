@@ -16,7 +16,7 @@ Its addresses go by the default pools, or by a policy of the first hour and anot
 import hashlib
 import ipaddress
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from icrstore.flow.schema import Unit, address_bytes, record_schema
-from icrstore.query.resolve import Resolution, resolve
+from icrstore.query.resolve import Resolution, records_of, resolve
 from icrstore.seal.epoch import HOUR, ROLES, Epoch, hour_start, new_atoms, share
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT, Pool, Pools
@@ -417,6 +417,10 @@ class Store:
 
     def ask(self, asked: AddressSelector) -> Resolution:
         return resolve(asked, self._segments(asked), self._pools)
+
+    def opened(self, asked: AddressSelector) -> Counter[str]:
+        """The accounts whose records are opened for it, with how many."""
+        return records_of(segment for _, segment in self._segments(asked))
 
     def _segments(self, asked: AddressSelector) -> Iterator[tuple[datetime, Segment]]:
         for epoch, atoms, bodies in self._epochs:

@@ -91,6 +91,7 @@ class Story:
     engine: str = "engine"
     accounts: tuple[str, ...] = ACCOUNTS
     opened: int = 3
+    records: tuple[int, ...] | None = None
     answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda made: made
     private: Callable[[str, str, dict[str, Any]], dict[str, Any]] = lambda _r, _s, made: made
     leaf: Callable[[str, str, str], str] = lambda _r, _s, made: made
@@ -111,7 +112,7 @@ class Story:
         )
         answer = dump(self.answer(self._answer(request.sha256.hex())))
         sha256 = hashlib.sha256(answer).digest()
-        disclosed = Disclosure(request.sha256, self.accounts, self.opened, sha256)
+        disclosed = Disclosure(request.sha256, self.accounts, self.counts, self.opened, sha256)
         made = {
             "v": 1,
             "answer": encode_base64(answer),
@@ -125,6 +126,15 @@ class Story:
         about = self._about(warrant, request)
         keepers = {role: self._keeper(role, about, sha256.hex()) for role in ROLES}
         return {**made, "keepers": keepers}
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """As the answer's own rows have them, unless ``records`` says otherwise."""
+        if self.records is not None:
+            return self.records
+        if self.warrant.purpose == "services":
+            return (3, 0, 0)[: len(self.accounts)]
+        return (2,) * len(self.accounts)
 
     def _answer(self, request_sha256: str) -> dict[str, Any]:
         return {
@@ -206,6 +216,8 @@ class Story:
             for subject in named if step == "disclosure" else asked:
                 salt = hashlib.sha256(f"{role} {step}".encode() + subject).digest()[:16]
                 said = {**about, **self._more(step, answer_sha256), "type": step}
+                if step == "disclosure":
+                    said["records"] = self.counts[named.index(subject)]
                 said |= {"nonce": "0f" * 16, "subject": digest("subject", salt, subject).hex()}
                 private = dump(self.private(role, step, said)).decode()
                 day = self.request.created.date().isoformat()

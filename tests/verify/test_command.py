@@ -15,6 +15,7 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import decode_base64, dump
 from tests.verify import genuine
+from tests.verify.test_access import proof_of
 
 
 @pytest.fixture
@@ -69,9 +70,33 @@ def test_it_refuses_another_answer_file(folder: Path) -> None:
     assert "FAILED  answer" in ran.stdout
 
 
+def test_a_subscriber_is_told_what_their_proof_says(folder: Path) -> None:
+    (folder / "access.json").write_bytes(dump(proof_of(genuine.story())))
+    arguments = ("access", "access.json", "--trust", "trust.json", "--account")
+    ran = run(folder, *arguments, genuine.ACCOUNTS[0])
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for said in ("all 14 checks passed", "authority: police", "instrument: authorisation 7",
+                 "2026-11-22T08:00Z to 2026-11-22T10:00Z", "answered: True",
+                 "records: 3"):  # fmt: skip
+        assert said in ran.stdout
+    told = json.loads(run(folder, *arguments, genuine.ACCOUNTS[0], "--json").stdout)
+    assert (told["ok"], told["records"], told["purpose"]) == (True, 3, "services")
+    refused = run(folder, *arguments, genuine.ACCOUNTS[1])
+    assert refused.returncode == 1
+    assert "FAILED  operator-subject" in refused.stdout
+    assert "police" not in refused.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["answer"], ["answer", "proof.json"], ["all"], ["receipt", "r", "--answer", "a"]],
+    [
+        [],
+        ["answer"],
+        ["answer", "proof.json"],
+        ["all"],
+        ["receipt", "r", "--answer", "a"],
+        ["access", "a.json", "--trust", "trust.json"],
+    ],
 )
 def test_wrong_usage_exits_64(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert icr_verify.main(arguments) == 64
@@ -96,7 +121,9 @@ def test_a_trust_file_that_is_none_exits_66(folder: Path, spoil: str) -> None:
 
 def test_help_teaches_by_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert icr_verify.main(["--help"]) == 0
-    assert "icr-verify answer proof.json --trust trust.json" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "icr-verify answer proof.json --trust trust.json" in shown
+    assert "icr-verify access access-1f2e.json --account 12345 --trust trust.json" in shown
 
 
 @pytest.mark.parametrize(("state", "signer"), [("accepted", "receipts"), ("sealed", "sealer")])

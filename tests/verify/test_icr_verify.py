@@ -14,6 +14,7 @@ from icrstore.seal.encode import digest
 from icrstore.tlog.merkle import Tree, leaf_hash
 from icrstore.verify import icr_verify
 from icrstore.verify.icr_verify import CheckFailed, read_trust, verify_package
+from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, HourRange, Selector
 from icrstore.warrant.strict import dump
 from tests.verify import genuine
@@ -288,6 +289,21 @@ def test_it_refuses_a_logged_disclosure_of_another_answer(changes: dict[str, Any
 def test_it_refuses_a_logged_subject_that_is_another_account() -> None:
     spoilt = private_with("disclosure", subject="00" * 32)(story())
     assert failing_check(spoilt.package()) == "operator-subjects"
+
+
+def test_it_refuses_another_count_of_records_than_was_logged() -> None:
+    spoilt = private_with("disclosure", records=4)(story())
+    assert failing_check(spoilt.package()) == "operator-subjects"
+
+
+@pytest.mark.parametrize("records", [[3], [3, 0, 0]])
+def test_it_refuses_a_disclosure_that_does_not_count_the_records_of_each(
+    records: list[int],
+) -> None:
+    package = genuine.package()
+    said = json.loads(base64.b64decode(package["disclosure"]["payload"]))
+    signed = Envelope.sign("disclosure", {**said, "records": records}, genuine.key_of("engine"))
+    assert failing_check({**package, "disclosure": signed.to_object()}) == "disclosure"
 
 
 def test_incomplete_hours_may_come_of_different_lists_of_epochs() -> None:

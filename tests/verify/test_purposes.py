@@ -230,6 +230,20 @@ def test_it_refuses_a_disclosure_that_names_more_than_were_opened() -> None:
     assert refused_by(replace(honest("resolve"), opened=1)) == "disclosure"
 
 
+@pytest.mark.parametrize(
+    ("purpose", "records"),
+    [("resolve", (1, 0)), ("services", (2, 1)), ("services", (3, 1)), ("reached", (1, 2))],
+)
+def test_it_refuses_counts_of_records_that_the_answer_does_not_bear_out(
+    purpose: Purpose, records: tuple[int, ...]
+) -> None:
+    assert refused_by(replace(honest(purpose), records=records)) == "answer"
+
+
+def test_more_records_may_be_opened_than_reached_a_network() -> None:
+    verify(replace(honest("reached"), records=(9, 2)))
+
+
 # The epochs are those that both keepers committed to, by (hour, eid).
 
 

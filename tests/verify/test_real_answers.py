@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy import provision
-from icrstore.verify.icr_verify import Proven, read_trust, verify_package
+from icrstore.verify.icr_verify import Proven, Question, read_trust, verify_package
 from icrstore.warrant.strict import dump, time_text
 from tests.site import Site, last_hours
 
@@ -38,8 +38,9 @@ def known(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-def proven(site: Site, accounts: list[str], **changed: Any) -> Proven:
-    """The answer, once icr-verify has passed it."""
+def proven(site: Site, accounts: list[str], **changed: Any) -> tuple[Proven, list[int]]:
+    """The answer, once icr-verify has passed it, and how many records of each account it names it
+    was made from."""
     site.wait_ready()
     warrant = site.warrant(accounts, FIRST, END, **changed)
     site.lodge(warrant)
@@ -47,7 +48,9 @@ def proven(site: Site, accounts: list[str], **changed: Any) -> Proven:
     query = site.put(site.request(warrant, accounts, FIRST, END, **asked))
     assert site.wait(query)["state"] == "answered"
     trust = provision.trust_file(site.installation).read_bytes()
-    return verify_package(dump(site.package(query)), read_trust(trust))
+    package = dump(site.package(query))
+    records = Question.read(package).disclosure["records"]
+    return verify_package(package, read_trust(trust)), records
 
 
 def selector(port: int, minutes: int) -> dict[str, Any]:
@@ -58,25 +61,30 @@ def selector(port: int, minutes: int) -> dict[str, Any]:
 @pytest.mark.parametrize(("most", "named"), [(0, ACCOUNTS[:1]), (2, ACCOUNTS)])
 def test_an_address_that_was_resolved_is_proven(known: Site, most: int, named: list[str]) -> None:
     asked = [selector(1, 5), selector(2, 6), selector(3, 5)]
-    made = proven(known, [], purpose="resolve", selectors=asked, max_candidates=most)
+    made, counted = proven(known, [], purpose="resolve", selectors=asked, max_candidates=most)
     verdicts = [each["verdict"] for each in made.answer["resolutions"]]
     assert verdicts == ["UNIQUE", "AMBIGUOUS", "NONE"]
     assert made.answer["accounts"] == named
+    # Three addresses of one name were asked for: their rows were opened, and count, once.
+    assert counted == [2, 1][: len(named)]
     assert all(hour["epochs"] for hour in made.answer["hours"])
 
 
 def test_an_address_that_was_nobodys_is_proven(known: Site) -> None:
-    made = proven(known, [], purpose="resolve", selectors=[selector(3, 5)])
+    made, counted = proven(known, [], purpose="resolve", selectors=[selector(3, 5)])
     assert (made.answer["accounts"], len(made.checks)) == ([], 23)
+    assert counted == []
 
 
 def test_a_service_report_is_proven(known: Site) -> None:
-    made = proven(known, ACCOUNTS)
+    made, counted = proven(known, ACCOUNTS)
     assert made.answer["records"] == 3
+    assert counted == [2, 1]
 
 
 def test_a_network_that_was_reached_and_one_that_was_not_are_proven(known: Site) -> None:
     window = {"from": time_text(FIRST), "to": time_text(END)}
     targets = [{"cidr": NETWORK, **window}, {"cidr": "192.0.3.0/24", **window}]
-    made = proven(known, ACCOUNTS, purpose="reached", targets=targets)
+    made, counted = proven(known, ACCOUNTS, purpose="reached", targets=targets)
     assert [each["verdict"] for each in made.answer["reached"]] == ["YES", "NO"] * 2
+    assert counted == [2, 1]

@@ -184,12 +184,15 @@ STATEMENTS: st.SearchStrategy[Statement] = st.one_of(
     _requests,
     _grants,
     st.builds(EngineKey, _names, _names, _hpke_keys, _times),
-    st.builds(
-        Disclosure,
-        _of_32,
-        st.lists(_names, max_size=3, unique=True).map(tuple),
-        st.integers(0, 1 << 32),
-        _of_32,
+    st.dictionaries(_names, st.integers(0, 1 << 53), max_size=3).flatmap(
+        lambda named: st.builds(
+            Disclosure,
+            _of_32,
+            st.just(tuple(named)),
+            st.just(tuple(named.values())),
+            st.integers(0, 1 << 32),
+            _of_32,
+        )
     ),
     _epochs,
     st.builds(

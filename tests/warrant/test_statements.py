@@ -220,8 +220,14 @@ def test_a_request_asks_for_a_selector_once() -> None:
 
 
 def test_a_disclosure_names_an_account_once() -> None:
-    fields = Disclosure(bytes(32), ("a", "b"), 2, bytes(32)).to_fields()
+    fields = Disclosure(bytes(32), ("a", "b"), (1, 2), 2, bytes(32)).to_fields()
     assert _refusal(Disclosure, fields | {"accounts": ["a", "a"]}).code == "duplicate-account"
+
+
+@pytest.mark.parametrize("records", [[], [1], [1, 2, 3]])
+def test_a_disclosure_counts_the_records_of_each_account(records: list[int]) -> None:
+    fields = Disclosure(bytes(32), ("a", "b"), (1, 2), 2, bytes(32)).to_fields()
+    assert _refusal(Disclosure, fields | {"records": records}).code == "not-one-for-each"
 
 
 def _epoch_fields() -> dict[str, Any]:
