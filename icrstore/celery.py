@@ -48,6 +48,7 @@ app.conf.update(
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
         "icrstore.notices.tasks.*": {"queue": "notify"},
+        "icrstore.ledger.tasks.*": {"queue": "notify"},
     },
     beat_schedule={
         name: {
@@ -56,7 +57,9 @@ app.conf.update(
             # A look that nobody took before the next one is worth nothing.
             "options": {"expires": SWEEP_SECONDS},
         }
-        for name in ("vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell")
+        for name in (
+            "vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell", "ledger.tasks.copy",
+        )
     },
 )
 if settings.ROLE == "web":
@@ -64,7 +67,7 @@ if settings.ROLE == "web":
     app.conf.broker_transport_options |= {
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip
-app.autodiscover_tasks(["icrstore.vault", "icrstore.query", "icrstore.notices"])
+app.autodiscover_tasks(["icrstore.vault", "icrstore.query", "icrstore.notices", "icrstore.ledger"])
 
 
 @worker_process_init.connect
