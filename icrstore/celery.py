@@ -58,7 +58,10 @@ app.conf.update(
             "options": {"expires": SWEEP_SECONDS},
         }
         for name in (
-            "vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell", "ledger.tasks.copy",
+            "vault.tasks.seal",
+            "query.tasks.answer",
+            "notices.tasks.tell",
+            "ledger.tasks.copy",
         )
     },
 )

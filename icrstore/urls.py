@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from api import collectors, health, investigators
+from api import collectors, health, investigators, ledger, oversight, subscribers
 from api.pages import access
 
 urlpatterns = [
@@ -10,16 +10,26 @@ urlpatterns = [
     path("v1/intake-key", collectors.IntakeKeyView.as_view()),
     path("v1/batches", collectors.BatchesView.as_view()),
     path("v1/batches/<str:batch_id>", collectors.BatchView.as_view()),
+    path("v1/gaps", collectors.GapsView.as_view()),
     path("v1/warrants", investigators.WarrantsView.as_view()),
     path("v1/queries", investigators.QueriesView.as_view()),
     path("v1/queries/<str:query_id>", investigators.QueryView.as_view()),
     path("v1/queries/<str:query_id>/disclosure", investigators.DisclosureView.as_view()),
+    path("v1/oversight/<str:tenant>/accesses", oversight.AccessesView.as_view()),
+    path("v1/oversight/<str:tenant>/refusals", oversight.RefusalsView.as_view()),
+    path("v1/oversight/<str:tenant>/notices", oversight.NoticesView.as_view()),
+    path("v1/oversight/<str:tenant>/gaps", oversight.GapsView.as_view()),
+    path("ledger/<str:keeper>/<str:log>/checkpoint", ledger.CheckpointView.as_view()),
+    path("ledger/<str:keeper>/<str:log>/tile/<path:tile>", ledger.TileView.as_view()),
     path("access.css", access.style),
     path("access/<str:tenant>", access.record),
     path("access/<str:tenant>/code", access.ask),
     path("access/<str:tenant>/enter", access.enter),
     path("access/<str:tenant>/leave", access.leave),
     path("access/<str:tenant>/proof/<str:entry>", access.proof),
+    path("access/<str:tenant>/v1/me/accesses", subscribers.AccessesView.as_view()),
+    path("access/<str:tenant>/v1/me/accesses/<str:entry>/proof", subscribers.ProofView.as_view()),
+    path("access/<str:tenant>/v1/me/notices", subscribers.NoticesView.as_view()),
     path("healthz", health.AliveView.as_view()),
     path("readyz", health.ReadyView.as_view()),
 ]

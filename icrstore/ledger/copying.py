@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Max
+from django.db.models import Count, Max
 
 from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperFailure, KeepersRefused, Logged
@@ -57,17 +57,13 @@ class Copier:
         return self._keep(log, signed, shown, datetime.fromtimestamp(cosigned_at, UTC))
 
     def _log(self, tenant: str) -> Log:
-        role = self.keeper.role
-        with of_tenant(tenant):
-            held = Log.objects.filter(tenant=tenant, role=role).order_by("-id").first()
-        # A keeper that was made anew has another log; the old one's copy stays.
-        if held is not None and held.origin.startswith(f"{self.keeper.identity.name}/"):
-            return held
+        # Asked each time: a keeper that was made anew has another log, and the old copy stays.
         origin = self.keeper.origin(tenant)
         with of_tenant(tenant):
             return Log.objects.get_or_create(
-                tenant_id=tenant, role=role, origin=origin, pseudonym=pseudonym_of(origin)
-            )[0]
+                tenant_id=tenant, role=self.keeper.role, origin=origin,
+                pseudonym=pseudonym_of(origin),
+            )[0]  # fmt: skip
 
     def _is_held(self, log: Log, note: str, now: datetime) -> bool:
         try:
@@ -77,15 +73,15 @@ class Copier:
             raise self.keeper.untrue("checkpoint") from error
         with of_tenant(log.tenant_id):
             newest = log.checkpoints.order_by("-size", "-cosigned_at").first()
-            count = Leaf.objects.filter(log=log).count()
-        is_whole = newest is not None and (newest.size, count) == (signed.size, signed.size)
+            held = _held(log, signed.size)
+        is_whole = newest is not None and newest.size == held == signed.size
         return is_whole and newest is not None and now - newest.cosigned_at < COSIGNED_EVERY
 
     def _keep(
         self, log: Log, signed: notes.Checkpoint, shown: Evidence, cosigned_at: datetime
     ) -> int:
         with of_tenant(log.tenant_id):
-            held = _held(log)
+            held = _held(log, signed.size)
         for first in dict.fromkeys((held, 0)):
             entries = self.keeper.entries(log.origin, first, signed.size)
             try:
@@ -119,11 +115,11 @@ def copy(copiers: Iterable[Copier], now: datetime) -> int:
     return count
 
 
-def _held(log: Log) -> int:
-    """How many leaves are held, from the first on and without a gap; 0 if any is lost."""
-    held = Leaf.objects.filter(log=log)
-    size = (held.aggregate(last=Max("number"))["last"] or -1) + 1
-    return size if held.count() == size else 0
+def _held(log: Log, size: int) -> int:
+    """How many of a log's leaves are held, from the first on; 0 if one among them is lost."""
+    held = Leaf.objects.filter(log=log, number__lt=size)
+    found = held.aggregate(count=Count("number"), last=Max("number"))
+    return int(found["count"]) if found["last"] == found["count"] - 1 else 0
 
 
 def _add(log: Log, first: int, entries: Sequence[bytes], signed: notes.Checkpoint) -> None:

@@ -68,7 +68,9 @@ class Command(BaseCommand):
                 raise CommandError(f"no tenant {options['name']}: tenant add comes first")
             # Who watches is nobody who is watched: one root must not vouch for both.
             if other.objects.filter(tenant=tenant, root_key=root).exists():
-                raise CommandError("that root is of an authority and of an oversight body: make two")
+                raise CommandError(
+                    "that root is of an authority and of an oversight body: make two"
+                )
             if model is OversightBody and bytes(tenant.root_key) == root:
                 raise CommandError("that root is the tenant's own: an oversight body has another")
             held, created = model.objects.get_or_create(
