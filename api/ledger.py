@@ -14,7 +14,7 @@ SOON, NEVER = "public, max-age=5", "public, max-age=31536000, immutable"
 
 class CheckpointView(Door):
     def get(self, request: Request, keeper: str, log: str) -> HttpResponse:
-        """The newest checkpoint that was copied, signed by the log, cosigned by the other keeper."""
+        """The newest checkpoint that was copied, signed by the log and cosigned."""
         try:
             return _file(serve.checkpoint(keeper, log), TEXT, SOON)
         except serve.NotCopied:

@@ -20,7 +20,6 @@ from icrstore.warrant.strict import decode_base64
 from icrstore.wire.errors import SignatureRefused
 from icrstore.wire.signatures import Verified, verify_request
 
-
 _GRANT = re.compile(r":([A-Za-z0-9+/=]{1,6000}):", re.ASCII)
 
 

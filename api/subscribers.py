@@ -7,7 +7,8 @@ here, and no answer that another site could read.
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.request import Request
 
@@ -21,9 +22,9 @@ from icrstore.warrant.strict import time_text
 class SubscriberView(Door):
     """A door for who is signed in at this tenant; everybody else, and at no tenant, reads 401."""
 
-    def finalize_response(self, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Refusals too: none of it is kept, framed or read from elsewhere."""
-        response: HttpResponse = super().finalize_response(*args, **kwargs)
+        response = super().dispatch(request, *args, **kwargs)
         for name, value in HEADERS.items():
             response[name] = value
         return response

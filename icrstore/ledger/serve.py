@@ -1,4 +1,4 @@
-"""Serving: a copied log's checkpoint, hash tiles and bundles, byte for byte as C2SP tlog-tiles says."""
+"""Serving: a copied log's checkpoint, tiles and bundles, byte for byte after C2SP tlog-tiles."""
 
 import re
 from collections.abc import Iterator

@@ -226,7 +226,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Grant:
-    """A root (an authority's, a tenant's or an oversight body's) vouches that a key is its person's or machine's."""
+    """A root (an authority's, a tenant's or an oversight body's) vouches that a key is its own."""
 
     issuer: str
     role: str
