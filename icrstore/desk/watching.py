@@ -114,7 +114,7 @@ def _old(logs: Sequence[ReadLog], now: datetime) -> Iterator[str]:
     for log in logs:
         if log.cosigned_at < now - OLD:
             at = f"{log.cosigned_at:%Y-%m-%d %H:%M} UTC"
-            yield f"the copy of the {log.role} keeper's log is of {at}: later accesses are not in it"
+            yield f"the copy of the {log.role} keeper's log is of {at}: later leaves are missing"
 
 
 def _differ(what: str, database: Mapping[str, Any], logs: Sequence[ReadLog]) -> Iterator[str]:
