@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,15 @@ from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64
 from tests.api.web import Web
 from tests.desk.office import Ran, icr
-from tests.keeper.pair import TENANT, Pair, utc_now
+from tests.keeper.pair import TENANT, Pair, copy_pair, utc_now
 from tests.ledger.copies import copy_logs
 from tests.oversight.bodies import Body, put
 from tests.vault.rooms import Database, Rooms, make_rooms
 
-HOURS_AGO = 3
-
 
 @dataclass(frozen=True)
 class Watch:
-    """A site with keepers of its own, in whose logs one question was answered and one refused."""
+    """A site whose database shows what both keepers' logs do."""
 
     rooms: Rooms
     database: Database
@@ -56,24 +55,41 @@ class Watch:
         (self.folder / "ada.grant").write_bytes(envelope.encode())
 
 
+@dataclass(frozen=True)
+class Told:
+    """Two keepers whose logs hold one question that was answered and one that was refused."""
+
+    pair: Pair
+    answered: bytes
+    refused: bytes
+
+
+@pytest.fixture(scope="module")
+def told(template: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """Only to be copied: nobody asks these keepers anything more."""
+    with copy_pair(template, tmp_path_factory.mktemp("told")) as pair:
+        yield Told(pair, ask(pair).request.sha256, refuse(pair).request.sha256)
+
+
 @pytest.fixture
-def watch(database: Database, own_pair: Pair, web: Web, tmp_path: Path) -> Iterator[Watch]:
-    rooms = make_rooms(own_pair, tmp_path)
-    body = Body().pin(TENANT)
+def watch(told: Told, database: Database, web: Web, tmp_path: Path) -> Watch:
+    return open_watch(told, database, web, tmp_path)
+
+
+def open_watch(told: Told, database: Database, web: Web, tmp_path: Path) -> Watch:
+    rooms, body = make_rooms(told.pair, tmp_path), Body().pin(TENANT)
     person = KeyFile("signing", "ada", raw_public(body.person), body.person.private_bytes_raw())
     person.write(tmp_path / "ada.key")
-    (tmp_path / "trust.json").write_bytes(dump(trust(own_pair)))
-    answered, refused = ask(own_pair), refuse(own_pair)
+    (tmp_path / "trust.json").write_bytes(dump(trust(told.pair)))
+    refusals = [{"keeper": role, "code": "expired"} for role in ROLES]
     made = Watch(
         rooms, database, web, body, tmp_path,
-        put(rooms.tenant, selectors=2, sha256=answered.request.sha256),
-        put(rooms.tenant, selectors=1, sha256=refused.request.sha256, state="refused",
-            keepers=[{"keeper": role, "code": "expired"} for role in ROLES]),
+        put(rooms.tenant, selectors=2, sha256=told.answered),
+        put(rooms.tenant, sha256=told.refused, state="refused", keepers=refusals),
     )  # fmt: skip
     made.grant(body.grant())
-    copy_logs(database, own_pair)
-    yield made
-    database.use("admin")
+    copy_logs(database, told.pair)
+    return made
 
 
 def ask(pair: Pair) -> Question:
@@ -155,12 +171,18 @@ def test_an_answer_that_no_keeper_logged_shows(watch: Watch) -> None:
     assert all("the database shows 5 commit leaves" in one for one in told)
 
 
-def test_a_question_that_never_reached_the_database_shows(watch: Watch) -> None:
+def test_a_question_that_never_reached_the_database_shows(
+    own_pair: Pair, database: Database, web: Web, tmp_path: Path
+) -> None:
     """An engine that was taken over asks the keepers by itself."""
-    ask(watch.rooms.pair)
-    assert watch.differences("accesses") == []  # not copied yet
-    copy_logs(watch.database, watch.rooms.pair)
-    assert len(watch.differences("accesses")) == 2
+    made = open_watch(Told(own_pair, bytes(32), refuse(own_pair).request.sha256),
+                      database, web, tmp_path)  # fmt: skip
+    made.answered.delete()
+    assert made.differences("accesses") == []
+    ask(own_pair)
+    assert made.differences("accesses") == []  # not copied yet
+    copy_logs(database, own_pair)
+    assert len(made.differences("accesses")) == 2
 
 
 def test_a_telling_that_only_the_database_has_shows(watch: Watch) -> None:
@@ -196,7 +218,7 @@ def test_a_copy_that_was_altered_cut_or_taken_away_is_told_of(watch: Watch) -> N
 
 
 def test_a_copy_that_is_old_is_told_of(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icrstore.desk.watching.OLD", -(utc_now() - utc_now()))
+    monkeypatch.setattr("icrstore.desk.watching.OLD", timedelta(0))
     assert len(watch.differences("accesses")) == 2
     assert "later leaves are missing" in watch.differences("accesses")[0]
 
