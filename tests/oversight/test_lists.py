@@ -203,8 +203,8 @@ def test_beside_each_list_stands_what_both_logs_count(
     copy_logs(database, rooms.pair)
     logs = {log["keeper"]: log for log in reader.read("accesses")["logs"]}
     for role, log in logs.items():
-        assert log["size"] == rooms.pair.show(role)["tenants"][0]["leaves"]  # type: ignore[arg-type]
-        assert log["origin"] == rooms.pair.show(role)["tenants"][0]["origin"]  # type: ignore[arg-type]
+        assert log["size"] == rooms.pair.show(role)["tenants"][0]["leaves"]
+        assert log["origin"] == rooms.pair.show(role)["tenants"][0]["origin"]
         assert sum(log["leaves"].values()) == log["size"]
         assert log["leaves"]["commit"] > 0
         assert log["due"] >= log["leaves"]["release"] > 0
