@@ -1,5 +1,7 @@
 """The copies of the keepers' logs: byte for byte, for everyone, and found out when they are not."""
 
+import contextlib
+import sqlite3
 from datetime import timedelta
 
 import psycopg
@@ -222,6 +224,20 @@ def test_a_log_that_forked_is_not_copied(rooms: Rooms, database: Database, own_p
     with pytest.raises(KeeperUntrue):
         copy_strictly(database, own_pair, "operator")
     assert read_copy(database, own_pair, "operator") == before
+
+
+def test_entries_without_the_signed_root_are_not_kept(
+    rooms: Rooms, database: Database, own_pair: Pair
+) -> None:
+    """Somebody wrote the keeper's own store: it signs by its nodes, and tells other leaves."""
+    store = own_pair.processes["operator"].folder / "keeper.db"
+    with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as keeper:
+        keeper.execute("UPDATE leaf SET text = replace(text, 'type=pin', 'type=epoch')")
+    with pytest.raises(KeeperUntrue, match="entries"):
+        copy_strictly(database, own_pair, "operator")
+    assert not Leaf.objects.exists()
+    assert not Checkpoint.objects.exists()
+    assert copy_logs(database, own_pair) == own_pair.leaves("oversight")
 
 
 @pytest.mark.parametrize(
