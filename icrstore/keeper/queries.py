@@ -166,10 +166,6 @@ def engine_named(tx: Connection, tenant_name: str, key: bytes) -> str:
     return str(row[0])
 
 
-def is_engine_of(tx: Connection, tenant_name: str, key: bytes) -> bool:
-    return ("engine", tenant_name, key) in {(k, t, pinned) for k, t, _, pinned in pins(tx)}
-
-
 def engine_with(tx: Connection, keyid: str) -> bytes | None:
     """The identity key of a pinned engine of any tenant by its key id."""
     rows = tx.execute("SELECT DISTINCT key FROM pin WHERE kind = 'engine'")
@@ -187,6 +183,10 @@ def notifier_of(tx: Connection, tenant_name: str, key: bytes) -> NotifierRow:
         if (each.tenant, each.key) == (tenant_name, key):
             return each
     raise Refused("unknown-notifier")
+
+
+def is_notifier_of(tx: Connection, tenant_name: str, key: bytes) -> bool:
+    return any((each.tenant, each.key) == (tenant_name, key) for each in notifiers(tx))
 
 
 def notifier_with(tx: Connection, keyid: str) -> bytes | None:

@@ -12,7 +12,7 @@ from tests.site import TENANT, Site, last_hours
 
 COPIED = """
 SELECT count(*) = 2 FROM (
-    SELECT log_id FROM ledger_leaf WHERE text LIKE '%type=disclosure%' GROUP BY 1) AS held
+    SELECT log_id FROM ledger_leaf WHERE strpos(text, 'type=disclosure') > 0 GROUP BY 1) AS held
 """
 
 
