@@ -232,7 +232,10 @@ def test_entries_without_the_signed_root_are_not_kept(
     """Somebody wrote the keeper's own store: it signs by its nodes, and tells other leaves."""
     store = own_pair.processes["operator"].folder / "keeper.db"
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as keeper:
-        keeper.execute("UPDATE leaf SET text = replace(text, 'type=pin', 'type=epoch')")
+        keeper.execute(
+            "UPDATE leaf SET text ="
+            " CAST(replace(CAST(text AS TEXT), 'type=pin', 'type=epoch') AS BLOB)"
+        )
     with pytest.raises(KeeperUntrue, match="entries"):
         copy_strictly(database, own_pair, "operator")
     assert not Leaf.objects.exists()
