@@ -29,6 +29,20 @@ class Authority(models.Model):
         ]
 
 
+class OversightBody(models.Model):
+    """A body that watches over a tenant's store. Its root key vouches for its people, and for
+    nobody of an authority: keepers pin no root of it."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    name = models.CharField(max_length=64)
+    root_key = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="oversight_tenant_name"),
+        ]
+
+
 class Collector(models.Model):
     """A machine at an ISP that pushes batches."""
 

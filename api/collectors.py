@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from accounts.enrolments import Pins, enrol, invitation
 from accounts.tenancy import of_tenant
 from api import signed
-from api.doors import Door, hexadecimal, json_response
+from api.doors import PAGE, Door, hexadecimal, json_response, page_of
 from api.problems import Problem
 from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
+from icrstore.inbox.gaps import missing
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
@@ -99,6 +100,19 @@ class BatchView(Door):
             "receipt": json.loads(bytes(batch.receipt)),
             "sealed_receipt": json.loads(bytes(sealed)) if sealed else None,
             "rejected": batch.rejected,
+        })  # fmt: skip
+
+
+class GapsView(Door):
+    def get(self, request: Request) -> HttpResponse:
+        """The numbers of this collector's streams that no batch here has."""
+        collector, _, _ = signed.collector(request)
+        page = page_of(request)
+        runs = missing(collector.tenant_id, (page - 1) * PAGE, PAGE + 1, collector.id)
+        return json_response(200, {
+            "page": page,
+            "more": len(runs) > PAGE,
+            "missing": [run.to_object() for run in runs[:PAGE]],
         })  # fmt: skip
 
 

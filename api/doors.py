@@ -12,6 +12,9 @@ from rest_framework.views import APIView
 from api.problems import Problem
 from icrstore.inbox.accept import MAX_BODY_BYTES
 
+# How much of a list one answer brings.
+PAGE = 500
+
 
 class OneForm(BaseContentNegotiation):
     """There is one form of every answer, whatever a caller would rather have."""
@@ -51,6 +54,14 @@ def _discard(request: HttpRequest) -> None:
 
 def json_response(status: int, value: dict[str, Any]) -> HttpResponse:
     return HttpResponse(json.dumps(value), status=status, content_type="application/json")
+
+
+def page_of(request: Request) -> int:
+    """The page that the query asks for: 1 if it names none. Raises `Problem`."""
+    given = request._request.GET.get("page", "1")
+    if not re.fullmatch(r"[1-9]\d{0,5}", given, re.ASCII):
+        raise Problem(400, "bad-page", "pages are 1, 2, 3 ...")
+    return int(given)
 
 
 def hexadecimal(text: str, size: int, code: str) -> bytes:

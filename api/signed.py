@@ -1,6 +1,7 @@
 """A request's caller, by its RFC 9421 signature: check it, read the body once, use the nonce up."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +12,15 @@ from django.http import HttpRequest, UnreadablePostError
 from django.utils import timezone
 from rest_framework.request import Request
 
-from accounts import principals
+from accounts import overseers, principals
 from accounts.models import Collector, Principal
 from api.problems import Problem
 from icrstore.warrant.dsse import key_id
+from icrstore.warrant.strict import decode_base64
 from icrstore.wire.errors import SignatureRefused
 from icrstore.wire.signatures import Verified, verify_request
+
+_GRANT = re.compile(r":([A-Za-z0-9+/=]{1,6000}):", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,30 @@ def person(
 
     _verify(request, lambda: body, key_of, (), now)
     return people
+
+
+def overseer(request: Request, tenant: str, now: datetime) -> overseers.Overseer:
+    """The person of this tenant's oversight body who signed, and with that the grant they brought.
+
+    Raises `SignatureRefused`.
+    """
+    found: list[overseers.Overseer] = []
+
+    def key_of(keyid: str) -> bytes | None:
+        try:
+            found.append(overseers.overseer(tenant, _grant(request), now))
+        except principals.UnknownPrincipal:
+            return None
+        return found[-1].key if key_id(found[-1].key) == keyid else None
+
+    _verify(request, lambda: NO_BODY, key_of, ("grant",), now)
+    return found[-1]
+
+
+def _grant(request: Request) -> bytes:
+    """The grant in the header, a byte sequence as RFC 9651 writes it: ``Grant: :BASE64:``."""
+    written = _GRANT.fullmatch(request._request.headers.get("Grant", ""))
+    return (decode_base64(written[1]) if written else None) or b""
 
 
 def _verify(

@@ -50,6 +50,7 @@ app.conf.update(
         "icrstore.query.tasks.*": {"queue": "engine"},
         "icrstore.notices.tasks.*": {"queue": "notify"},
         "icrstore.retention.tasks.*": {"queue": "retain"},
+        "icrstore.ledger.tasks.*": {"queue": "notify"},
     },
     beat_schedule={
         name: {
@@ -63,6 +64,7 @@ app.conf.update(
             ("query.tasks.answer", SWEEP_SECONDS),
             ("notices.tasks.tell", SWEEP_SECONDS),
             ("retention.tasks.retain", RETAIN_SECONDS),
+            ("ledger.tasks.copy", SWEEP_SECONDS),
         )
     },
 )
@@ -72,7 +74,13 @@ if settings.ROLE == "web":
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip
 app.autodiscover_tasks(
-    ["icrstore.vault", "icrstore.query", "icrstore.notices", "icrstore.retention"]
+    [
+        "icrstore.vault",
+        "icrstore.query",
+        "icrstore.notices",
+        "icrstore.ledger",
+        "icrstore.retention",
+    ]
 )
 
 

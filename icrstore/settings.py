@@ -65,6 +65,7 @@ ROOT_URLCONF = "icrstore.urls"
 WSGI_APPLICATION = "icrstore.wsgi.application"
 INSTALLED_APPS = [
     "accounts",
+    "icrstore.ledger",
     "icrstore.inbox",
     "icrstore.vault",
     "icrstore.query",

@@ -2,7 +2,8 @@
 
 HOME is asked about. It has two collectors and one that was revoked; an authority's people, one of
 them with a grant that has ended; another authority; a subscriber who was named in an answer, a
-neighbour who was not, and one whose account was closed. AWAY has one of each trade. The stranger
+neighbour who was not, and one whose account was closed; a person of an oversight body. AWAY has one
+of each trade. The stranger
 has a key that nobody knows, and nobody has none. Everyone knocks at web's doors inside this
 process, which speaks to the database as web does.
 """
@@ -47,6 +48,7 @@ from icrstore.wire.signatures import new_nonce, sign_request
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
 from tests.notices.office import Office, address_of
 from tests.notices.sink import Sink
+from tests.oversight.bodies import Body, header
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, add_collector, add_tenant, make_rooms
 
 HOME, AWAY = TENANT, "isp-away"
@@ -75,11 +77,12 @@ class Member:
 
     name: str
     key: Ed25519PrivateKey | None = None
+    shows: dict[str, str] = field(default_factory=dict)  # headers that go with every call
     cookies: SimpleCookie = field(default_factory=SimpleCookie)
 
     def knock(self, method: str, target: str, body: bytes = b"", **headers: str) -> Heard:
         """What is heard; headers are written with ``_`` for ``-``."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name.replace("_", "-"): value for name, value in (self.shows | headers).items()}
         if body:
             sent = {"Content-Type": "application/json", **sent}
         if self.key:
@@ -232,6 +235,8 @@ def _cast(rooms: Rooms, office: Office, storage: bytes) -> Cast:
         Member("rival investigator", rival.keys["investigator"]),
         Member("foreign investigator", foreign.keys["investigator"]),
         *_subscribers(office),
+        _overseer("overseer", HOME),
+        _overseer("foreign overseer", AWAY),
     ]
     return Cast(rooms, office, home, away, entry, {member.name: member for member in members})
 
@@ -246,6 +251,12 @@ def _collectors(rooms: Rooms, tenant: str, *names: str) -> list[Member]:
         row.save()
         made.append(Member(f"{name} collector", key))
     return made
+
+
+def _overseer(name: str, tenant: str) -> Member:
+    """A person of a body that watches over the provider, with their grant."""
+    body = Body(f"commissioner of {tenant}").pin(tenant)
+    return Member(name, body.person, header(body.grant()))
 
 
 def _late(house: House) -> Member:

@@ -16,8 +16,10 @@ DROP POLICY IF EXISTS list ON accounts_tenant;
 CREATE POLICY list ON accounts_tenant FOR SELECT
     TO icr_sealer, icr_engine, icr_notifier, icr_janitor USING (true);
 
--- web: takes batches, warrants and requests; sees no sealed row and no epoch.
-GRANT SELECT ON accounts_tenant, accounts_authority, accounts_collector TO icr_web;
+-- web: takes batches, warrants and requests; sees no sealed row, and of epochs only which hours of
+-- which shard have one and who has logged it, which oversight is told.
+GRANT SELECT ON accounts_tenant, accounts_authority, accounts_oversightbody, accounts_collector
+    TO icr_web;
 GRANT INSERT ON accounts_collector TO icr_web;
 GRANT SELECT ON accounts_enrolment TO icr_web;
 GRANT UPDATE (used_at) ON accounts_enrolment TO icr_web;
@@ -27,6 +29,9 @@ GRANT SELECT ON inbox_intakekey TO icr_web;
 GRANT SELECT, INSERT ON inbox_batch TO icr_web;
 GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
 GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
+GRANT SELECT (id, tenant_id, hour, shard) ON vault_epoch TO icr_web;
+GRANT SELECT (id, epoch_id, role, acknowledged_at) ON vault_epochseal TO icr_web;
+GRANT SELECT ON ledger_log, ledger_checkpoint, ledger_leaf, ledger_node TO icr_web;
 GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq,
     accounts_nonce_id_seq, inbox_batch_id_seq, query_lodgedwarrant_id_seq, query_query_id_seq
     TO icr_web;
@@ -76,6 +81,9 @@ GRANT UPDATE (is_sent, attempts, next_attempt_at, claim) ON notices_signin TO ic
 GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_notifier;
 GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
     TO icr_notifier;
+-- It copies the keepers' logs, and can change or take away nothing of what was copied.
+GRANT SELECT, INSERT ON ledger_log, ledger_checkpoint, ledger_leaf, ledger_node TO icr_notifier;
+GRANT USAGE ON SEQUENCE ledger_log_id_seq, ledger_checkpoint_id_seq TO icr_notifier;
 
 -- janitor: keeps the certificates, and deletes by functions that decide for themselves.
 GRANT SELECT ON accounts_tenant TO icr_janitor;

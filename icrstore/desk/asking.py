@@ -4,9 +4,10 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from icrstore.desk.papers import WarrantPaper
@@ -153,10 +154,17 @@ class Desk:
         ]
         return dump({"query": query, "sealed": items})
 
-    def _call(self, target: str, value: dict[str, Any] | None, good: tuple[int, ...]) -> Response:
+    def read(self, target: str, headers: Mapping[str, str]) -> bytes:
+        """What stands there; ``headers`` are signed with the call."""
+        return self._call(target, None, (200,), headers).body
+
+    def _call(
+        self, target: str, value: dict[str, Any] | None, good: tuple[int, ...],
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Response:  # fmt: skip
         """A good answer, once the server has time for us."""
         while True:
-            response = self._attempt(target, value)
+            response = self._attempt(target, value, headers)
             if response.status in good:
                 return response
             if response.status not in (429, 503):
@@ -164,9 +172,13 @@ class Desk:
             if not self._patience.wait(retry_after(response)):
                 raise Stop(UNAVAILABLE, "the server is busy: try again later")
 
-    def _attempt(self, target: str, value: dict[str, Any] | None) -> Response:
+    def _attempt(
+        self, target: str, value: dict[str, Any] | None, headers: Mapping[str, str]
+    ) -> Response:
         try:
-            return self._server.post(target, value) if value else self._server.get(target)
+            if value:
+                return self._server.post(target, value)
+            return self._server.call("GET", target, headers, b"")
         except CallFailed as error:
             why = f"the server does not answer ({error.reason}): is --server right?"
             raise Stop(UNAVAILABLE, why) from None

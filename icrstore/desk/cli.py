@@ -71,13 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_LIFE + _EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = _Commands(top, "key|grant|warrant|lodge|ask|status|open|policy")
+    commands = _Commands(top, "key|grant|warrant|lodge|ask|status|open|oversight|policy")
     _add_keys(commands)
     _add_grant(commands)
     _add_warrants(commands)
     _add_asking(commands)
     _add_open(commands)
     _add_policies(commands)
+    _add_oversight(commands)
     return top
 
 
@@ -259,6 +260,32 @@ def _add_policies(commands: _Commands) -> None:
                        help="the UTC hour from which it holds, as 2026-12-01T00")  # fmt: skip
     pools.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
     pools.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+
+def _add_oversight(commands: _Commands) -> None:
+    lists = commands.group(
+        "oversight",
+        "Read, as an oversight body, who asked and what is missing; checked by both keepers' logs.",
+        "accesses|refusals|notices|gaps",
+    )
+    for what, about in (
+        ("accesses", "Every question, by whom, under which warrant, and what became of it."),
+        ("refusals", "Every question that a keeper refused, and why."),
+        ("notices", "What subscribers are owed, what is overdue, and why."),
+        ("gaps", "Batches that never came or wait too long, hours that are not sealed."),
+    ):
+        made = lists.add(
+            what, f"{about} Exit 65 where the database and a keeper's log differ.",
+            doors.oversight,
+            f"icr oversight {what} --tenant isp-a --key ada.key --grant ada.grant \\\n"
+            "    --trust trust.json --server https://icr.example",
+        )  # fmt: skip
+        made.set_defaults(what=what)
+        made.add_argument("--tenant", required=True, metavar="NAME", help="the provider")
+        made.add_argument("--grant", type=Path, required=True, metavar="FILE",
+                          help="yours, by the oversight body's root")  # fmt: skip
+        made.add_argument("--trust", type=Path, required=True, help="the store's public keys")
+        _add_server(made)
 
 
 def _add_accounts(command: argparse.ArgumentParser) -> None:

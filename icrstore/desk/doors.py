@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from icrstore.desk.papers import (
     hour,
     make_grant,
     period,
+    read_file,
     read_grants,
     write_new,
 )
@@ -29,11 +30,13 @@ from icrstore.desk.selectors import (
     selectors_of,
     target,
 )
+from icrstore.desk.watching import Seen, check_grant, table, watch
 from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
 from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import HourRange, PoolPolicy, Selector, Warrant
-from icrstore.warrant.strict import parse_object, time_text
+from icrstore.warrant.strict import StatementError, parse_object, time_text
+from icrstore.warrant.trust import Trust
 
 Given = argparse.Namespace
 
@@ -199,6 +202,32 @@ def open_(given: Given) -> int:
     told: dict[str, Any] = {"ok": True, "checks": [each.name for each in proven.checks]}
     lines = [] if given.json else [*report(proven), "", checks]
     return _tell(given, lines, {**told, "answer": proven.answer, "folder": str(given.out)})
+
+
+def oversight(given: Given) -> int:
+    """0, or 65 where the database and a keeper's log differ."""
+    key, (grant,) = KeyFile.read(given.key, "signing"), read_grants([given.grant])
+    check_grant(grant, key, datetime.now(UTC))
+    try:
+        trust = Trust.parse(read_file(given.trust))
+    except StatementError as error:
+        raise Stop(
+            DATA, f"{given.trust}: no trust file ({error}): fetch it from the store"
+        ) from None
+    seen = watch(Desk(_url(given), key), given.tenant, given.what, grant, trust)
+    _tell(given, list(_lines_of(seen)), seen.to_object())
+    return DATA if seen.differences else os.EX_OK
+
+
+def _lines_of(seen: Seen) -> Iterator[str]:
+    for name, rows in seen.lists.items():
+        yield from (name, *table(rows), "")
+    for log in seen.logs:
+        counted = ", ".join(f"{n} {kind}" for kind, n in sorted(log.leaves.items()))
+        yield f"{log.role} keeper's log {log.origin}: {counted}"
+        yield f"  {log.size} leaves, cosigned {log.cosigned_at:%Y-%m-%d %H:%M} UTC"
+    yield f"database: {json.dumps(seen.database, sort_keys=True)}"
+    yield from (f"DIFFERS: {line}" for line in seen.differences)
 
 
 def _desk(given: Given) -> Desk:

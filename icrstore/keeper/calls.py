@@ -14,9 +14,10 @@ from icrstore.keeper.answers import (
     Logged,
     read_proof,
 )
-from icrstore.keeper.names import authority_of, pseudonym_of
+from icrstore.keeper.names import authority_of, is_log_of, pseudonym_of
 from icrstore.seal.epoch import Role
 from icrstore.tlog.note import Note
+from icrstore.tlog.tiles import TILE_WIDTH, Tile, TileError, parse_bundle
 from icrstore.tlog.witness import format_request
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.machines import KeySchedule
@@ -133,6 +134,28 @@ class Keeper:
         """Bring it a checkpoint of its own log that the other keeper cosigned just now."""
         body = checkpoint.encode()
         self._answer(self._call("POST", "/v1/cosigned", {"Content-Type": "text/plain"}, body))
+
+    def origin(self, tenant: str) -> str:
+        """Which log is a tenant's, for its engine or notifier."""
+        fields = self.ask(f"/v1/log?{urlencode({'tenant': tenant})}")
+        origin = self.read(lambda: fields.text("origin"))
+        if not is_log_of(self.identity.name, origin):
+            raise self.untrue("origin")
+        return origin
+
+    def entries(self, origin: str, first: int, end: int) -> list[bytes]:
+        """The leaves from ``first`` to before ``end``, as bundles bring them, unchecked."""
+        made: list[bytes] = []
+        for index in range(first // TILE_WIDTH, -(-end // TILE_WIDTH)):
+            tile = Tile(None, index, min(TILE_WIDTH, end - index * TILE_WIDTH))
+            response = self._call("GET", f"/log/{pseudonym_of(origin)}/{tile.path}", {})
+            if response.status != 200:
+                self._answer(response)
+            try:
+                made += parse_bundle(response.body, tile.width)
+            except TileError as error:
+                raise self.untrue("malformed") from error
+        return made[first % TILE_WIDTH :]
 
     def checkpoint(self, origin: str) -> str:
         """The latest checkpoint of a log, unchecked."""

@@ -15,6 +15,8 @@ from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
+from icrstore.keeper.leaves import LeafText
+from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.policies import take_late
@@ -24,7 +26,14 @@ from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, encode_base64
+from icrstore.warrant.strict import (
+    Fields,
+    StatementError,
+    decode_base64,
+    dump,
+    encode_base64,
+    parse_object,
+)
 from icrstore.wire import hpke
 
 _CONFIRM = "compare the clock with another one, then: clock confirm"
@@ -127,6 +136,38 @@ def confirm_clock(asked: argparse.Namespace) -> None:
         print("confirmed" if confirm(keeper) else "nothing to confirm: this keeper refuses nothing")
 
 
+def accesses(asked: argparse.Namespace) -> None:
+    """Who asked and who was refused, by this keeper's own private texts: what nobody elsewhere can
+    hide. Whom it was about is not in it."""
+    with closing(Keeper.open(asked.store)) as keeper:
+        rows = listed(keeper)
+    if asked.json:
+        print(dump({"accesses": rows}).decode())
+        return
+    for row in rows:
+        print("  ".join(str(row.get(name, "-")) for name in _ACCESS))
+
+
+_ACCESS = ("tenant", "leaf", "day", "type", "request_sha256", "warrant_sha256", "authority", "code")
+_ASKED = ("commit", "release", "disclosure", "refusal")
+
+
+def listed(keeper: Keeper) -> list[dict[str, Any]]:
+    """Every commit, release, disclosure and refusal of every tenant, in the logs' order."""
+    rows = []
+    with keeper.store.read() as tx:
+        for tenant in queries.tenants(tx):
+            ledger = Ledger(tx, keeper.identity, tenant)
+            for number, text in enumerate(queries.leaf_texts(tx, tenant.name, 0, tenant.size)):
+                lines = LeafText.parse(text.decode())
+                if lines.type in _ASKED:
+                    (leaf,) = ledger.leaves(number, 1)
+                    said = parse_object(leaf.private.encode())
+                    told = {name: said[name] for name in _ACCESS if name in said}
+                    rows.append({**told, "leaf": number, "day": lines.day})
+    return rows
+
+
 def _pin_tenant(asked: argparse.Namespace) -> None:
     with closing(Keeper.open(asked.store)) as keeper:
         pin_tenant(keeper, asked.name, asked.key, asked.replace)
@@ -185,6 +226,8 @@ def _parser() -> argparse.ArgumentParser:
         "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
         description=_CLOCK,
     ))  # fmt: skip
+    made = _command(commands, "accesses", "list who asked and who was refused", accesses)
+    made.add_argument("--json", action="store_true")
 
     made = _command(commands, "serve", "lend, until SIGTERM", _serve)
     made.add_argument("--socket", required=True, type=Path)

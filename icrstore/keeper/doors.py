@@ -124,7 +124,7 @@ class Doors:
             asked = knock.ask("tenant", "after")
             return Answer(JSON, dump(certificates(self._keeper, *asked)))
         if knock.path == "/v1/log":
-            caller = self._signer(knock, self._engine_with)
+            caller = self._signer(knock, self._engine_or_notifier_with)
             return Answer(JSON, dump(logs.where(self._keeper, caller, *knock.ask("tenant"))))
         if knock.path == "/v1/due":
             caller = self._signer(knock, self._notifier_with)
@@ -176,6 +176,9 @@ class Doors:
     def _engine_with(self, keyid: str) -> bytes | None:
         with self._keeper.store.read() as tx:
             return queries.engine_with(tx, keyid)
+
+    def _engine_or_notifier_with(self, keyid: str) -> bytes | None:
+        return self._engine_with(keyid) or self._notifier_with(keyid)
 
 
 def _number(value: str) -> int:

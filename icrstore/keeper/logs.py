@@ -50,12 +50,13 @@ def inclusion(keeper: Keeper, pseudonym: str, index: int, size: int) -> dict[str
 
 
 def where(keeper: Keeper, caller: bytes, tenant: str) -> dict[str, Any]:
-    """Which log is a tenant's, for an engine of that tenant: a pseudonym hides whose log it is.
+    """Which log is a tenant's, for its engine or notifier: a pseudonym hides whose log it is.
 
     Raises Refused(unknown-engine), also for a tenant that is not there.
     """
     with keeper.store.read() as tx:
-        queries.engine_named(tx, tenant, caller)
+        if not queries.is_notifier_of(tx, tenant, caller):
+            queries.engine_named(tx, tenant, caller)
         found = queries.tenant(tx, tenant)
         ledger = Ledger(tx, keeper.identity, found)
     return {"origin": ledger.origin, "pseudonym": found.pseudonym}

@@ -216,6 +216,10 @@ def notifier_of(tx: Connection, tenant_name: str, key: bytes) -> NotifierRow:
     raise Refused("unknown-notifier")
 
 
+def is_notifier_of(tx: Connection, tenant_name: str, key: bytes) -> bool:
+    return any((each.tenant, each.key) == (tenant_name, key) for each in notifiers(tx))
+
+
 def notifier_with(tx: Connection, keyid: str) -> bytes | None:
     """The signing key of a pinned notifier of any tenant by its key id."""
     return next((each.key for each in notifiers(tx) if key_id(each.key) == keyid), None)

@@ -103,7 +103,12 @@ def lodge_request(
         return Query.objects.get_or_create(
             tenant=tenant,
             sha256=request.sha256,
-            defaults={"warrant": warrant, "sealed": sealed, "urgent": parsed.urgent},
+            defaults={
+                "warrant": warrant,
+                "sealed": sealed,
+                "selectors": len(parsed.selectors),
+                "urgent": parsed.urgent,
+            },
         )[0]
 
 

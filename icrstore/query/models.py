@@ -40,6 +40,8 @@ class Query(models.Model):
     warrant = models.ForeignKey(LodgedWarrant, on_delete=models.PROTECT)
     sha256 = models.BinaryField()
     sealed = models.BinaryField()
+    # How many leaves each keeper writes of it: by this a question that is hidden here shows.
+    selectors = models.PositiveIntegerField(db_default=0)
     urgent = models.BooleanField(default=False)
     state = models.CharField(max_length=8, default=QUEUED)
     claim = models.BigIntegerField(null=True)

@@ -21,7 +21,7 @@ from icrstore.wire import hpke
 
 Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-GRANT_ROLES = ("applicant", "approver", "investigator", "sealer")
+GRANT_ROLES = ("applicant", "approver", "investigator", "sealer", "oversight")
 MOST_HOURS = 24 * 366
 MOST_POOLS = 4096
 
@@ -233,7 +233,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Grant:
-    """A root (an authority's or a tenant's) vouches that a key is its person's or machine's."""
+    """A root (an authority's, a tenant's or an oversight body's) vouches that a key is its own."""
 
     issuer: str
     role: str

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 
-from accounts.models import Authority, Collector, Policy, Tenant
+from accounts.models import Authority, Collector, OversightBody, Policy, Tenant
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.pools import Pool
 from icrstore.shell.keyfile import KeyFile
@@ -38,10 +38,27 @@ def test_a_tenant_is_added_once_and_listed(rooms: Rooms) -> None:
     assert "isp-one: 1 shard(s); Avon Constabulary\n" in manage("tenant", "list")
 
 
+def test_an_oversight_body_has_a_root_that_is_nobody_elses(rooms: Rooms) -> None:
+    name, root, watching = "isp-one", new_key(), new_key()
+    manage("tenant", "add", name, "--root", root)
+    manage("tenant", "authority", name, "police", "--root", (police := new_key()))
+    oversight = ("tenant", "oversight", name, "commissioner", "--root")
+    assert manage(*oversight, watching) == "oversight commissioner: added\n"
+    assert manage(*oversight, watching).endswith("was there\n")
+    assert "isp-one: 1 shard(s); police; watched by commissioner\n" in manage("tenant", "list")
+    for other in (police, root):
+        with pytest.raises(CommandError, match="that root is"):
+            manage("tenant", "oversight", name, "second", "--root", other)
+    with pytest.raises(CommandError, match="make two"):
+        manage("tenant", "authority", name, "customs", "--root", watching)
+    assert OversightBody.objects.count() == 1
+
+
 def test_a_name_that_is_there_never_gets_another_key_in_silence(rooms: Rooms) -> None:
     for add in (
         ("tenant", "add", "isp-one", "--root"),
         ("tenant", "authority", "isp-one", "police", "--root"),
+        ("tenant", "oversight", "isp-one", "commissioner", "--root"),
         ("collector", "add", "isp-one", "edge-9", "--key"),
     ):
         manage(*add, new_key())
@@ -64,6 +81,7 @@ def test_an_authoritys_name_is_one_that_a_statement_can_say(rooms: Rooms, name: 
 def test_an_authority_or_collector_needs_its_tenant(rooms: Rooms) -> None:
     for arguments in (
         ("tenant", "authority", "nobody", "police", "--root", new_key()),
+        ("tenant", "oversight", "nobody", "commissioner", "--root", new_key()),
         ("collector", "add", "nobody", "edge-9", "--key", new_key()),
         ("collector", "list", "nobody"),
     ):

@@ -19,12 +19,13 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from accounts.enrolments import Pins, invite
-from accounts.models import Authority, Collector, Policy, Tenant
+from accounts.models import Authority, Collector, OversightBody, Policy, Tenant
 from accounts.principals import collector_by_key, person_by_key, remember, vouched
 from accounts.tenancy import of_caller, of_tenant, tenants
 from deploy import database as cluster
 from deploy.layout import DATABASE_ROLES
 from icrstore.inbox.models import Batch
+from icrstore.ledger.models import Log
 from icrstore.notices.models import Notice, OldContact, Pull, Session, SignIn, Subscriber
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.retention.forget import drop_months, forget
@@ -41,8 +42,12 @@ from tests.keeper.pair import TENANT
 from tests.vault.rooms import Database, Rooms, add_collector, add_tenant, record
 
 OTHER = "isp-other"
-# No tenant's: a nonce is of a key, an intake key of an hour, and a segment says nothing to anyone.
-COMMON = {"accounts_nonce", "inbox_intakekey", "django_migrations", "vault_segment"}
+# No tenant's: a nonce is of a key, an intake key of an hour, a segment says nothing to anyone, and
+# what a log holds is public (whose log it is is not: ledger_log).
+COMMON = {
+    "accounts_nonce", "inbox_intakekey", "django_migrations", "vault_segment",
+    "ledger_checkpoint", "ledger_leaf", "ledger_node",
+}  # fmt: skip
 NO_RIGHT, NO_ROW = (errors.InsufficientPrivilege,), 0
 
 
@@ -60,6 +65,8 @@ def rows(rooms: Rooms, database: Database) -> Rows:
     rooms.take_records([record(rooms.hour)])
     seal_waiting(rooms.keys, rooms.days, rooms.now)
     remember(vouched(TENANT, [rooms.pair.grant("investigator")], rooms.now))
+    OversightBody.objects.create(tenant=rooms.tenant, name="commissioner", root_key=bytes(32))
+    Log.objects.create(tenant=rooms.tenant, role="operator", origin="a/b", pseudonym="b")
     invite(rooms.tenant, "edge-9", Pins(bytes(32), bytes(32)), rooms.now)
     Policy.objects.create(
         tenant=rooms.tenant, sha256=bytes(32), effective=rooms.now, statement=b"{}"

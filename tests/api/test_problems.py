@@ -19,6 +19,17 @@ DOORS = {
     "/v1/queries": ("POST",),
     f"/v1/queries/{'00' * 32}": ("GET",),
     f"/v1/queries/{'00' * 32}/disclosure": ("GET",),
+    "/v1/gaps": ("GET",),
+    **{
+        f"/v1/oversight/isp-a/{what}": ("GET",)
+        for what in ("accesses", "refusals", "notices", "gaps")
+    },
+    **{
+        f"/access/isp-a/v1/me/{what}": ("GET",)
+        for what in ("accesses", f"accesses/{'00' * 32}/proof", "notices")
+    },
+    f"/ledger/operator/{'00' * 8}/checkpoint": ("GET",),
+    f"/ledger/operator/{'00' * 8}/tile/entries/000": ("GET",),
     "/healthz": ("GET",),
     "/readyz": ("GET",),
 }

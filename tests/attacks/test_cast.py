@@ -31,6 +31,7 @@ from tests.cast import (
     assemble,
 )  # fmt: skip
 from tests.keeper.pair import Pair, copy_pair
+from tests.ledger.copies import copy_logs, log_of
 from tests.vault.rooms import Database
 
 FORM = "application/x-www-form-urlencoded"
@@ -53,7 +54,8 @@ class Door:
     """A path that leads to one thing of a provider: whom it opens for at HOME and at AWAY.
 
     ``thing`` says where the real one is, ``nothing`` where there is none. ``open_status`` is what
-    those it opens for hear, ``shut`` what all others do.
+    those it opens for hear there, ``absent_status`` where there is nothing, ``shut`` what all
+    others do.
     """
 
     route: str
@@ -63,6 +65,7 @@ class Door:
     at_away: tuple[str, ...]
     shut: tuple[int, ...] = (401, 404)
     open_status: int = 200
+    absent_status: int = 404
 
 
 def batch(cast: Cast, held: Held) -> str:
@@ -77,6 +80,16 @@ def page(cast: Cast, held: Held) -> str:
     return f"/access/{held.house.tenant}"
 
 
+def watched(what: str) -> Door:
+    """A list of oversight: nobody learns whether the provider is there, not even another's body."""
+    return Door(
+        f"v1/oversight/<tenant:tenant>/{what}",
+        lambda cast, held: f"/v1/oversight/{held.house.tenant}/{what}",
+        lambda cast, held: f"/v1/oversight/no-such-isp/{what}",
+        ("overseer",), ("foreign overseer",), shut=(401,), absent_status=401,
+    )  # fmt: skip
+
+
 OFFICIALS, AWAY_OFFICIALS = ("applicant", "approver", "investigator"), ("foreign investigator",)
 THINGS = (
     Door("v1/batches/<str:batch_id>", batch,
@@ -89,16 +102,25 @@ THINGS = (
          lambda cast, held: f"{query(cast, held)}/disclosure",
          lambda cast, held: f"/v1/queries/{secrets.token_hex(32)}/disclosure",
          OFFICIALS, AWAY_OFFICIALS, open_status=409),
-    Door("access/<str:tenant>/proof/<str:entry>",
+    *(watched(what) for what in ("accesses", "refusals", "notices", "gaps")),
+    Door("access/<tenant:tenant>/v1/me/accesses/<str:entry>/proof",
+         lambda cast, held: f"{page(cast, held)}/v1/me/accesses/{cast.entry}/proof",
+         lambda cast, held: f"{page(cast, held)}/v1/me/accesses/{secrets.token_hex(32)}/proof",
+         ("subscriber",), ()),
+    Door("access/<tenant:tenant>/proof/<str:entry>",
          lambda cast, held: f"{page(cast, held)}/proof/{cast.entry}",
          lambda cast, held: f"{page(cast, held)}/proof/{secrets.token_hex(32)}",
          ("subscriber",), (), shut=(404,)),
 )  # fmt: skip
 # Doors that lead to no one thing; the tests below name each.
 ACTS = (
-    "v1/enrolments", "v1/intake-key", "v1/batches", "v1/warrants", "v1/queries",
-    "access/<str:tenant>", "access/<str:tenant>/code", "access/<str:tenant>/enter",
-    "access/<str:tenant>/leave",
+    "v1/enrolments", "v1/intake-key", "v1/batches", "v1/gaps", "v1/warrants", "v1/queries",
+    "access/<tenant:tenant>", "access/<tenant:tenant>/code", "access/<tenant:tenant>/enter",
+    "access/<tenant:tenant>/leave", "access/<tenant:tenant>/v1/me/accesses",
+    "access/<tenant:tenant>/v1/me/notices",
+)  # fmt: skip
+LOGS = (
+    "ledger/<str:keeper>/<str:log>/checkpoint", "ledger/<str:keeper>/<str:log>/tile/<path:tile>",
 )  # fmt: skip
 OPEN = ("access.css", "healthz", "readyz")
 
@@ -109,7 +131,7 @@ def test_every_door_is_tried_here() -> None:
         assert isinstance(one, URLPattern)
         assert isinstance(one.pattern, RoutePattern)
         routes.add(str(one.pattern))
-    assert routes == {*(door.route for door in THINGS), *ACTS, *OPEN}
+    assert routes == {*(door.route for door in THINGS), *ACTS, *OPEN, *LOGS}
 
 
 @pytest.mark.parametrize("door", THINGS, ids=lambda door: door.route)
@@ -123,7 +145,7 @@ def test_a_thing_looks_like_nothing_to_everyone_whose_it_is_not(
         absent = member.knock("GET", door.nothing(cast, held))
         if name in welcome:
             assert real.status == door.open_status, (name, real.body)
-            assert absent.status == 404, name
+            assert absent.status == door.absent_status, name
         else:
             assert real.status in door.shut, (name, real.body)
             assert real == absent, name
@@ -175,6 +197,17 @@ def test_nobody_enrols_without_a_token(cast: Cast) -> None:
         body = b'{"token":"x","key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}'
         heard = member.knock("POST", "/v1/enrolments", body)
         assert (heard.status, heard.code) == (403, "token-unknown"), name
+
+
+def test_gaps_are_each_collectors_own(cast: Cast) -> None:
+    for name, member in cast.members.items():
+        heard = member.knock("GET", "/v1/gaps")
+        if name in COLLECTORS:
+            assert heard.status == 200, name
+            # The first batch of each provider is of a stream that has its name.
+            assert (AWAY if name != "foreign collector" else HOME).encode() not in heard.body
+        else:
+            assert (heard.status, heard.code) == (401, refusal(member)), name
 
 
 # Doors of officials.
@@ -229,6 +262,36 @@ def test_the_page_is_each_subscribers_own_and_a_form_for_everyone_else(cast: Cas
             assert (heard.status, heard.body) == (200, nobody.body), name
 
 
+@pytest.mark.parametrize("what", ["accesses", "notices"])
+def test_the_json_is_each_subscribers_own_and_a_401_for_everyone_else(
+    cast: Cast, what: str
+) -> None:
+    nobody = cast["nobody"].knock("GET", f"/access/{HOME}/v1/me/{what}")
+    for name, member in cast.members.items():
+        heard = member.knock("GET", f"/access/{HOME}/v1/me/{what}")
+        if name in ("subscriber", "neighbour"):
+            assert heard.status == 200, name
+            assert (cast.entry.encode() in heard.body) == (name == "subscriber")
+        else:
+            assert (heard.status, heard.code) == (401, "not-signed-in"), name
+            assert heard.body == nobody.body, name
+
+
+# The door of everyone.
+
+
+@pytest.mark.parametrize("path", ["checkpoint", "tile/entries/000.p/1", "tile/0/000.p/1"])
+def test_a_keepers_log_is_the_same_for_everyone(cast: Cast, path: str) -> None:
+    database = cast.office.database
+    database.use("admin")
+    copy_logs(database, cast.rooms.pair)
+    target = f"/ledger/operator/{log_of('operator').pseudonym}/{path}"
+    database.use("web")
+    heard = {name: member.knock("GET", target) for name, member in cast.members.items()}
+    assert heard["nobody"].status == 200
+    assert [name for name, one in heard.items() if one != heard["nobody"]] == []
+
+
 def test_a_code_is_asked_for_alike_whoever_has_the_account(cast: Cast) -> None:
     """Also for an account of the other provider: each knows its own."""
     answers = set()
@@ -271,7 +334,8 @@ def test_nothing_of_home_is_in_anything_that_others_hear(cast: Cast) -> None:
             home.warrant.sha256.hex(), home.house.authority, cast.entry,
         )
     ]  # fmt: skip
-    for name in ("nobody", "stranger", *AWAY_OFFICIALS, "foreign collector", "foreign subscriber"):
+    others = "foreign collector", "foreign subscriber", "foreign overseer"
+    for name in ("nobody", "stranger", *AWAY_OFFICIALS, *others):
         for heard in everything(cast, cast[name]):
             told = heard.body + repr(sorted(heard.headers.items())).encode()
             assert not [needle for needle in needles if needle in told], name
@@ -282,7 +346,8 @@ def everything(cast: Cast, member: Member) -> list[Heard]:
     heard = [member.knock("GET", f"/{route}") for route in (*OPEN, *ACTS) if "<" not in route]
     for held in (cast.home, cast.away):
         heard += [member.knock("GET", door.thing(cast, held)) for door in THINGS]
-        heard += [member.knock("GET", page(cast, held))]
+        heard += [member.knock("GET", f"{page(cast, held)}{below}")
+                  for below in ("", "/v1/me/accesses", "/v1/me/notices")]  # fmt: skip
         heard += [member.knock("POST", "/v1/warrants", held.lodging("warrant"))]
         heard += [member.knock("POST", "/v1/queries", held.lodging("request"))]
     # What is one's own at AWAY may be heard; that HOME's bytes lodge nothing is told above.

@@ -93,6 +93,18 @@ def test_a_refusal_names_the_keeper_and_why_and_exits_77(office: Office, web: Fa
     assert json.loads(ran.out)["status"] == 77
 
 
+def test_status_names_the_keeper_that_refused_and_why(office: Office, web: FakeWeb) -> None:
+    office.warrant()
+    office.lodge(web.url)
+    query = office.ask(web.url, "--no-wait").told["query"]
+    web.polls, web.state = 0, "refused"
+    web.refusals = [{"keeper": "operator", "code": "expired"}]
+    status = ("status", query, "--key", office.path("investigator.key"), "--server", web.url)
+    assert icr(*status).out == f"query {query}: refused\n  the operator keeper refused: expired\n"
+    assert icr(*status, "--json").told["keepers"] == web.refusals
+    assert icr(*status, "--out", office.path("answer.sealed")).status == 77
+
+
 def test_a_failure_exits_69(office: Office, web: FakeWeb) -> None:
     web.state, web.detail = "failed", "the vault is away\x1b[2J"
     office.warrant()

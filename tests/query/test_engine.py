@@ -17,7 +17,7 @@ from accounts.principals import remember, vouched
 from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
 from icrstore.query.keyring import EngineKeys
-from icrstore.query.lodge import NotLodged, NotYours, lodge_request, lodge_warrant
+from icrstore.query.lodge import NotLodged, lodge_request, lodge_warrant
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.run import run_open
 from icrstore.seal.encode import enc
@@ -328,7 +328,7 @@ def test_lodging_asks_for_the_warrant_and_the_right_authority(office: Office) ->
     pair, rooms = office.rooms.pair, office.rooms
     request = pair.request(pair.request_of(warrant))
     put = (rooms.tenant, request, (), ["another"], STORAGE.public_bytes(), rooms.now)
-    with pytest.raises(NotYours):
+    with pytest.raises(NotLodged):
         lodge_request(*put)
     unknown = pair.request(pair.request_of(warrant, warrant_sha256=bytes(32)))
     with pytest.raises(NotLodged):

@@ -12,6 +12,7 @@ from icrstore.query.lodge import lodge_request, lodge_warrant, storage_key, unse
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.shell.stop import Stop
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import StatementError, encode_base64
 from icrstore.wire import hpke
 from tests.keeper.pair import AUTHORITY, ENGINE, TENANT, utc_now
@@ -45,6 +46,20 @@ def test_what_is_lodged_by_many_at_once_is_one_row(rooms: Rooms) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert len(set(pool.map(once, range(18)))) == 1
     assert (LodgedWarrant.objects.count(), Query.objects.count()) == (1, 1)
+
+
+def test_a_question_is_kept_with_the_number_of_its_selectors(rooms: Rooms) -> None:
+    """By which oversight tells how many leaves each keeper must have of it."""
+    pair = rooms.pair
+    remember(vouched(TENANT, pair.grants(), utc_now()))
+    selectors = tuple(AccountSelector(name) for name in ("a-1", "a-2", "a-3"))
+    warrant = pair.warrant(pair.warrant_of(selectors=selectors))
+    lodge(rooms, warrant)
+    for count in (3, 2):
+        asked = pair.request_of(warrant, selectors=selectors[:count])
+        row = put(rooms, pair.request(asked))
+        row.refresh_from_db()
+        assert row.selectors == count
 
 
 def test_what_was_lodged_opens_as_nothing_else(rooms: Rooms) -> None:

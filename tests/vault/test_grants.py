@@ -18,6 +18,7 @@ ALLOWED: Mapping[str, Matrix] = {
     "web": {
         "accounts_tenant": {"SELECT"},
         "accounts_authority": {"SELECT"},
+        "accounts_oversightbody": {"SELECT"},
         "accounts_collector": {"SELECT", "INSERT"},
         "accounts_enrolment": {"SELECT"},
         "accounts_principal": {"SELECT", "INSERT", "UPDATE"},
@@ -31,6 +32,10 @@ ALLOWED: Mapping[str, Matrix] = {
         "notices_pull": {"SELECT"},
         "notices_signin": {"SELECT", "INSERT"},
         "notices_session": {"SELECT", "INSERT", "DELETE"},
+        "ledger_log": {"SELECT"},
+        "ledger_checkpoint": {"SELECT"},
+        "ledger_leaf": {"SELECT"},
+        "ledger_node": {"SELECT"},
     },
     "sealer": {
         "accounts_tenant": {"SELECT"},
@@ -58,6 +63,10 @@ ALLOWED: Mapping[str, Matrix] = {
         "notices_oldcontact": {"SELECT", "DELETE"},
         "notices_signin": {"SELECT", "DELETE"},
         "notices_session": {"SELECT", "DELETE"},
+        "ledger_log": {"SELECT", "INSERT"},
+        "ledger_checkpoint": {"SELECT", "INSERT"},
+        "ledger_leaf": {"SELECT", "INSERT"},
+        "ledger_node": {"SELECT", "INSERT"},
     },
     "janitor": {
         "accounts_tenant": {"SELECT"},
@@ -67,6 +76,8 @@ ALLOWED: Mapping[str, Matrix] = {
 # Where a role may change or see some columns and not the others.
 COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("web", "inbox_batch", "UPDATE"): {"urgent"},
+    ("web", "vault_epoch", "SELECT"): {"id", "tenant_id", "hour", "shard"},
+    ("web", "vault_epochseal", "SELECT"): {"id", "epoch_id", "role", "acknowledged_at"},
     ("web", "accounts_enrolment", "UPDATE"): {"used_at"},
     ("sealer", "inbox_batch", "UPDATE"): {
         "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",

@@ -36,6 +36,7 @@ from tests.warrant.cast import (
 
 SECOND = timedelta(seconds=1)
 SHA256 = cast.warrant().sha256
+PEOPLE = (("applicant", APPLICANT), ("approver", APPROVER), ("investigator", INVESTIGATOR))
 
 
 def _code(run: Callable[[], object]) -> str:
@@ -54,6 +55,17 @@ def _request_code(request: Request, *grants: Envelope, under: Warrant = SERVICES
 
 
 # Grants
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_grant_of_oversight_signs_no_warrant_and_no_request(number: int) -> None:
+    """Even one that the authority's own root signed: the role opens nothing."""
+    role, holder = PEOPLE[number]
+    grants = [*GRANTS[:number], grant("oversight", holder), *GRANTS[number + 1 :]]
+    if role == "investigator":
+        assert _request_code(cast.request_of(), *grants) == "no-investigator"
+    else:
+        assert _warrant_code(cast.warrant(), *grants) == f"no-{role}"
 
 
 def test_a_grant_of_another_root_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Add an ISP, or list those that are there."""
+"""Add an ISP, an authority or an oversight body, or list those that are there."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.given import authority_name, check_same, public_key, short_name
-from accounts.models import Authority, Tenant
+from accounts.models import Authority, OversightBody, Tenant
 from accounts.policies import SOONEST, add_policy, policies_of
 from accounts.tenancy import of_tenant, tenants
 from icrstore.warrant.strict import StatementError
@@ -25,6 +25,7 @@ class Command(BaseCommand):
         "Tenants: the ISPs of this installation.\n"
         "  manage.py tenant add isp-one --root isp-root.pub\n"
         "  manage.py tenant authority isp-one police --root police-root.pub\n"
+        "  manage.py tenant oversight isp-one commissioner --root commissioner-root.pub\n"
         "  manage.py tenant pools isp-one pools.policy    (made by `icr policy pools`)\n"
         "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
         "  manage.py tenant list\n"
@@ -40,10 +41,14 @@ class Command(BaseCommand):
         add = actions.add_parser("add", help="add an ISP")
         add.add_argument("name", help="a short name: letters, digits, . _ -")
         add.add_argument("--root", required=True, help="its root key: base64, or a key file")
-        authority = actions.add_parser("authority", help="let an authority lodge warrants")
-        authority.add_argument("name", help="the tenant")
-        authority.add_argument("authority", help="the authority's name, as its grants say it")
-        authority.add_argument("--root", required=True, help="its root key: base64, or a key file")
+        for action, body, help_ in (
+            ("authority", "authority", "let an authority lodge warrants"),
+            ("oversight", "body", "let an oversight body read who asked, and what is missing"),
+        ):
+            made = actions.add_parser(action, help=help_)
+            made.add_argument("name", help="the tenant")
+            made.add_argument("body", metavar=body.upper(), help="its name, as its grants say it")
+            made.add_argument("--root", required=True, help="its root key: base64, or a key file")
         pools = actions.add_parser("pools", help="load a signed policy of address pools, or list")
         pools.add_argument("name", help="the tenant")
         pools.add_argument("file", nargs="?", type=Path, help="as `icr policy pools` wrote it")
@@ -60,15 +65,34 @@ class Command(BaseCommand):
         self.stdout.write(f"tenant {name}: {'added' if created else 'was there'}")
 
     def _authority(self, options: dict[str, Any]) -> None:
-        name, root = authority_name(options["authority"]), public_key(options["root"])
+        self._body(Authority, OversightBody, options)
+
+    def _oversight(self, options: dict[str, Any]) -> None:
+        self._body(OversightBody, Authority, options)
+
+    def _body(
+        self,
+        model: type[Authority] | type[OversightBody],
+        other: type[Authority] | type[OversightBody],
+        options: dict[str, Any],
+    ) -> None:
+        name, root = authority_name(options["body"]), public_key(options["root"])
         with of_tenant(options["name"]):
-            if not Tenant.objects.filter(name=options["name"]).exists():
+            tenant = Tenant.objects.filter(name=options["name"]).first()
+            if tenant is None:
                 raise CommandError(f"no tenant {options['name']}: tenant add comes first")
-            held, created = Authority.objects.get_or_create(
-                tenant_id=options["name"], name=name, defaults={"root_key": root}
+            # Who watches is nobody who is watched: one root must not vouch for both.
+            if other.objects.filter(tenant=tenant, root_key=root).exists():
+                raise CommandError(
+                    "that root is of an authority and of an oversight body: make two"
+                )
+            if model is OversightBody and bytes(tenant.root_key) == root:
+                raise CommandError("that root is the tenant's own: an oversight body has another")
+            held, created = model.objects.get_or_create(
+                tenant=tenant, name=name, defaults={"root_key": root}
             )
-        check_same(f"authority {name}", held.root_key, root)
-        self.stdout.write(f"authority {name}: {'added' if created else 'was there'}")
+        check_same(f"{options['action']} {name}", held.root_key, root)
+        self.stdout.write(f"{options['action']} {name}: {'added' if created else 'was there'}")
 
     def _pools(self, options: dict[str, Any]) -> None:
         with of_tenant(options["name"]):
@@ -97,4 +121,7 @@ class Command(BaseCommand):
         for tenant in tenants():
             with of_tenant(tenant.name):
                 names = list(tenant.authority_set.order_by("name").values_list("name", flat=True))
-            self.stdout.write(f"{tenant.name}: {tenant.shards} shard(s); {', '.join(names)}")
+                bodies = tenant.oversightbody_set.order_by("name").values_list("name", flat=True)
+                watched = f"; watched by {', '.join(bodies)}" if bodies else ""
+            shown = f"{tenant.shards} shard(s); {', '.join(names)}{watched}"
+            self.stdout.write(f"{tenant.name}: {shown}")

@@ -9,7 +9,7 @@ CREATE POLICY tenant ON accounts_policy USING (tenant_id = current_setting('icr.
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0003_row_security")]
+    dependencies = [("accounts", "0004_oversight")]
 
     operations = [
         migrations.CreateModel(

@@ -1,0 +1,95 @@
+"""The subscriber's door for programs: what the page shows, as JSON, by the session of the page.
+
+These paths lie below /access/TENANT, because that is as far as the session's cookie reaches: a
+browser sends it to no other tenant's pages, and to no machine's door. There is nothing to change
+here, and no answer that another site could read.
+"""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from rest_framework.request import Request
+
+from api.doors import Door, json_response
+from api.pages.access import HEADERS, SESSION
+from api.problems import Problem
+from icrstore.notices import entries, sign_in
+from icrstore.warrant.strict import time_text
+
+
+class SubscriberView(Door):
+    """A door for who is signed in at this tenant; everybody else, and at no tenant, reads 401."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Refusals too: none of it is kept, framed or read from elsewhere."""
+        response = super().dispatch(request, *args, **kwargs)
+        for name, value in HEADERS.items():
+            response[name] = value
+        return response
+
+
+class AccessesView(SubscriberView):
+    def get(self, request: Request, tenant: str) -> HttpResponse:
+        """Who has looked, the newest first; nobody has only if ``checked_at`` says when."""
+        record = _record(request, tenant)
+        return json_response(200, {
+            **_checked(record), "accesses": [_access(entry) for entry in record.entries]
+        })  # fmt: skip
+
+
+class ProofView(SubscriberView):
+    def get(self, request: Request, tenant: str, entry: str) -> HttpResponse:
+        """One access's leaves with what proves them."""
+        for one in _record(request, tenant).entries:
+            if one.request == entry:
+                return json_response(200, one.proof(tenant))
+        raise Problem(404, "no-such-access", "take the request_sha256 of one of your accesses")
+
+
+class NoticesView(SubscriberView):
+    def get(self, request: Request, tenant: str) -> HttpResponse:
+        """What this subscriber was told by message, and what is still to be."""
+        record = _record(request, tenant)
+        return json_response(200, {
+            **_checked(record),
+            "notices": [
+                {
+                    "request_sha256": entry.request,
+                    "owed_since": time_text(entry.at),
+                    "delivered_at": time_text(entry.delivered_at) if entry.delivered_at else None,
+                }
+                for entry in record.entries
+            ],
+        })  # fmt: skip
+
+
+def _record(request: Request, tenant: str) -> entries.Record:
+    token = request._request.COOKIES.get(SESSION, "")
+    try:
+        return entries.read(sign_in.signed_in(tenant, token, timezone.now()))
+    except sign_in.NotSignedIn:
+        raise Problem(
+            401, "not-signed-in", "sign in at /access/ and your provider's name"
+        ) from None
+
+
+def _checked(record: entries.Record) -> dict[str, Any]:
+    return {
+        "checked_at": time_text(record.checked_at) if record.checked_at else None,
+        "unreadable": record.unreadable,
+    }
+
+
+def _access(entry: entries.Entry) -> dict[str, Any]:
+    return {
+        "request_sha256": entry.request,
+        "at": time_text(entry.at),
+        "authority": entry.authority,
+        "purpose": entry.purpose,
+        "instrument": entry.instrument,
+        "hours": [hours.to_fields() for hours in entry.hours],
+        "records": entry.records,
+        "keepers": list(entry.keepers),
+    }

@@ -1,0 +1,77 @@
+"""Gaps: sequence numbers that were given to a batch which is not here, and batches that wait.
+
+What was never given, or lies after the last that came, nobody here can miss: that is for the
+collector, which has no receipt for it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+
+from accounts.tenancy import of_tenant
+from icrstore.inbox.models import Batch
+from icrstore.seal.epoch import HOUR
+from icrstore.warrant.strict import time_text
+
+# A batch is sealed when its hours have ended, and its receipt follows within seconds.
+LATE = timedelta(hours=1)
+
+# Runs of numbers between two batches of a stream, or before its first (streams begin with 1).
+_MISSING = """
+SELECT c.name, held.stream, held.before + 1, held.sequence - 1 FROM (
+    SELECT collector_id, stream, sequence, coalesce(
+        lag(sequence) OVER (PARTITION BY collector_id, stream ORDER BY sequence), 0) AS before
+    FROM inbox_batch WHERE tenant_id = %(tenant)s
+      AND (%(collector)s::bigint IS NULL OR collector_id = %(collector)s)) AS held
+JOIN accounts_collector AS c ON c.id = held.collector_id
+WHERE held.sequence > held.before + 1
+ORDER BY 1, 2, 3 OFFSET %(skip)s LIMIT %(most)s
+"""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Numbers of one stream, the first and the last of a run, that no batch here has."""
+
+    collector: str
+    stream: str
+    first: int
+    last: int
+
+    def to_object(self) -> dict[str, Any]:
+        return {"stream": self.stream, "first": self.first, "last": self.last}
+
+
+def missing(tenant: str, skip: int, most: int, collector: int | None = None) -> list[Missing]:
+    """Missing runs of every collector of the tenant, or of one (its row's id)."""
+    values = {"tenant": tenant, "collector": collector, "skip": skip, "most": most}
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_MISSING, values)
+        return [Missing(*row) for row in cursor.fetchall()]
+
+
+def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any]]:
+    """Batches without their sealed receipt an hour after they came and their hours ended."""
+    waiting = Batch.objects.filter(
+        Q(accepted_at__lt=now - LATE, last_hour__lt=now - LATE - HOUR),
+        tenant=tenant, sealed_receipt=None,
+    )  # fmt: skip
+    columns = "collector__name", "batch_id", "stream", "sequence", "shard", "accepted_at", "state"
+    with of_tenant(tenant):
+        rows = waiting.order_by("accepted_at", "batch_id").values_list(*columns)
+        found = list(rows[skip : skip + most])
+    return [
+        {
+            "collector": name,
+            "batch_id": bytes(batch_id).hex(),
+            "stream": stream,
+            "sequence": sequence,
+            "shard": shard,
+            "accepted_at": time_text(accepted_at),
+            "why": "not-sealed" if state == Batch.ACCEPTED else "not-logged",
+        }
+        for name, batch_id, stream, sequence, shard, accepted_at, state in found
+    ]

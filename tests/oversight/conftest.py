@@ -1,0 +1,3 @@
+from tests.api.web import edge, web
+
+__all__ = ["edge", "web"]
