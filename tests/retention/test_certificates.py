@@ -163,7 +163,8 @@ def test_the_command_shows_both_certificates_of_a_day(rooms: Rooms, own_pair: Pa
     day = f"{rows()[0].day}"
     shown = StringIO()
     call_command("retention", "certificate", TENANT, day, stdout=shown)
-    assert [one["role"] for one in json.loads(shown.getvalue())] == list(ROLES)
+    told = json.loads(shown.getvalue())
+    assert [one["role"] for one in told["certificates"]] == list(ROLES)
     call_command("retention", "status", stdout=shown)
     assert "operator has certified up to" in shown.getvalue()
     with pytest.raises(CommandError, match="no certificate"):
