@@ -23,7 +23,7 @@ from icrstore.verify.icr_verify import (
     verify_certificate,
 )
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import TENANT, Pair, copy_pair, utc_now
+from tests.keeper.pair import TENANT, Pair, copy_still, utc_now
 
 AHEAD = timedelta(hours=25)
 Shown = dict[str, Any]
@@ -32,8 +32,7 @@ Shown = dict[str, Any]
 @pytest.fixture(scope="module")
 def pair(template: Pair, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One that has lived for a day."""
-    with copy_pair(template, tmp_path_factory.mktemp("shredding")) as made:
-        made.stop()
+    with copy_still(template, tmp_path_factory.mktemp("shredding")) as made:
         made.live_until(AHEAD)
         yield made
 
