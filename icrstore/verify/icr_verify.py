@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -377,6 +377,13 @@ _PACKAGE = shape(
     grants=list_of(envelope("grant")), disclosure=envelope("disclosure"),
     keepers=shape(operator=_KEEPER, oversight=_KEEPER),
 )  # fmt: skip
+_CERTIFICATE = shape(
+    v=version, tenant=text, day=text,
+    certificates=list_of(shape(role=one_of(*ROLES), evidence=_EVIDENCE)),
+)  # fmt: skip
+_SHRED = shape(
+    v=version, type=one_of("shred"), tenant=text, day=text, epochs=integer, nonce=hexadecimal(16)
+)
 
 Trust = dict[str, Any]
 
@@ -1049,12 +1056,72 @@ def verify_receipt(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[st
     return tuple(checks.passed), receipt
 
 
+def verify_certificate(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[str, Any]]:
+    """Check that both roles certified a day's destruction; say which day, and of how many epochs.
+
+    1. certificate: strict JSON, every field known, one certificate of each role.
+    2. log: each checkpoint is signed by the log key of a keeper of that role in the trust file.
+    3. witness: the other keeper cosigned it.
+    4. inclusion: the leaf is in the log.
+    5. leaf: it certifies this day of this tenant, and not before the day's year was over.
+
+    Raises `CheckFailed`.
+    """
+    checks, epochs = Checks(), {}
+    with checks.check("certificate", "strict JSON, every field known, one of each role"):
+        shown = _CERTIFICATE(read_json(raw))
+        by_role = {one["role"]: one["evidence"] for one in shown["certificates"]}
+        if set(by_role) != set(ROLES) or len(shown["certificates"]) != len(ROLES):
+            raise Wrong("there is not one certificate of each role")
+    for role, evidence in by_role.items():
+        epochs[role] = _check_certificate(checks, shown, role, evidence, trust)
+    said = {f"epochs_{role}": epochs[role] for role in ROLES}
+    return tuple(checks.passed), {"tenant": shown["tenant"], "day": shown["day"], **said}
+
+
+def _check_certificate(
+    checks: Checks, shown: dict[str, Any], role: str, evidence: dict[str, Any], trust: Trust
+) -> int:
+    """Checks 2 to 5 for one role; how many epochs it says there were."""
+    with checks.check(f"{role}-log", "a checkpoint signed by the keeper's log key"):
+        note = read_checkpoint(evidence["checkpoint"])
+        mine, other = _keeper_of(trust, role, note.origin.rpartition("/")[0])
+        _check_notes([note], mine)
+    with checks.check(f"{role}-witness", f"cosigned by {other['name']}"):
+        check_cosignature(note, f"{other['name']}/witness", other["witness_key"])
+    with checks.check(f"{role}-inclusion", "the leaf is in the log"):
+        if len(evidence["leaves"]) != 1:
+            raise Wrong("there is not one leaf")
+        _check_inclusion(evidence["leaves"], note)
+    with checks.check(f"{role}-leaf", "of this tenant and day, written when its year was over"):
+        return _check_shred(shown, evidence["leaves"][0])
+
+
+def _check_shred(shown: dict[str, Any], each: dict[str, Any]) -> int:
+    leaf, private = read_leaf(each["leaf"]), each["private"].encode()
+    if leaf.type != "shred" or leaf.private_sha256 != hashlib.sha256(private).digest():
+        raise Wrong("the leaf is no certificate, or of another private text")
+    said = _SHRED(read_json(private))
+    if (said["tenant"], said["day"]) != (shown["tenant"], shown["day"]):
+        raise Wrong("the leaf certifies another day, or another tenant's")
+    try:
+        over = date.fromisoformat(said["day"]) + timedelta(days=365)
+        is_early = date.fromisoformat(leaf.day) < over
+    except (ValueError, OverflowError):
+        raise Wrong("a day is none") from None
+    if is_early:
+        raise Wrong("the leaf was written before the day's year was over")
+    epochs: int = said["epochs"]
+    return epochs
+
+
 # The command.
 
 _EXAMPLES = """examples:
   icr-verify answer proof.json --trust trust.json --answer answer.json
   icr-verify receipt receipt.json --trust trust.json
   icr-verify access access-1f2e.json --account 12345 --trust trust.json
+  icr-verify certificate certificate.json --trust trust.json
 
 exit: 0 every check passed, 1 a check failed (named), 64 usage, 66 a file cannot be used"""
 
@@ -1090,6 +1157,8 @@ def _verify(
         proven = verify_package(raw, trust, answer)
         said = {"answer_sha256": hashlib.sha256(proven.answer_bytes).hexdigest()}
         return proven.checks, said | {"accounts_named": len(proven.answer["accounts"])}
+    if what == "certificate":
+        return verify_certificate(raw, trust)
     checks, receipt = verify_receipt(raw, trust)
     said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}
     return checks, said | {"batch_id": receipt["batch_id"].hex()}
@@ -1110,11 +1179,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="what", required=True, metavar="answer|access|receipt")
+    kinds = "answer|access|receipt|certificate"
+    commands = top.add_subparsers(dest="what", required=True, metavar=kinds)
     for name, about in (
         ("answer", "a package (proof.json) that `icr open` wrote"),
         ("access", "the proof that a subscriber downloaded, of an access to their records"),
         ("receipt", "a signed receipt of a batch"),
+        ("certificate", "both keepers' certificates that a day is destroyed"),
     ):
         command = commands.add_parser(name, help=about, description=f"Check {about}.")
         command.add_argument("file", metavar="FILE", help=about)

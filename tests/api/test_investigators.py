@@ -264,6 +264,9 @@ def test_a_disclosure_before_the_answer_is_a_conflict(desk: Desk) -> None:
     assert told.value["detail"] == "the query is queued"
     Query.objects.update(state="answered", disclosure=b'{"sealed":[]}')
     assert desk.caller().get(path).value == {"sealed": []}
+    # As it is thirty days later (`icrstore.retention`).
+    Query.objects.update(disclosure=None)
+    assert desk.caller().get(path).refusal == (410, "answer-gone")
 
 
 @pytest.mark.parametrize("name", ["0", "zz", "AB" * 32, "00" * 31, "00" * 33])

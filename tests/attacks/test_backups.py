@@ -56,17 +56,18 @@ class Loot:
 
 
 @pytest.fixture
-def loot(database: Database, own_pair: Pair, tmp_path: Path) -> Iterator[Loot]:
+def loot(database: Database, still_pair: Pair, tmp_path: Path) -> Iterator[Loot]:
     (tmp_path / "sealer").mkdir()
-    rooms = make_rooms(own_pair, tmp_path / "sealer")
+    rooms = make_rooms(still_pair, tmp_path / "sealer")
     rooms.take_records([record(rooms.hour, account) for account in ACCOUNTS])
-    assert seal_waiting(rooms.keys, rooms.days, rooms.now) == 1
-    register_epochs(rooms.keys, rooms.keepers, rooms.now)
+    with still_pair.serving_ahead(timedelta(0)):
+        assert seal_waiting(rooms.keys, rooms.days, rooms.now) == 1
+        register_epochs(rooms.keys, rooms.keepers, rooms.now)
     expiry = until_expiry(rooms.hour.date())
-    own_pair.live_until(expiry - timedelta(minutes=30))
+    still_pair.live_until(expiry - timedelta(minutes=30))
     copies = {name: {role: tmp_path / f"{name}-{role}" for role in ROLES} for name in ("b", "k")}
     for role in ROLES:
-        folder = own_pair.processes[role].folder
+        folder = still_pair.processes[role].folder
         shutil.copytree(folder, copies["b"][role], ignore=shutil.ignore_patterns(*KEY_FILES))
         copies["k"][role].mkdir()
         for name in KEY_FILES:
@@ -78,7 +79,7 @@ def loot(database: Database, own_pair: Pair, tmp_path: Path) -> Iterator[Loot]:
         ).fetchall()
     hours = HourRange(rooms.hour, rooms.hour + HOUR)
     stolen = [StolenRow(*row) for row in rows]
-    yield Loot(own_pair, stolen, copies["b"], copies["k"], hours, expiry)
+    yield Loot(still_pair, stolen, copies["b"], copies["k"], hours, expiry)
     connections.close_all()
 
 

@@ -487,8 +487,15 @@ def own_pair(template: Pair, tmp_path: Path) -> Iterator[Pair]:
 @pytest.fixture
 def still_pair(template: Pair, tmp_path: Path) -> Iterator[Pair]:
     """A pair of one's own that nobody serves, for clocks of one's own (`Pair.owner`)."""
+    with copy_still(template, tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def copy_still(template: Pair, folder: Path) -> Iterator[Pair]:
+    """As `copy_pair`, but served by nobody."""
     with _sockets() as sockets:
-        yield _copied(template, tmp_path, sockets)
+        yield _copied(template, folder, sockets)
 
 
 def _copied(template: Pair, folder: Path, sockets: Path) -> Pair:

@@ -77,16 +77,16 @@ def test_a_clock_that_is_off_after_a_restart_refuses_and_destroys_nothing(
 
 @pytest.mark.parametrize("ahead", [YEAR, -YEAR])
 def test_clocks_that_are_off_by_a_year_on_both_answer_no_call(
-    own_pair: Pair, ahead: timedelta
+    still_pair: Pair, ahead: timedelta
 ) -> None:
-    question = own_pair.question()
-    with own_pair.serving_ahead(ahead) as keepers:
+    question = still_pair.question()
+    with still_pair.serving_ahead(ahead) as keepers:
         code = "clock-ahead" if ahead > timedelta(0) else "clock-behind"
         assert code_of(lambda: keepers.commit(question)) == code
         # Two clocks that are wrong alike agree with each other, and that opens nothing.
-        assert code_of(lambda: own_pair.agree(ahead)) == code
-    own_pair.start()
-    assert own_pair.run(question).shares
+        assert code_of(lambda: still_pair.agree(ahead)) == code
+    with still_pair.serving_ahead(timedelta(0)):
+        assert still_pair.run(question).shares
 
 
 @pytest.mark.parametrize("step", [timedelta(seconds=122), HOUR, 25 * HOUR, YEAR])
@@ -142,45 +142,46 @@ def test_after_a_weekend_nothing_is_destroyed_until_the_peer_agrees(
         assert clock_state(keeper)["refuses"] == "-"
 
 
-def test_a_weekend_switched_off_needs_no_ceremony(own_pair: Pair) -> None:
+def test_a_weekend_switched_off_needs_no_ceremony(still_pair: Pair) -> None:
     """The question itself carries the peer's time."""
-    sealed = own_pair.seal_epoch(last_hour(), rows_of(ACCOUNT))
-    own_pair.register(sealed)
+    with still_pair.serving_ahead(timedelta(0)):
+        sealed = still_pair.seal_epoch(last_hour(), rows_of(ACCOUNT))
+        still_pair.register(sealed)
     weekend = 63 * HOUR
-    question = question_at(own_pair, weekend)
-    with own_pair.serving_ahead(weekend) as keepers:
+    question = question_at(still_pair, weekend)
+    with still_pair.serving_ahead(weekend) as keepers:
         commits = keepers.commit(question)
         releases = keepers.release(question, commits)
-        shares = keepers.lend(question, commits, releases, own_pair.engine_key)
+        shares = keepers.lend(question, commits, releases, still_pair.engine_key)
     assert all((sealed.epoch.eid, AccountSelector(ACCOUNT)) in shares[role] for role in ROLES)
 
 
-def test_a_doubtful_clock_lends_nothing_against_an_old_cosignature(own_pair: Pair) -> None:
+def test_a_doubtful_clock_lends_nothing_against_an_old_cosignature(still_pair: Pair) -> None:
     weekend = 63 * HOUR
-    question = question_at(own_pair, weekend)
-    with own_pair.serving_ahead(weekend) as keepers:
+    question = question_at(still_pair, weekend)
+    with still_pair.serving_ahead(weekend) as keepers:
         commits = keepers.commit(question)
         releases = keepers.release(question, commits)
-    with own_pair.serving_ahead(weekend + timedelta(minutes=5)) as later:
-        lend = lambda: later.lend(question, commits, releases, own_pair.engine_key)  # noqa: E731
+    with still_pair.serving_ahead(weekend + timedelta(minutes=5)) as later:
+        lend = lambda: later.lend(question, commits, releases, still_pair.engine_key)  # noqa: E731
         assert code_of(lend) == "clock-doubtful"
 
 
 @pytest.mark.parametrize("seconds", [-125, 125, 86400, -86400 * 365])
-def test_a_peers_time_that_differs_is_no_agreement(own_pair: Pair, seconds: int) -> None:
+def test_a_peers_time_that_differs_is_no_agreement(still_pair: Pair, seconds: int) -> None:
     weekend = 63 * HOUR
-    with own_pair.serving_ahead(weekend):
-        keeper = own_pair.keeper("operator")
-        checkpoint = cosigned_at(own_pair, weekend + timedelta(seconds=seconds))
+    with still_pair.serving_ahead(weekend):
+        keeper = still_pair.keeper("operator")
+        checkpoint = cosigned_at(still_pair, weekend + timedelta(seconds=seconds))
         assert code_of(lambda: keeper.show_cosigned(checkpoint)) == "clocks-differ"
-        keeper.show_cosigned(cosigned_at(own_pair, weekend))
+        keeper.show_cosigned(cosigned_at(still_pair, weekend))
 
 
-def test_nobody_but_the_peer_makes_an_agreement(own_pair: Pair) -> None:
+def test_nobody_but_the_peer_makes_an_agreement(still_pair: Pair) -> None:
     weekend = 63 * HOUR
-    with own_pair.serving_ahead(weekend):
-        keeper = own_pair.keeper("operator")
-        good = cosigned_at(own_pair, weekend)
+    with still_pair.serving_ahead(weekend):
+        keeper = still_pair.keeper("operator")
+        good = cosigned_at(still_pair, weekend)
         bare = "".join(good.splitlines(keepends=True)[:-1])
         foreign = good.replace("operator-1", "operator-2")
         for note in (bare, foreign, good.replace("\n\n", "\nmore\n\n"), "", "\x00"):

@@ -63,24 +63,25 @@ def held_days(keeper: Keeper) -> list[queries.DayRow]:
         return queries.days(tx, TENANT, "0000", "9999")
 
 
-def test_every_call_that_reaches_the_day_is_refused_from_its_first_second(own_pair: Pair) -> None:
+def test_every_call_that_reaches_the_day_is_refused_from_its_first_second(still_pair: Pair) -> None:
     hour = last_hour()
-    sealed = own_pair.seal_epoch(hour, rows_of(ACCOUNT))
-    own_pair.register(sealed)
+    with still_pair.serving_ahead(timedelta(0)):
+        sealed = still_pair.seal_epoch(hour, rows_of(ACCOUNT))
+        still_pair.register(sealed)
     expiry = until_expiry(hour.date())
     last_minute = expiry - timedelta(minutes=1)
-    own_pair.live_until(last_minute)
+    still_pair.live_until(last_minute)
     hours = HourRange(hour, hour + HOUR)
-    question, unasked = (own_pair.question_at(last_minute, hours) for _ in range(2))
-    with own_pair.serving_ahead(last_minute) as keepers:
+    question, unasked = (still_pair.question_at(last_minute, hours) for _ in range(2))
+    with still_pair.serving_ahead(last_minute) as keepers:
         commits = keepers.commit(question)
         releases = keepers.release(question, commits)
-        arguments = (question, commits, releases, own_pair.engine_key)
+        arguments = (question, commits, releases, still_pair.engine_key)
         shares = keepers.lend(*arguments)
         assert all((sealed.epoch.eid, AccountSelector(ACCOUNT)) in shares[r] for r in ROLES)
-    disclosure = own_pair.disclosure(question, ACCOUNT)
+    disclosure = still_pair.disclosure(question, ACCOUNT)
     # Neither keeper has done its upkeep: the keys are there still.
-    with own_pair.serving_ahead(expiry + timedelta(seconds=1)) as later:
+    with still_pair.serving_ahead(expiry + timedelta(seconds=1)) as later:
         calls: list[Callable[[], Any]] = [
             lambda: later.commit(unasked),
             lambda: later.commit(question),
@@ -90,33 +91,34 @@ def test_every_call_that_reaches_the_day_is_refused_from_its_first_second(own_pa
         ]
         assert [code_of(call) for call in calls] == ["expired-day"] * 5
     for role in ROLES:
-        with own_pair.owner(role, expiry) as keeper:
+        with still_pair.owner(role, expiry) as keeper:
             assert hour.date().isoformat() in [row.day for row in held_days(keeper)]
 
 
-def test_a_request_that_reaches_one_expired_hour_is_refused_whole(own_pair: Pair) -> None:
+def test_a_request_that_reaches_one_expired_hour_is_refused_whole(still_pair: Pair) -> None:
     day = last_hour().date()
     expiry = until_expiry(day) + timedelta(minutes=1)
-    own_pair.live_until(expiry)
+    still_pair.live_until(expiry)
     midnight = datetime.combine(day + DAY, time(0), UTC)
     living = HourRange(midnight, midnight + HOUR)
     reaching = HourRange(midnight - HOUR, midnight + HOUR)
-    with own_pair.serving_ahead(expiry) as keepers:
-        assert keepers.commit(own_pair.question_at(expiry, living))
-        question = own_pair.question_at(expiry, reaching)
+    with still_pair.serving_ahead(expiry) as keepers:
+        assert keepers.commit(still_pair.question_at(expiry, living))
+        question = still_pair.question_at(expiry, reaching)
         assert code_of(lambda: keepers.commit(question)) == "expired-day"
 
 
-def test_an_expired_day_is_destroyed_and_certified_once(own_pair: Pair) -> None:
+def test_an_expired_day_is_destroyed_and_certified_once(still_pair: Pair) -> None:
     hour = last_hour()
-    own_pair.register(*(own_pair.seal_epoch(hour, rows_of(ACCOUNT)) for _ in range(2)))
-    # A question keeps its list of epochs, which must not keep them here.
-    own_pair.run(own_pair.question())
+    with still_pair.serving_ahead(timedelta(0)):
+        still_pair.register(*(still_pair.seal_epoch(hour, rows_of(ACCOUNT)) for _ in range(2)))
+        # A question keeps its list of epochs, which must not keep them here.
+        still_pair.run(still_pair.question())
     expiry, day = until_expiry(hour.date()) + timedelta(minutes=1), hour.date().isoformat()
     for _ in range(2):
-        own_pair.live_until(expiry)
+        still_pair.live_until(expiry)
     for role in ROLES:
-        with own_pair.owner(role, expiry) as keeper:
+        with still_pair.owner(role, expiry) as keeper:
             told = certified(keeper)
             # Made at D-364, so from that day on each has expired once.
             assert [one for one, _ in told] == days_from(hour.date() - 364 * DAY, len(told))

@@ -1,6 +1,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from accounts.principals import remember, vouched
 from icrstore.query.keyring import EngineKeys
 from icrstore.query.lodge import lodge_request, lodge_warrant, storage_key, unseal
 from icrstore.query.models import LodgedWarrant, Query
+from icrstore.seal.epoch import hour_start
 from icrstore.shell.stop import Stop
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import StatementError, encode_base64
 from icrstore.wire import hpke
 from tests.keeper.pair import AUTHORITY, ENGINE, TENANT, utc_now
@@ -82,6 +84,26 @@ def test_a_recipient_that_nothing_can_be_sealed_to_is_refused_at_the_door(rooms:
     value = replace(rooms.pair.warrant_of(), recipient_keys=(b"\xff" * 1216,))
     with pytest.raises(StatementError):
         lodge(rooms, rooms.pair.warrant(value))
+
+
+@pytest.mark.parametrize(("days", "refused"), [(365, True), (364, False)])
+def test_a_request_that_reaches_an_expired_day_is_refused_at_the_door(
+    rooms: Rooms, days: int, refused: bool
+) -> None:
+    pair = rooms.pair
+    remember(vouched(TENANT, pair.grants(), utc_now()))
+    first = hour_start(utc_now()) - timedelta(days=days)
+    hours = HourRange(first, utc_now().replace(minute=0, second=0))
+    warrant = pair.warrant(pair.warrant_of(hours=hours))
+    lodge(rooms, warrant)
+    request = pair.request(pair.request_of(warrant))
+    if refused:
+        with pytest.raises(StatementError) as caught:
+            put(rooms, request)
+        assert caught.value.code == "expired-day"
+    assert Query.objects.count() == 0
+    if not refused:
+        assert put(rooms, request)
 
 
 @pytest.mark.parametrize("state", ["lost", "", "Queued"])

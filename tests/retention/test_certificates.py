@@ -39,7 +39,6 @@ def couriers_of(pair: Pair, ahead: timedelta) -> list[Courier]:
 
 
 def upkeep(pair: Pair, ahead: timedelta) -> None:
-    pair.stop()
     for role in ROLES:
         with pair.owner(role, ahead) as keeper:
             keep_up(keeper)
@@ -51,20 +50,20 @@ def rows() -> list[Certificate]:
 
 
 def test_both_keepers_certificates_are_kept_with_their_proof(
-    database: Database, rooms: Rooms, own_pair: Pair
+    database: Database, rooms: Rooms, still_pair: Pair
 ) -> None:
-    upkeep(own_pair, A_DAY)
+    upkeep(still_pair, A_DAY)
     database.use("janitor")
     try:
-        with own_pair.serving_ahead(A_DAY):
-            couriers = couriers_of(own_pair, A_DAY)
+        with still_pair.serving_ahead(A_DAY):
+            couriers = couriers_of(still_pair, A_DAY)
             assert copy(couriers) == len(rows()) >= 2
             # A second look, or a second janitor, brings nothing.
             assert copy(couriers) == 0
         assert {row.role for row in rows()} == set(ROLES)
         for row in rows():
             evidence = Evidence.read(parse_object(bytes(row.evidence)))
-            check_leaves(evidence, own_pair.log_keys(row.role), 1)  # type: ignore[arg-type]
+            check_leaves(evidence, still_pair.log_keys(row.role), 1)  # type: ignore[arg-type]
             said = parse_object(evidence.leaves[0].private.encode())
             assert (said["day"], said["epochs"]) == (f"{row.day}", row.epochs)
         first = utc_now().date() - timedelta(days=364)
@@ -74,35 +73,34 @@ def test_both_keepers_certificates_are_kept_with_their_proof(
         database.use("admin")
 
 
-def test_a_year_of_certificates_comes_page_by_page(rooms: Rooms, own_pair: Pair) -> None:
+def test_a_year_of_certificates_comes_page_by_page(rooms: Rooms, still_pair: Pair) -> None:
     ahead = timedelta(days=250)
-    own_pair.stop()
-    own_pair.live_until(ahead)
-    with own_pair.serving_ahead(ahead):
-        assert copy(couriers_of(own_pair, ahead)) == len(rows()) >= 500
+    still_pair.live_until(ahead)
+    with still_pair.serving_ahead(ahead):
+        assert copy(couriers_of(still_pair, ahead)) == len(rows()) >= 500
 
 
-def test_a_keeper_that_is_down_holds_up_nothing(rooms: Rooms, own_pair: Pair) -> None:
-    upkeep(own_pair, A_DAY)
-    with own_pair.serving_ahead(A_DAY):
-        operator, oversight = couriers_of(own_pair, A_DAY)
+def test_a_keeper_that_is_down_holds_up_nothing(rooms: Rooms, still_pair: Pair) -> None:
+    upkeep(still_pair, A_DAY)
+    with still_pair.serving_ahead(A_DAY):
+        operator, oversight = couriers_of(still_pair, A_DAY)
         gone = Keeper(oversight.identity, f"unix:/tmp/{secrets.token_hex(8)}", None)
         down = Courier(gone, operator._keeper)
         assert copy([down, operator]) >= 1
     assert {row.role for row in rows()} == {"operator"}
 
 
-def test_the_janitors_look_ends_a_weekends_doubt(rooms: Rooms, own_pair: Pair) -> None:
+def test_the_janitors_look_ends_a_weekends_doubt(rooms: Rooms, still_pair: Pair) -> None:
     weekend = 63 * HOUR
-    upkeep(own_pair, weekend)
-    with own_pair.serving_ahead(weekend):
-        assert copy(couriers_of(own_pair, weekend)) == 0
+    upkeep(still_pair, weekend)
+    with still_pair.serving_ahead(weekend):
+        assert copy(couriers_of(still_pair, weekend)) == 0
     for role in ROLES:
-        with own_pair.owner(role, weekend) as keeper:
+        with still_pair.owner(role, weekend) as keeper:
             assert clock_state(keeper)["refuses"] == "-"
-    upkeep(own_pair, weekend)
-    with own_pair.serving_ahead(weekend):
-        assert copy(couriers_of(own_pair, weekend)) >= 4
+    upkeep(still_pair, weekend)
+    with still_pair.serving_ahead(weekend):
+        assert copy(couriers_of(still_pair, weekend)) >= 4
 
 
 class Lying(Keeper):
@@ -139,11 +137,11 @@ def said(**changes: Any) -> Callable[[Leaf], Leaf]:
     ],
 )
 def test_a_certificate_that_its_log_does_not_hold_is_not_kept(
-    rooms: Rooms, own_pair: Pair, change: Callable[[Leaf], Leaf], request: Any
+    rooms: Rooms, still_pair: Pair, change: Callable[[Leaf], Leaf], request: Any
 ) -> None:
-    upkeep(own_pair, A_DAY)
-    with own_pair.serving_ahead(A_DAY):
-        operator, oversight = couriers_of(own_pair, A_DAY)
+    upkeep(still_pair, A_DAY)
+    with still_pair.serving_ahead(A_DAY):
+        operator, oversight = couriers_of(still_pair, A_DAY)
         lying = Lying(operator.identity, operator._keeper._peer.address, None)
         lying.change = change
         courier = Courier(lying, oversight._keeper)
@@ -156,14 +154,15 @@ def test_a_certificate_that_its_log_does_not_hold_is_not_kept(
     assert rows() == []
 
 
-def test_the_command_shows_both_certificates_of_a_day(rooms: Rooms, own_pair: Pair) -> None:
-    upkeep(own_pair, A_DAY)
-    with own_pair.serving_ahead(A_DAY):
-        copy(couriers_of(own_pair, A_DAY))
+def test_the_command_shows_both_certificates_of_a_day(rooms: Rooms, still_pair: Pair) -> None:
+    upkeep(still_pair, A_DAY)
+    with still_pair.serving_ahead(A_DAY):
+        copy(couriers_of(still_pair, A_DAY))
     day = f"{rows()[0].day}"
     shown = StringIO()
     call_command("retention", "certificate", TENANT, day, stdout=shown)
-    assert [one["role"] for one in json.loads(shown.getvalue())] == list(ROLES)
+    told = json.loads(shown.getvalue())
+    assert [one["role"] for one in told["certificates"]] == list(ROLES)
     call_command("retention", "status", stdout=shown)
     assert "operator has certified up to" in shown.getvalue()
     with pytest.raises(CommandError, match="no certificate"):

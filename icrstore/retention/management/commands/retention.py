@@ -17,7 +17,8 @@ class Command(BaseCommand):
     help = (
         "What is kept for how long. A day is refused from 00:00Z of D+365; each keeper destroys its"
         " keys by itself and certifies it, and the janitor removes the rest. `status` says up to"
-        " which day both did; `certificate TENANT DAY` prints both keepers' leaves with proofs."
+        " which day both did; `certificate TENANT DAY` prints both keepers' leaves with proofs,"
+        " which icr-verify checks."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -49,9 +50,6 @@ class Command(BaseCommand):
             rows = list(Certificate.objects.filter(tenant=tenant, day=day).order_by("role"))
         if not rows:
             raise CommandError(f"no certificate of {day}: see `manage.py retention status`")
-        shown = [
-            {"role": row.role, "instance": row.instance, "day": f"{row.day}",
-             "epochs": row.epochs, "evidence": json.loads(bytes(row.evidence))}
-            for row in rows
-        ]  # fmt: skip
-        self.stdout.write(json.dumps(shown, indent=2))
+        shown = [{"role": row.role, "evidence": json.loads(bytes(row.evidence))} for row in rows]
+        told = {"v": 1, "tenant": tenant, "day": f"{day}", "certificates": shown}
+        self.stdout.write(json.dumps(told, indent=2))
