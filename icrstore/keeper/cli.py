@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
     about = "log a policy late, which sealers could not bring while this keeper was down"
     made = _command(commands, "policy", about, _policy)
-    made.add_argument("file", type=Path, help="as `icr policy` wrote it")
+    made.add_argument("file", type=Path, help="as `icr policy pools` wrote it")
 
     made = _command(commands, "show", "show what is trusted", show)
     made.add_argument("--json", action="store_true")

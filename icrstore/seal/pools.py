@@ -135,7 +135,8 @@ class Pools:
         for pool in self.listed:
             network = pool.network
             spare = network.max_prefixlen - network.prefixlen
-            found[network.version].setdefault(spare, {})[_bits(network) >> spare] = pool
+            same_length = found[network.version].setdefault(spare, {})
+            same_length[int(network.network_address) >> spare] = pool
         return {version: sorted(by_spare.items()) for version, by_spare in found.items()}
 
 
@@ -148,10 +149,6 @@ def in_force(policies: Iterable[tuple[datetime, Pools]], hour: datetime) -> Pool
     begun = sorted(policies, key=itemgetter(0))
     count = bisect_right(begun, hour, key=itemgetter(0))
     return begun[count - 1][1] if count else DEFAULT
-
-
-def _bits(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
-    return int(network.network_address)
 
 
 def _and(address: bytes, cover: bytes) -> bytes:
