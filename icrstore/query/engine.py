@@ -11,7 +11,6 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +131,7 @@ def _resolve(
     shown = [one.to_object(warrant.max_candidates) for one in made]
     named = {account for one in shown for account in one["accounts"]}
     fields = {"resolutions": shown, "limits": list(resolve.LIMITS)}
-    # Of two selectors with one name (an address at two times) the rows were opened once.
-    by_name = {one.selector.sealed_names()[0]: one.opened for one in made}
-    records = sum(by_name.values(), Counter[str]())
+    records = resolve.count(opened.all())
     return Found(fields, {account: records[account] for account in sorted(named)}, len(records))
 
 

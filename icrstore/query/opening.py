@@ -5,7 +5,7 @@ absent from it: a list that somebody shortened names its epoch instead of passin
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,6 +44,10 @@ class Opened:
     def of(self, selector: bytes) -> list[tuple[datetime, Segment]]:
         """The segments of one selector; none if nothing was found."""
         return self.segments.get(selector, [])
+
+    def all(self) -> Iterator[Segment]:
+        """Every segment, each once, whichever selectors asked for it."""
+        return (segment for several in self.segments.values() for _, segment in several)
 
     def take(self, lent: Lent, segment: Segment) -> None:
         self.segments[lent.selector].append((lent.epoch.statement.epoch.hour, segment))

@@ -33,13 +33,12 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Resolution:
-    """The verdict on one selector: who fits, in order, and every account that was opened, with
-    how many of its records the opened bindings stand for."""
+    """The verdict on one selector: who fits, in order, and every account that was opened."""
 
     selector: AddressSelector
     verdict: Verdict
     accounts: tuple[str, ...]
-    opened: Counter[str]
+    opened: frozenset[str]
 
     def to_object(self, max_candidates: int) -> dict[str, Any]:
         told = self.accounts if len(self.accounts) <= max(max_candidates, 1) else ()
@@ -76,11 +75,18 @@ def resolve(selector: AddressSelector, segments: Iterable[tuple[datetime, Segmen
     # What is not known of a port may be this one.
     found = port | _all(one.unported for one in fits) if port else _without_port(selector, fits)
     accounts = tuple(sorted(found))
-    opened: Counter[str] = Counter()
-    for bindings in held.values():
-        for account, count in zip(bindings.account, bindings.count.tolist(), strict=True):
-            opened[account] += count
+    opened = frozenset(account for bindings in held.values() for account in bindings.account)
     return Resolution(selector, _verdict(accounts, port), accounts, opened)
+
+
+def count(segments: Iterable[Segment]) -> Counter[str]:
+    """For how many records of each account the bindings of opened segments stand."""
+    made: Counter[str] = Counter()
+    for segment in segments:
+        held = address_map.read(segment)
+        for account, records in zip(held.account, held.count.tolist(), strict=True):
+            made[account] += records
+    return made
 
 
 def _without_port(selector: AddressSelector, fits: list[_Fits]) -> set[str]:

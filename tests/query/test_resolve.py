@@ -24,7 +24,7 @@ import pyarrow as pa
 import pytest
 
 from icrstore.flow.schema import Unit, address_bytes, record_schema
-from icrstore.query.resolve import Resolution, resolve
+from icrstore.query.resolve import Resolution, count, resolve
 from icrstore.seal.epoch import HOUR, ROLES, Epoch, hour_start, new_atoms, share
 from icrstore.seal.group import by_hour
 from icrstore.seal.rows import Segment, SelectorKeys
@@ -280,9 +280,9 @@ class Store:
                 self._epochs.append((epoch, atoms, bodies))
 
     def ask(self, asked: AddressSelector) -> Resolution:
-        return resolve(asked, self._segments(asked.sealed_names()[0]))
+        return resolve(asked, self.segments(asked.sealed_names()[0]))
 
-    def _segments(self, name: bytes) -> Iterator[tuple[datetime, Segment]]:
+    def segments(self, name: bytes) -> Iterator[tuple[datetime, Segment]]:
         for epoch, atoms, bodies in self._epochs:
             operator, oversight = (share(atoms[role], "address", name) for role in ROLES)
             keys = SelectorKeys(operator, oversight, epoch.eid, "address", name)
@@ -428,8 +428,16 @@ def test_it_resolves(case: str) -> None:
 
 def test_every_account_that_was_opened_is_counted() -> None:
     made = Store([*OTHERS, at(5, "a", 7), at(65, "b", 7)]).ask(who(5, 7))
-    assert set(made.opened) == {"x", "y", "a", "b"}
-    assert (made.opened["a"], made.opened["b"]) == (1, 1)
+    assert made.opened == {"x", "y", "a", "b"}
+
+
+def test_the_records_of_each_account_are_counted_from_their_bindings() -> None:
+    connections = [*OTHERS, at(5, "a", 7), at(6, "a", 7), at(65, "b", 7, delivery=LATE)]
+    asked = who(5, 7)
+    segments = Store(connections).segments(asked.sealed_names()[0])
+    assert count(segment for _, segment in segments) == Counter(
+        one.account for one in connections if one.raw == asked.address
+    )
 
 
 @pytest.mark.parametrize(("most", "told"), [(0, []), (1, []), (2, ["a", "b"]), (3, ["a", "b"])])
