@@ -51,7 +51,7 @@ class Opened:
         return [(hour, segment) for hour, several in by_hour.items() for segment in several]
 
     def all(self) -> Iterator[Segment]:
-        """Every segment that was opened, once."""
+        """Every segment, each once, whichever selectors asked for it."""
         for by_hour in self.segments.values():
             for several in by_hour.values():
                 yield from several

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from deploy.database import database_url
-from deploy.layout import DATABASE_ROLES
+from deploy.layout import CALLS, DATABASE_ROLES
 from icrstore.wire.httpunix import Peer
 from tests.stack import Stack
 
@@ -125,6 +125,14 @@ def test_a_killed_keeper_comes_back_as_the_same_keeper(stack: Stack) -> None:
     address = dict(part.split("=") for part in stack.env("engine")["ICR_KEEPERS"].split(","))
     answer = Peer(address["operator"], "keeper", 5, 1 << 16).call("GET", "/healthz", {})
     assert answer.status == 200
+
+
+def test_web_and_the_notifier_are_told_where_subscribers_sign_in(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICR_SIGN_IN_URL", "https://isp.example/access/")
+    told = {role for role in CALLS if "ICR_SIGN_IN_URL" in stack.env(role)}
+    assert told == {"web", "notifier"}
 
 
 @as_root

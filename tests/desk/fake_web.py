@@ -38,6 +38,7 @@ class FakeWeb(Loopback):
     spoil: Callable[[Package], Package] = lambda package: package
     named: tuple[str, ...] = ("household-1",)  # whom addresses resolve to
     answer_with: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
+    records: tuple[int, ...] | None = None
     warrants: dict[bytes, Lodged] = field(default_factory=dict)
     requests: dict[str, tuple[Envelope, Lodged, list[Envelope]]] = field(default_factory=dict)
     persons: set[bytes] = field(default_factory=set)
@@ -114,8 +115,9 @@ class FakeWeb(Loopback):
         asked = tuple(s.account for s in parsed.selectors if isinstance(s, AccountSelector))
         accounts = self.named if asked == () else asked
         made = genuine.Story(
-            lodged.warrant, parsed, grants, accounts=accounts, answer=self.answer_with
-        )
+            lodged.warrant, parsed, grants, accounts=accounts, answer=self.answer_with,
+            records=self.records,
+        )  # fmt: skip
         return self.spoil(made.package(lodged.envelope, request))
 
     def _disclosure(self, query: str) -> dict[str, Any]:

@@ -345,7 +345,7 @@ def test_a_long_table_ends_by_saying_how_many_more_there_are(office: Office, web
                                 for n in range(41)]  # fmt: skip
         answer["records"] = sum(range(41))
 
-    web.answer_with = with_answer(change)
+    web.answer_with, web.records = with_answer(change), (sum(range(41)),)
     asked(office, web, "services", "--account", ACCOUNT, *HOURS)
     lines = shown(office)
     assert lines.count("  and 1 more: all are in answer.json") == 2

@@ -139,7 +139,7 @@ def test_she_signs_in_with_the_code_that_came_and_reads_who_looked(
     assert proof
     told = json.loads(browser.open(site.url + proof[1]).read())
     assert {leaf["keeper"] for leaf in told["leaves"]} == {"operator", "oversight"}
-    assert all(leaf["evidence"] for leaf in told["leaves"])
+    assert all(leaf["checkpoint"] for leaf in told["leaves"])
     with pytest.raises(HTTPError) as refused:
         build_opener().open(site.url + proof[1])
     assert refused.value.code == 404

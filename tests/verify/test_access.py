@@ -95,6 +95,40 @@ def test_no_byte_of_the_file_that_is_downloaded_may_change_or_lack() -> None:
                     verify_access(spoilt, ACCOUNT, trust)
 
 
+def edited(name: str, before: str, after: str) -> Callable[[Proof], None]:
+    def change(proof: Proof) -> None:
+        text = proof["leaves"][-1][name]
+        assert before in text
+        proof["leaves"][-1][name] = text.replace(before, after)
+
+    return change
+
+
+def last(**changes: Any) -> Callable[[Proof], None]:
+    return lambda proof: proof["leaves"][-1].update(changes)
+
+
+GUARDS: dict[str, tuple[Callable[[Proof], Any], str]] = {
+    "its place": (last(index=1), "oversight-inclusion"),
+    "its path": (lambda p: p["leaves"][-1]["proof"].reverse(), "oversight-inclusion"),
+    "its tag": (edited("leaf", "tag=0a", "tag=0b"), "oversight-inclusion"),
+    "its day": (edited("leaf", "day=2026-11-22", "day=2026-11-23"), "oversight-inclusion"),
+    "its nonce": (edited("private", "0f0f", "0f0e"), "oversight-leaf"),
+    "its count of records": (edited("private", '"records":3', '"records":2'), "oversight-leaf"),
+    "its salt": (last(salt="00" * 16), "oversight-subject"),
+    "the size of its log": (edited("checkpoint", "\n12\n", "\n11\n"), "oversight-log"),
+    "its cosigner": (edited("checkpoint", "operator-1/", "operator-2/"), "oversight-witness"),
+}
+
+
+@pytest.mark.parametrize("part", GUARDS)
+def test_each_part_of_a_leaf_is_guarded_by_its_own_check(part: str) -> None:
+    change, check = GUARDS[part]
+    proof = proof_of(story())
+    change(proof)
+    assert refused_by(proof) == check
+
+
 # Attacks by those who hold keys, or hand out parts of what is true.
 
 
