@@ -144,7 +144,8 @@ def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterato
         "ICR_DATABASE_URL": database_url, "ICR_BROKER_URL": broker,
     }  # fmt: skip
     printed = folder / "web.log"
-    gunicorn = (sys.executable, "-m", "gunicorn", "icrstore.wsgi", "--bind", f"127.0.0.1:{port}",
+    gunicorn = (sys.executable, "-m", "gunicorn", "icrstore.wsgi",
+                "--config", "python:icrstore.web", "--bind", f"127.0.0.1:{port}",
                 "--no-control-socket", "--workers", "1", "--threads", "4")  # fmt: skip
     with printed.open("wb") as log:
         process = subprocess.Popen(gunicorn, env=env, stdout=log, stderr=log)
