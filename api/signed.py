@@ -46,7 +46,7 @@ def read_body(request: Request, media_type: str, most: int) -> Body:
     except UnreadablePostError:
         content = b""
     if len(content) != length:
-        raise Problem(400, "cut-off", "the body ended early: send it again")
+        raise Problem(400, "cut-off", "the body ended early or came too slowly: send it again")
     return Body(content, hashlib.sha256(content).digest())
 
 

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from api import collectors, health, investigators
-from api.pages import access
+from api import collectors, health, investigators, schema
+from api.pages import access, docs
 
 urlpatterns = [
     path("v1/enrolments", collectors.EnrolmentsView.as_view()),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("v1/queries", investigators.QueriesView.as_view()),
     path("v1/queries/<str:query_id>", investigators.QueryView.as_view()),
     path("v1/queries/<str:query_id>/disclosure", investigators.DisclosureView.as_view()),
+    path("v1/schema", schema.SchemaView.as_view()),
+    path("docs", docs.docs),
     path("access.css", access.style),
     path("access/<str:tenant>", access.record),
     path("access/<str:tenant>/code", access.ask),

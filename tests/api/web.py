@@ -24,6 +24,7 @@ from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
+from tests.api.document import check_answer
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms
 
 ENGINE_STORAGE = hpke.PrivateKey.generate()
@@ -74,7 +75,7 @@ class Web:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, target, body, dict(headers or {}))
-            return read(connection.getresponse())
+            return read(connection.getresponse(), method, target)
         finally:
             connection.close()
 
@@ -85,12 +86,18 @@ class Web:
             connection.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(connection)
             response.begin()
-            return read(response)
+            method, target = [*sent.split(b"\r\n")[0].decode("latin-1").split(" "), "", ""][:2]
+            return read(response, method, target)
 
 
-def read(response: http.client.HTTPResponse) -> Told:
+def read(response: http.client.HTTPResponse, method: str, target: str) -> Told:
+    """The answer, once it is seen to be one that the interface's description has."""
     headers = {name.lower(): value for name, value in response.getheaders()}
-    return Told(response.status, headers, response.read())
+    told = Told(response.status, headers, response.read())
+    if method != "HEAD":
+        media_type = headers.get("content-type", "")
+        check_answer(method, target, told.status, headers, media_type, told.body)
+    return told
 
 
 @dataclass
