@@ -35,6 +35,8 @@ def read_body(request: Request, media_type: str, most: int) -> Body:
     raw: HttpRequest = request._request
     if raw.content_type != media_type:
         raise Problem(415, "wrong-media-type", f"send {media_type}")
+    if "Content-Encoding" in raw.headers:
+        raise Problem(415, "wrong-content-encoding", "send the body without Content-Encoding")
     try:
         length = int(raw.headers.get("Content-Length", ""))
     except ValueError:

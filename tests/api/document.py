@@ -30,7 +30,8 @@ def check_answer(
 
 def operation(method: str, target: str) -> tuple[str, Object]:
     """What the document says of a call; nothing for a path or method that it does not have."""
-    path = unquote(urlsplit(target).path) if target.startswith("/") else target
+    # RFC 9112, section 3.2: a path as it is, or one behind a scheme and a name.
+    path = unquote(urlsplit(target).path if "://" in target else target.partition("?")[0])
     for template, methods in document()["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return f"{method} {template}", methods.get(method.lower(), {})

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from icrstore.shell.keyfile import KeyFile
+from icrstore.shell.keyfile import KeyFile, PublicKey, write_secret
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
@@ -131,7 +131,9 @@ class Caller:
 
 
 @contextmanager
-def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterator[Web]:
+def serving(
+    folder: Path, database_url: str, broker: str = NO_BROKER, rules: str = "icrstore.web"
+) -> Iterator[Web]:
     """gunicorn as `deploy` starts it, on this database."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
@@ -141,6 +143,11 @@ def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterato
     public.mkdir()
     KeyFile("signing", "receipt", raw_public(RECEIPT_KEY), RECEIPT_KEY.private_bytes_raw()).write(
         secrets_folder / "receipt.key"
+    )
+    write_secret(secrets_folder / "lookup.key", secrets.token_bytes(32).hex().encode())
+    notifier = hpke.PrivateKey.generate().public_bytes()
+    (public / "notifier.json").write_text(
+        json.dumps(PublicKey("recipient", "notifier", notifier).to_object())
     )
     storage = {"key": encode_base64(ENGINE_STORAGE.public_bytes())}
     (public / "engine-storage.json").write_text(json.dumps(storage))
@@ -152,7 +159,7 @@ def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterato
     }  # fmt: skip
     printed = folder / "web.log"
     gunicorn = (sys.executable, "-m", "gunicorn", "icrstore.wsgi",
-                "--config", "python:icrstore.web", "--bind", f"127.0.0.1:{port}",
+                "--config", f"python:{rules}", "--bind", f"127.0.0.1:{port}",
                 "--no-control-socket", "--workers", "1", "--threads", "4")  # fmt: skip
     with printed.open("wb") as log:
         process = subprocess.Popen(gunicorn, env=env, stdout=log, stderr=log)
