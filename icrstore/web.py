@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gunicorn import util
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from icrstore.quiet import quietly
 from icrstore.wire.problem import whole_answer
@@ -21,12 +21,15 @@ worker_class = "icrstore.web.Worker"
 limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8190
+keepalive = 5
 # No proxy names our paths by a header, so no caller does either.
 forwarder_headers = ""
 
 # Whoever has sent nothing for long, or has sent slowly for longer, is not waited for.
 GRACE_SECONDS = 10.0
 LEAST_BYTES_A_SECOND = 8192
+# How long the last answer on a connection has to arrive, if the other side goes on sending.
+LINGER_SECONDS = 1.0
 
 
 class Refusal(NamedTuple):
@@ -111,7 +114,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's worker with threads."""
 
     def handle(self, conn: Any) -> Any:
-        """One request; false if the connection is to end, which it then has."""
+        """One request; false if the connection is to end, which it then has.
+
+        True if there may be another, `_DEFER` if there was none yet: then the main loop waits.
+        """
+        if not (conn.initialized or conn.data_ready or conn.wait_for_data(0)):
+            return _DEFER  # Who has said nothing yet keeps no thread: gunicorn would wait 5 s.
         if not isinstance(conn.sock, Conversation):
             conn.sock = Conversation(conn.sock)
         conn.sock.begin()
@@ -121,7 +129,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         if conn.sock.is_late and not conn.sock.has_answer:
             _answer(conn.sock, 408, "too-slow", "the request: send it whole, within 10 seconds")
         # Waits for the other side. gunicorn would do it in the main loop, where all wait with it.
-        util.close_graceful(conn.sock)
+        util.close_graceful(conn.sock, LINGER_SECONDS)
         return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

@@ -3,6 +3,7 @@
 from icrstore import web
 from icrstore.web import (
     forwarder_headers,
+    keepalive,
     limit_request_field_size,
     limit_request_fields,
     limit_request_line,
@@ -11,6 +12,7 @@ from icrstore.web import (
 
 __all__ = [
     "forwarder_headers",
+    "keepalive",
     "limit_request_field_size",
     "limit_request_fields",
     "limit_request_line",
@@ -18,3 +20,4 @@ __all__ = [
 ]
 
 web.GRACE_SECONDS = 0.4
+web.LINGER_SECONDS = 0.1
