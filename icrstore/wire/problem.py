@@ -1,6 +1,7 @@
 """A refusal in words that machines can read: problem details, after RFC 9457."""
 
 import json
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -45,7 +46,8 @@ def whole_answer(status: int, code: str, detail: str) -> bytes:
     """The same as an HTTP/1.1 response that ends its connection."""
     body = problem(status, code, detail)
     head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\nContent-Type: {MEDIA_TYPE}\r\n"
         f"Content-Length: {len(body)}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
     )
     return f"{head}\r\n".encode() + body
