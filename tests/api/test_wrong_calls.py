@@ -195,7 +195,7 @@ BODIES = {
     "not-json": (
         b"", b"needle", b"{", b'{"tenant":NaN}', b'{"a":1}{"a":2}', b'{"a":1}needle', b"\xff",
         b'{"tenant":"\xff\xfe"}', b"\xef\xbb\xbf{}", b"[" * 4000, b'{"a":1,"a":1}',
-        b'{"tenant":{"a":1,"a":2}}', b'{"x":1.5}', b'{"x":1e400}', b'{"x":' + b"9" * 5000 + b"}",
+        b'{"tenant":{"a":1,"a":2}}', b'{"x":1.5}', b'{"x":1e400}', b'{"x":' + b"9" * 4000 + b"}",
         b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd\x00",
     ),
     "not-an-object": (b"[]", b"1", b"null", b'"needle"'),
