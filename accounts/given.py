@@ -17,9 +17,14 @@ def public_key(given: str) -> bytes:
         raise CommandError(str(stop)) from None
 
 
+def is_short_name(given: str) -> bool:
+    """Whether it can be a tenant's or collector's name, which becomes part of file names."""
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given, re.ASCII))
+
+
 def short_name(given: str) -> str:
-    """A tenant's or collector's: it becomes part of file names. Raises `CommandError`."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given, re.ASCII):
+    """A tenant's or collector's. Raises `CommandError`."""
+    if not is_short_name(given):
         raise CommandError("a name has at most 64 letters, digits, . _ - and begins with no mark")
     return given
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
@@ -14,6 +15,8 @@ from icrstore.inbox.accept import MAX_BODY_BYTES
 
 # How much of a list one answer brings.
 PAGE = 500
+# For how long the rest of a refused body is read.
+_PATIENCE_SECONDS = 5.0
 
 
 class OneForm(BaseContentNegotiation):
@@ -44,9 +47,9 @@ class Door(APIView):
 
 
 def _discard(request: HttpRequest) -> None:
-    left = MAX_BODY_BYTES
+    left, until = MAX_BODY_BYTES, time.monotonic() + _PATIENCE_SECONDS
     try:
-        while left > 0 and (piece := request.read(1 << 16)):
+        while left > 0 and time.monotonic() < until and (piece := request.read(1 << 16)):
             left -= len(piece)
     except UnreadablePostError:
         return

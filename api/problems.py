@@ -1,6 +1,5 @@
 """Errors become RFC 9457 problems here and nowhere else."""
 
-import json
 import logging
 from typing import Any
 
@@ -10,30 +9,15 @@ from django.utils import timezone
 from rest_framework.exceptions import MethodNotAllowed
 
 from accounts.enrolments import NotEnrolled
+from api.document import mend
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
 from icrstore.query.lodge import NotLodged, NotYours
 from icrstore.quiet import quietly
 from icrstore.warrant.strict import StatementError, time_text
 from icrstore.wire.errors import SignatureRefused
+from icrstore.wire.problem import MEDIA_TYPE, problem
 
 logger = logging.getLogger(__name__)
-
-TITLES = {
-    400: "Bad request",
-    401: "Not signed by a key that is known here",
-    403: "Not yours",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    410: "Gone",
-    411: "Length required",
-    413: "Too large",
-    415: "Unsupported media type",
-    422: "Cannot be taken",
-    429: "Too many",
-    500: "Failed here",
-    503: "Not ready",
-}
 
 
 class Problem(Exception):
@@ -45,16 +29,9 @@ class Problem(Exception):
 
 
 def response(status: int, code: str, detail: str = "") -> HttpResponse:
-    """``application/problem+json`` with a stable ``code`` beside the standard members."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": TITLES.get(status, "Refused"),
-        "status": status,
-        "code": code,
-    }
-    if detail:
-        body["detail"] = detail
-    return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")
+    """The problem; its detail is the document's mend of the code unless a better one is given."""
+    body = problem(status, code, detail or mend(code))
+    return HttpResponse(body, status=status, content_type=MEDIA_TYPE)
 
 
 def handle(error: Exception, context: Any) -> HttpResponse:
@@ -69,11 +46,12 @@ def handle(error: Exception, context: Any) -> HttpResponse:
         case BatchError():
             return response(400, error.code, f"{error.place}: {error.mend}")
         case StatementError():
-            return response(422, error.code, error.field)
+            place = f"{error.field}: " if error.field else ""
+            return response(422, error.code, f"{place}{mend(error.code)}")
         case NotEnrolled():
             return response(403, error.code, error.mend)
         case NotLodged():
-            return response(404, "no-such-warrant", "lodge the warrant first: icr lodge")
+            return response(404, "no-such-warrant")
         case NotYours():
             return response(403, "not-yours")
         case MethodNotAllowed():
@@ -83,7 +61,7 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             return refused
         case OperationalError() | InterfaceError():
             logger.error("PostgreSQL does not answer: %s", quietly(error))
-            return response(503, "no-database", "PostgreSQL does not answer: try again later")
+            return response(503, "no-database")
     logger.error("unexpected: %s", quietly(error))
     return response(500, "failed")
 
@@ -104,4 +82,4 @@ def _how_to_sign(reason: str) -> str:
     """A caller whose clock is off cannot sign right before it knows by how much."""
     if reason == "wrong-time":
         return f"sign by the server's clock: it is {time_text(timezone.now())}"
-    return "sign the request with a key that is known here"
+    return mend(reason)

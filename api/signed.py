@@ -39,6 +39,8 @@ def read_body(request: Request, media_type: str, most: int) -> Body:
     raw: HttpRequest = request._request
     if raw.content_type != media_type:
         raise Problem(415, "wrong-media-type", f"send {media_type}")
+    if "Content-Encoding" in raw.headers:
+        raise Problem(415, "wrong-content-encoding", "send the body without Content-Encoding")
     try:
         length = int(raw.headers.get("Content-Length", ""))
     except ValueError:
@@ -50,7 +52,7 @@ def read_body(request: Request, media_type: str, most: int) -> Body:
     except UnreadablePostError:
         content = b""
     if len(content) != length:
-        raise Problem(400, "cut-off", "the body ended early: send it again")
+        raise Problem(400, "cut-off", "the body ended early or came too slowly: send it again")
     return Body(content, hashlib.sha256(content).digest())
 
 

@@ -177,11 +177,12 @@ def _web(layout: Layout) -> Service:
         "--worker-tmp-dir",
         "/dev/shm",  # noqa: S108 # the workers' heartbeat files, unlinked when opened
     )
+    rules = ("--config", "python:icrstore.web")
     size = ("--workers", "2", "--threads", "4", "--graceful-timeout", "20")
     return _service(
         layout,
         "web",
-        (sys.executable, "-m", "gunicorn", "icrstore.wsgi", *bind, *size),
+        (sys.executable, "-m", "gunicorn", "icrstore.wsgi", *rules, *bind, *size),
         lambda _: _is_healthy(layout.url),
         grace_seconds=25.0,
     )

@@ -3,8 +3,8 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from api import collectors, health, investigators, ledger, oversight, subscribers
-from api.pages import access
+from api import collectors, health, investigators, ledger, oversight, schema, subscribers
+from api.pages import access, docs
 
 
 class TenantName(StringConverter):
@@ -31,6 +31,8 @@ urlpatterns = [
     path("v1/oversight/<tenant:tenant>/gaps", oversight.GapsView.as_view()),
     path("ledger/<str:keeper>/<str:log>/checkpoint", ledger.CheckpointView.as_view()),
     path("ledger/<str:keeper>/<str:log>/tile/<path:tile>", ledger.TileView.as_view()),
+    path("v1/schema", schema.SchemaView.as_view()),
+    path("docs", docs.docs),
     path("access.css", access.style),
     path("access/<tenant:tenant>", access.record),
     path("access/<tenant:tenant>/code", access.ask),

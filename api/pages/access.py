@@ -18,6 +18,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.given import is_short_name
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
 from icrstore.celery import look
@@ -47,9 +48,7 @@ def page(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, tenant: str, **more: Any) -> HttpResponse:
-        with of_tenant(tenant):
-            is_known = Tenant.objects.filter(name=tenant).exists()
-        if not is_known:
+        if not _is_known(tenant):
             return _page(request, "gone.html", {}, 404)
         if request.method == "POST" and not _is_own_form(request):
             return _page(request, "gone.html", {}, 400)
@@ -138,6 +137,14 @@ def style(request: HttpRequest) -> HttpResponse:
     response = _sealed(HttpResponse(_STYLE.read_bytes(), content_type="text/css; charset=utf-8"))
     response["Cache-Control"] = "max-age=3600"
     return response
+
+
+def _is_known(tenant: str) -> bool:
+    """What cannot be a name is not asked for: PostgreSQL takes no zero byte in a text."""
+    if not is_short_name(tenant):
+        return False
+    with of_tenant(tenant):
+        return Tenant.objects.filter(name=tenant).exists()
 
 
 def _page(

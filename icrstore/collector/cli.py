@@ -199,8 +199,10 @@ class _Summary:
     not_records: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     batches: list[bytes] = field(default_factory=list)
+    mends: list[str] = field(default_factory=list)
 
-    def count(self, tally: Tally) -> None:
+    def count(self, path: str, tally: Tally) -> None:
+        self.mends += [f"{path}: {mend}" for mend in tally.mends()]
         self.read += tally.records
         self.cut_off |= tally.cut_off
         self.not_records.update(tally.not_records)
@@ -253,7 +255,7 @@ def _spool_file(
         raise Stop(DATA, f"{path}: not valid Arrow data: write it again") from None
     except ValueError as error:
         raise Stop(USAGE, str(error)) from None
-    summary.count(tally)
+    summary.count(path, tally)
 
 
 class _Progress:
@@ -293,6 +295,8 @@ def _report(
     _list("batches refused by the store", told["refused_batches"])
     _list("refused here, not pushed", told["refused"], sys.stderr)
     _list("not records", told["not_records"], sys.stderr)
+    for mend in summary.mends:
+        print(mend, file=sys.stderr)
     if summary.cut_off:
         print("CUT OFF: an input ends in the middle, what followed is not here", file=sys.stderr)
 

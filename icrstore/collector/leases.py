@@ -22,6 +22,7 @@ from icrstore.shell.stop import DATA, NO_INPUT, Stop
 
 COLUMNS = ("address", "account", "from", "to")
 MOST_NAMED = 5
+_ACCOUNT = "an account is 1 to 64 bytes of composed Unicode (NFC) without control characters"
 _HEADER_LINES = 1
 
 Numbers = npt.NDArray[np.int64]
@@ -117,7 +118,9 @@ class _Place:
     line: int
 
     def text(self, column: Column) -> Column:
-        return self._each(column, lambda some: some.cast(pa.string()), "not UTF-8")
+        return self._each(
+            column, lambda some: some.cast(pa.string()), "not UTF-8: export it as UTF-8"
+        )
 
     def nanoseconds(self, column: Column) -> Numbers:
         why = "not a time with an offset: write 2026-01-31T12:00:00Z"
@@ -150,13 +153,14 @@ def _first_bad(column: Column, convert: Callable[[Column], Column]) -> int:
 
 def _addresses(place: _Place, column: Column) -> Bytes:
     parsed = addresses_from_text(column)
-    place.refuse(np.asarray(parsed.is_null()), "not an IPv4 or IPv6 address")
+    why = "not an IPv4 or IPv6 address: write it without a name or a prefix"
+    place.refuse(np.asarray(parsed.is_null()), why)
     return address_column(parsed)
 
 
 def _accounts(place: _Place, column: Column) -> Column:
     for reason, failing in account_failures(column, required=True):
-        place.refuse(failing, reason)
+        place.refuse(failing, f"{reason}: {_ACCOUNT}")
     return column
 
 
@@ -170,7 +174,9 @@ def _table(
 ) -> Leases:  # fmt: skip
     """Sorted, with one account's touching leases joined. Raises `Stop` where two accounts meet."""
     if (backwards := np.flatnonzero(ends <= starts)).size:
-        raise _refused(path, backwards + _HEADER_LINES + 1, "it ends before it begins")
+        raise _refused(
+            path, backwards + _HEADER_LINES + 1, "it ends before it begins: mend the export"
+        )
     keys = _keys(addresses, starts)
     order = np.argsort(keys, kind="stable")
     keys, ends, codes = keys[order], ends[order], codes[order]

@@ -54,7 +54,8 @@ def read_files(
 ) -> int:
     """Print the records of each input as NDJSON on `out`, and what was read of it on `err`.
 
-    The summary is a line of words for each input, or one of JSON if `as_json`. One bad input does
+    The summary is a line of words for each input, with one more for each fault that names its first
+    line and the mend; or one of JSON if `as_json`. One bad input does
     not keep the others from being read. Returns 0; 64 for an account that no record may have; 65
     when an input is cut off or refused; 66 when one cannot be opened.
     """
@@ -126,6 +127,7 @@ def _summary(path: str, tally: Tally, failure: str | None, *, as_json: bool) -> 
     not_records = dict(sorted(tally.not_records.items()))
     if as_json:
         facts = {"input": path, "records": tally.records, "not_records": not_records}
+        facts |= {"first_lines": dict(sorted(tally.first_lines.items()))}
         return json.dumps(facts | {"cut_off": tally.cut_off, "failure": failure})
     parts = [f"{tally.records} records"]
     parts += [f"{count} {reason}" for reason, count in not_records.items()]
@@ -133,4 +135,4 @@ def _summary(path: str, tally: Tally, failure: str | None, *, as_json: bool) -> 
         parts.append("cut off: it ends in the middle, and what followed is not here")
     if failure:
         parts.append(failure)
-    return f"{name}: {', '.join(parts)}"
+    return "\n  ".join([f"{name}: {', '.join(parts)}", *tally.mends()])

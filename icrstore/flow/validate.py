@@ -68,16 +68,16 @@ def validate(
     1. A value is missing that a record cannot be without.
     2. The time is too old, in the future, or outside the batch's scope.
     3. There is a port where the protocol has none, or a translated port without its address.
-    4. The account is missing, not 1 to 64 bytes, has control characters or is not NFC.
+    4. The account is not UTF-8, missing, not 1 to 64 bytes, has control characters or is not NFC.
 
     Raises BatchRefused, naming the column and the mend, if the columns are not those of a record.
     """
     unit = check_columns(batch)
-    rows = batch.select(record_schema(unit).names)
+    rows, garbled = readable(batch.select(record_schema(unit).names))
     kept = np.ones(rows.num_rows, np.bool_)
     rejected: Counter[str] = Counter()
     for reason, failing in _failures(
-        rows, unit, now - oldest, now + NEWEST, scope, account_required
+        rows, unit, now - oldest, now + NEWEST, scope, account_required, garbled
     ):
         fallen = kept & failing
         if count := int(fallen.sum()):
@@ -107,11 +107,34 @@ def check_columns(batch: pa.RecordBatch | pa.Table) -> Unit:
     for field in record_schema(unit):
         if not batch.schema.field(field.name).type.equals(field.type):
             raise BatchRefused(f"column {field.name!r} must be cast to {field.type}", field.name)
+    return unit
+
+
+def readable(batch: Batch) -> tuple[Batch, Mask]:
+    """The batch with null for each account that is not UTF-8, and which those are.
+
+    Raises BatchRefused if it is damaged in any other way: then nothing may read it. Its columns
+    have been checked.
+    """
+    place = batch.schema.get_field_index("account")
     try:
-        batch.validate(full=True)
+        # As bytes: whether they are there at all comes before what they say.
+        accounts: Column = batch.column(place).cast(pa.binary())
+        batch.set_column(place, "account", accounts).validate(full=True)
     except pa.ArrowInvalid:
         raise BatchRefused("the batch is not valid Arrow data: write it again") from None
-    return unit
+    try:
+        accounts.cast(pa.string())
+    except pa.ArrowInvalid:
+        return _without_garbled(batch, place, accounts)
+    return batch, np.zeros(batch.num_rows, np.bool_)
+
+
+def _without_garbled(batch: Batch, place: int, accounts: Column) -> tuple[Batch, Mask]:
+    wrong = [each for each in pc.unique(accounts).to_pylist() if each and not _is_utf_8(each)]
+    garbled: Column = pc.is_in(accounts, value_set=pa.array(wrong, pa.binary()))
+    text: Column = pc.if_else(garbled, pa.scalar(None, pa.binary()), accounts).cast(pa.string())
+    return batch.set_column(place, batch.schema.field(place), text), _mask(garbled)
 
 
 def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
@@ -132,6 +155,7 @@ def _failures(
     newest: datetime,
     scope: Scope | None,
     account_required: bool,
+    garbled: Mask,
 ) -> Iterator[tuple[str, Mask]]:
     for element in ELEMENTS:  # 1.
         if element.required:
@@ -148,7 +172,16 @@ def _failures(
     yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
     untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
     yield "post-nat-port-without-address", ported[2] & untranslated
-    yield from account_failures(rows.column("account"), required=account_required)  # 4.
+    yield "account-not-utf-8", garbled  # 4.
+    yield from account_failures(rows.column("account"), required=account_required)
+
+
+def _is_utf_8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unit(time: pa.DataType) -> Unit:

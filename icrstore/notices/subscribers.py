@@ -171,13 +171,15 @@ def _cells(line: bytes) -> list[str]:
     try:
         decoded = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _BadLine("not UTF-8") from None
+        raise _BadLine("not UTF-8: export it as UTF-8") from None
     if len(decoded) > MOST_LINE_CHARACTERS:
-        raise _BadLine("too long")
+        raise _BadLine(f"too long: a line has at most {MOST_LINE_CHARACTERS} characters")
     try:
         found: list[list[str]] = list(csv.reader([decoded], strict=True))
     except csv.Error:
-        raise _BadLine("a quote that does not close, or stands where none may") from None
+        raise _BadLine(
+            "a quote that does not close, or stands where none may: write it twice"
+        ) from None
     return found[0] if found else []
 
 

@@ -27,7 +27,7 @@ FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 15.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_PLAIN = re.compile(r"[\w .,:;()'-]{1,300}")
+_PLAIN = re.compile(r"[\w !-~]{1,300}")
 
 
 class Server:

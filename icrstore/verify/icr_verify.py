@@ -1157,7 +1157,7 @@ def _verify(
         proven = verify_package(raw, trust, answer)
         said = {"answer_sha256": hashlib.sha256(proven.answer_bytes).hexdigest()}
         return proven.checks, said | {"accounts_named": len(proven.answer["accounts"])}
-    if what == "certificate":
+    if given.what == "certificate":
         return verify_certificate(raw, trust)
     checks, receipt = verify_receipt(raw, trust)
     said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}

@@ -225,7 +225,7 @@ def test_revoking_a_name_ends_its_invitation(doors: Doors) -> None:
 def test_a_malformed_enrolment_names_the_field(doors: Doors, body: dict[str, object]) -> None:
     told = doors.post(KEY, "/v1/enrolments", body_of(invite()) | body)
     assert told.status == 422
-    assert told.value["detail"] in body
+    assert told.value["detail"].split(":")[0] in body
 
 
 def test_a_server_with_other_keys_than_the_token_vouches_for_is_found_out(

@@ -237,7 +237,7 @@ def other_investigator(desk: Desk) -> Caller:
 
 def test_another_authoritys_query_is_not_found(desk: Desk) -> None:
     query = desk.queued()
-    Query.objects.update(state="answered", disclosure=b"{}")
+    Query.objects.update(state="answered", disclosure=b'{"sealed":[]}')
     stranger = other_investigator(desk)
     path = f"/v1/queries/{bytes(query.sha256).hex()}"
     for target in (path, f"{path}/disclosure"):

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from icrstore.shell.keyfile import KeyFile
+from icrstore.shell.keyfile import KeyFile, PublicKey, write_secret
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
+from tests.api.document import check_answer
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms
 
 ENGINE_STORAGE = hpke.PrivateKey.generate()
@@ -74,7 +75,7 @@ class Web:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, target, body, dict(headers or {}))
-            return read(connection.getresponse())
+            return read(connection.getresponse(), method, target)
         finally:
             connection.close()
 
@@ -85,12 +86,18 @@ class Web:
             connection.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(connection)
             response.begin()
-            return read(response)
+            method, target = [*sent.split(b"\r\n")[0].decode("latin-1").split(" "), "", ""][:2]
+            return read(response, method, target)
 
 
-def read(response: http.client.HTTPResponse) -> Told:
+def read(response: http.client.HTTPResponse, method: str, target: str) -> Told:
+    """The answer, once it is seen to be one that the interface's description has."""
     headers = {name.lower(): value for name, value in response.getheaders()}
-    return Told(response.status, headers, response.read())
+    told = Told(response.status, headers, response.read())
+    if method != "HEAD":
+        media_type = headers.get("content-type", "")
+        check_answer(method, target, told.status, headers, media_type, told.body)
+    return told
 
 
 @dataclass
@@ -124,7 +131,9 @@ class Caller:
 
 
 @contextmanager
-def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterator[Web]:
+def serving(
+    folder: Path, database_url: str, broker: str = NO_BROKER, rules: str = "icrstore.web"
+) -> Iterator[Web]:
     """gunicorn as `deploy` starts it, on this database."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
@@ -135,6 +144,11 @@ def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterato
     KeyFile("signing", "receipt", raw_public(RECEIPT_KEY), RECEIPT_KEY.private_bytes_raw()).write(
         secrets_folder / "receipt.key"
     )
+    write_secret(secrets_folder / "lookup.key", secrets.token_bytes(32).hex().encode())
+    notifier = hpke.PrivateKey.generate().public_bytes()
+    (public / "notifier.json").write_text(
+        json.dumps(PublicKey("recipient", "notifier", notifier).to_object())
+    )
     storage = {"key": encode_base64(ENGINE_STORAGE.public_bytes())}
     (public / "engine-storage.json").write_text(json.dumps(storage))
     env = {
@@ -144,7 +158,8 @@ def serving(folder: Path, database_url: str, broker: str = NO_BROKER) -> Iterato
         "ICR_DATABASE_URL": database_url, "ICR_BROKER_URL": broker,
     }  # fmt: skip
     printed = folder / "web.log"
-    gunicorn = (sys.executable, "-m", "gunicorn", "icrstore.wsgi", "--bind", f"127.0.0.1:{port}",
+    gunicorn = (sys.executable, "-m", "gunicorn", "icrstore.wsgi",
+                "--config", f"python:{rules}", "--bind", f"127.0.0.1:{port}",
                 "--no-control-socket", "--workers", "1", "--threads", "4")  # fmt: skip
     with printed.open("wb") as log:
         process = subprocess.Popen(gunicorn, env=env, stdout=log, stderr=log)

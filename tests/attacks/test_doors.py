@@ -222,7 +222,7 @@ def test_a_signature_over_another_request_is_refused(
     site: Site, investigator: Caller, change: str
 ) -> None:
     letter = investigator.letter("POST", "/v1/warrants", lodging(site, site.authority))
-    assert CHANGES[change](letter).send(site).status == 401
+    assert CHANGES[change](letter).send(site).status == (415 if change == "encoding" else 401)
     assert letter.send(site).status == 201  # there was nothing else wrong with it
 
 

@@ -72,7 +72,10 @@ def test_what_it_prints_it_reads_again(log: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_counted_by_reason(log: Path) -> None:
     log.write_bytes(b"# note\n\n" + DNS + DNS.replace(b"49163", b"70000"))
-    assert read(log)[2] == f"{log}: 1 records, 1 blank-line, 1 comment, 1 port-out-of-range\n"
+    assert read(log)[2] == (
+        f"{log}: 1 records, 1 blank-line, 1 comment, 1 port-out-of-range\n"
+        "  line 4: port-out-of-range: ports are 0 to 65535\n"
+    )
 
 
 def test_the_summary_can_be_json(log: Path) -> None:
@@ -84,6 +87,7 @@ def test_the_summary_can_be_json(log: Path) -> None:
         "input": str(log),
         "records": 1,
         "not_records": {"comment": 1, "truncated-line": 1},
+        "first_lines": {"comment": 2, "truncated-line": 3},
         "cut_off": True,
         "failure": None,
     }

@@ -81,3 +81,10 @@ def test_a_flipped_bit_is_refused_or_changes_one_value() -> None:
         except BatchRefused:
             continue
         assert len(records) <= 1
+
+
+def test_an_account_that_is_not_utf_8_is_counted_and_its_neighbours_kept() -> None:
+    content = written(batch(record(account="garbled"), record()))
+    records, tally = reading(content.replace(b"garbled", b"garbl\xff\xfe"))
+    assert [entry["account"] for entry in records] == ["line-17"]
+    assert tally.not_records == {"bad-account": 1}

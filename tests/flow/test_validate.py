@@ -194,11 +194,26 @@ def test_times_must_be_utc(zone: str | None) -> None:
         validate(batch(record()).set_column(0, "observed_at", times), now=NOON)
 
 
-def test_text_that_is_not_utf_8_is_refused_before_anything_reads_it() -> None:
-    offsets = pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0]))
-    account = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xff")])
-    with pytest.raises(BatchRefused, match="not valid Arrow"):
-        validate(batch(record()).set_column(8, "account", account), now=NOON)
+def accounts(content: bytes, *ends: int) -> Any:
+    """A column of texts, of any bytes."""
+    offsets = pa.py_buffer(b"".join(end.to_bytes(4, "little") for end in (0, *ends)))
+    return pa.Array.from_buffers(pa.string(), len(ends), [None, offsets, pa.py_buffer(content)])
+
+
+def test_an_account_that_is_not_utf_8_falls_out_before_anything_reads_it_and_alone() -> None:
+    rows = batch(record(), record(account="b"), record())
+    verdict = validate(rows.set_column(8, "account", accounts(b"a\xffb", 1, 2, 3)), now=NOON)
+    assert verdict.rejected == Counter({"account-not-utf-8": 1})
+    assert verdict.kept.tolist() == [True, False, True]
+    assert [row["account"] for row in verdict.good.to_pylist()] == ["a", "b"]
+    assert verdict.good.schema.names == record_schema("us").names
+
+
+def test_accounts_that_are_not_there_refuse_the_batch() -> None:
+    for ends in ((2, 1, 2), (900, 1, 2)):
+        wrong = batch(record(), record(), record()).set_column(8, "account", accounts(b"ab", *ends))
+        with pytest.raises(BatchRefused, match="not valid Arrow"):
+            validate(wrong, now=NOON)
 
 
 def test_nothing_of_a_record_is_in_a_reason() -> None:

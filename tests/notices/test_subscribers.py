@@ -1,12 +1,18 @@
 """Who the subscribers are: loaded line by line, changed, closed, recycled; and never legible."""
 
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 
 from icrstore.notices.models import Notice, OldContact, Subscriber
 from icrstore.notices.subscribers import NoSubscriber, NotASubscriberFile
+from icrstore.shell.keyfile import PublicKey, write_secret
+from icrstore.warrant.strict import dump
 from tests.keeper.pair import TENANT, utc_now
 from tests.notices.office import Office, address_of, later, new_name
 
@@ -181,3 +187,25 @@ def everything(office: Office) -> bytes:
         for (table,) in tables:
             found += [row[0] for row in admin.execute(f'SELECT t::text FROM "{table}" AS t')]
     return "\n".join(found).encode()
+
+
+def test_the_command_names_file_and_line_and_loads_the_others(
+    office: Office, tmp_path: Path
+) -> None:
+    write_secret(tmp_path / "lookup.key", office.keys.lookup.raw.hex().encode())
+    public = PublicKey("recipient", "n", office.keys.opening.public_bytes())
+    (tmp_path / "notifier.json").write_bytes(dump(public.to_object()))
+    path, account = tmp_path / "subscribers.csv", new_name()
+    path.write_bytes(HEAD + f"{account},email,one@example.net\n".encode() + b"needle,fax,needle\n")
+    out, err = StringIO(), StringIO()
+    with override_settings(SECRETS=tmp_path, NOTIFIER_KEY=tmp_path / "notifier.json"):
+        call_command("subscribers", "load", TENANT, str(path), stdout=out, stderr=err)
+        assert err.getvalue() == f"{path}: line 3: channel: only email\n"
+        assert "1 new" in out.getvalue()
+        assert "1 line(s) not taken" in out.getvalue()
+        path.write_bytes(b"needle\n")
+        with pytest.raises(CommandError, match=f"{path}: the first line must be: account,"):
+            call_command("subscribers", "load", TENANT, str(path), stdout=out, stderr=err)
+        with pytest.raises(CommandError, match=r"nothing: No such file.*: name a file"):
+            call_command("subscribers", "load", TENANT, str(tmp_path / "nothing"), stdout=out)
+    assert Subscriber.objects.count() == 1

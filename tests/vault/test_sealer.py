@@ -71,7 +71,9 @@ def bad(rooms: Rooms) -> Sequence[tuple[str, dict[str, Any]]]:
     hour = rooms.hour
     return [
         ("time-too-old", record(rooms.now - timedelta(hours=48, seconds=1))),
+        ("time-too-old", record(rooms.now - timedelta(days=395))),
         ("time-in-future", record(rooms.now + 6 * MINUTE)),
+        ("time-in-future", record(rooms.now + timedelta(days=395))),
         ("outside-scope", record(hour - MINUTE)),
         ("outside-scope", record(hour + HOUR)),
         ("port-on-portless-protocol", record(hour, protocol=1)),
@@ -80,6 +82,8 @@ def bad(rooms: Rooms) -> Sequence[tuple[str, dict[str, Any]]]:
         ("account-missing", record(hour, account=None)),
         ("account-missing", record(hour, account="")),
         ("account-too-long", record(hour, account="a" * 65)),
+        ("account-too-long", record(hour, account="a" * 10_000)),
+        ("account-not-utf-8", record(hour, account="not-utf-8")),
         ("account-control-character", record(hour, account="a\tb")),
         ("account-not-nfc", record(hour, account="e\u0301")),
     ]  # fmt: skip
@@ -90,7 +94,7 @@ def test_bad_records_are_counted_by_reason_and_good_ones_beside_them_kept(rooms:
         pytest.skip("needs a whole minute of this hour")
     wrong = bad(rooms)
     records = [r for _, r in wrong] + [record(rooms.hour), record(rooms.hour)]
-    batch = rooms.take_records(records)
+    batch = rooms.take(frame(arrow(records).replace(b"not-utf-8", b"not-\xff\xfe\xfd-8")))
     seal(rooms)
     assert state_of(batch) == ("sealed", 2, dict(Counter(reason for reason, _ in wrong)))
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ..elements import ELEMENTS
 from ..errors import BatchRefused
 from ..schema import NANOSECONDS, Column, record_schema
-from ..validate import check_columns
+from ..validate import check_columns, readable
 from .lines import Input
 from .rows import LAST_SECOND
 from .tally import Tally
@@ -40,7 +40,8 @@ def read_arrow(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
 
 def _records(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
     unit = check_columns(batch)
-    rows = batch.select(record_schema(unit).names)
+    rows, garbled = readable(batch.select(record_schema(unit).names))
+    rows = _only(rows, pa.array(~garbled), "bad-account", tally)
     for element in ELEMENTS:
         if element.required:
             rows = _only(rows, pc.is_valid(rows.column(element.name)), "field-missing", tally)

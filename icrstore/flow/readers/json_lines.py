@@ -22,8 +22,6 @@ from .zeek import COLUMNS, protocol_numbers
 NAMES = tuple(element.name for element in ELEMENTS)
 _NAMES = frozenset(NAMES)
 
-# Numbers with a point stay text: a float would round the time.
-_JSON = json.JSONDecoder(parse_float=str)
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
@@ -37,21 +35,33 @@ class _NotARecord(Exception):
     """The line is no record; its one argument is the reason."""
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers could believe two values of one name."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _NotARecord("duplicate-field")
+    return made
+
+
+# Numbers with a point stay text: a float would round the time.
+_JSON = json.JSONDecoder(parse_float=str, object_pairs_hook=_each_once)
+
+
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """Records as `icr-collect read` prints them; a field that no record has refuses its line."""
-    for rows in _parsed(source, tally, _own_row):
+    for rows, lines in _parsed(source, tally, _own_row):
         (time, protocol, *texts) = _columns(rows, len(NAMES), protocol_at=1)
-        yield assemble(Rows(time, protocol, *texts), tally)
+        yield assemble(Rows(time, protocol, *texts), tally, lines)
 
 
 def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The connections of a conn.log written as JSON."""
-    for rows in _parsed(source, tally, _zeek_row):
+    for rows, lines in _parsed(source, tally, _zeek_row):
         time, src, sport, dst, dport, proto, number = _columns(rows, 7)
         protocol = protocol_numbers(proto, src, number)
         none = nothing(len(rows))
         sport, dport = only_ported(sport, protocol), only_ported(dport, protocol)
-        yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally)
+        yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally, lines)
 
 
 def decimal_seconds(text: str) -> str:
@@ -67,19 +77,23 @@ def decimal_seconds(text: str) -> str:
 
 def _parsed(
     source: Input, tally: Tally, row: Callable[[dict[str, Any]], tuple[Any, ...]]
-) -> Iterator[list[tuple[Any, ...]]]:
+) -> Iterator[tuple[list[tuple[Any, ...]], list[int]]]:
+    """Rows, and on which line each is."""
     for block in line_blocks(source, tally):
         is_last_and_open = not block.endswith(b"\n")
-        rows = []
-        for line in block.split(b"\n") if is_last_and_open else block[:-1].split(b"\n"):
+        rows, lines = [], []
+        whole = block if is_last_and_open else block[:-1]
+        for at, line in enumerate(whole.split(b"\n")):
             try:
                 rows.append(row(_object(line)))
             except _NotARecord as why:
                 if is_last_and_open and why.args[0] == "not-json":
-                    tally.cut()
+                    tally.cut(at)
                 else:
-                    tally.drop(why.args[0])
-        yield rows
+                    tally.drop(why.args[0], at=at)
+            else:
+                lines.append(at)
+        yield rows, lines
 
 
 def _object(line: bytes) -> dict[str, Any]:

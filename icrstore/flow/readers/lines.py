@@ -5,6 +5,7 @@ import io
 import sys
 import zlib
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -91,20 +92,23 @@ def opened(source: Source, tally: Tally) -> Input:
 def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
     """Whole lines, at most about a megabyte at a time; only the last block may lack its newline.
 
-    A line longer than 64 kB is counted and passed over, without being held.
+    A line longer than 64 kB is counted and passed over, without being held. `tally.line` is the
+    number of the first line of what was yielded.
     """
     rest, in_long_line = b"", False
+    tally.line = 1
     for chunk in source.chunks():
         if in_long_line:
             _, newline, chunk = chunk.partition(b"\n")
             in_long_line = not newline
+            tally.line += len(newline)
         rest += chunk
         end = rest.rfind(b"\n") + 1
         if end:
-            yield _without_long_lines(rest[:end], tally)
+            yield from _without_long_lines(rest[:end], tally)
             rest = rest[end:]
         if len(rest) > LONGEST_LINE_BYTES:
-            tally.drop("line-too-long")
+            tally.drop("line-too-long", at=0)
             rest, in_long_line = b"", True
     if in_long_line:
         tally.cut_off = True
@@ -112,11 +116,19 @@ def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
         yield rest
 
 
-def _without_long_lines(block: bytes, tally: Tally) -> bytes:
+def _without_long_lines(block: bytes, tally: Tally) -> Iterator[bytes]:
+    """The runs of lines between those that are too long."""
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
     if np.diff(ends, prepend=-1).max() <= LONGEST_LINE_BYTES + 1:
-        return block
-    lines = block[:-1].split(b"\n")
-    short = [line + b"\n" for line in lines if len(line) <= LONGEST_LINE_BYTES]
-    tally.drop("line-too-long", len(lines) - len(short))
-    return b"".join(short)
+        yield block
+        tally.line += len(ends)
+        return
+    for is_long, lines in groupby(
+        block[:-1].split(b"\n"), lambda line: len(line) > LONGEST_LINE_BYTES
+    ):
+        run = list(lines)
+        if is_long:
+            tally.drop("line-too-long", len(run), at=0)
+        else:
+            yield b"".join(line + b"\n" for line in run)
+        tally.line += len(run)

@@ -1,5 +1,6 @@
 """Rows of text become records, column by column; what does not parse is counted and left out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,11 @@ def only_ported(port: Column, protocol: Column) -> Column:
     return pc.if_else(pc.is_in(protocol, value_set=_PORTED), port, _NONE)
 
 
-def assemble(rows: Rows, tally: Tally) -> pa.RecordBatch:
+def assemble(rows: Rows, tally: Tally, lines: Sequence[int] | None = None) -> pa.RecordBatch:
     """The rows as a batch in `record_schema`, in the finest precision that one of them has.
 
-    A row that is no record is counted once, under the first of its reasons.
+    A row that is no record is counted once, under the first of its reasons. `lines` says on which
+    line each row is, counted from `tally.line`.
     """
     time, unit = _times(rows.observed_at)
     reasons: list[tuple[str, Column]] = [
@@ -74,19 +76,22 @@ def assemble(rows: Rows, tally: Tally) -> pa.RecordBatch:
     for name in ("source_port", "destination_port", "post_nat_source_port"):
         columns[name], bad, too_large = _ports(getattr(rows, name))
         reasons += [("bad-port", bad), ("port-out-of-range", too_large)]
-    kept = _count(reasons, len(time), tally)
+    kept = _count(reasons, len(time), tally, lines)
     nullable = pa.schema([field.with_nullable(True) for field in record_schema(unit)])
     batch = pa.RecordBatch.from_arrays([columns[name] for name in nullable.names], schema=nullable)
     good = batch if kept.all() else batch.filter(pa.array(kept))
     return good.cast(record_schema(unit))
 
 
-def _count(reasons: list[tuple[str, Column]], rows: int, tally: Tally) -> Mask:
+def _count(
+    reasons: list[tuple[str, Column]], rows: int, tally: Tally, lines: Sequence[int] | None
+) -> Mask:
     kept = np.ones(rows, np.bool_)
     for reason, failing in reasons:
-        mask = _numpy(failing)
-        tally.drop(reason, int((kept & mask).sum()))
-        kept &= ~mask
+        fallen = np.flatnonzero(kept & _numpy(failing))
+        if len(fallen):
+            tally.drop(reason, len(fallen), at=None if lines is None else lines[fallen[0]])
+        kept[fallen] = False
     return kept
 
 

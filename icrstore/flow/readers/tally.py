@@ -3,6 +3,28 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+# Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
+MENDS = {
+    "bad-account": "an account is text in UTF-8, in quotes",
+    "bad-address": "write an IPv4 or IPv6 address, without a name or a prefix",
+    "bad-port": "write a port as a whole number",
+    "bad-time": "write seconds since 1970, or a time as 2026-01-31T12:00:00Z",
+    "duplicate-field": "give each field once",
+    "field-missing": "a record has a time, a protocol, a source and a destination",
+    "line-before-header": "put Zeek's header lines, from #separator on, before the records",
+    "line-too-long": "a line has at most 65,536 bytes",
+    "not-a-record": "write one record a line",
+    "not-json": "write one JSON object in UTF-8 a line, and nothing after it",
+    "port-out-of-range": "ports are 0 to 65535",
+    "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
+    "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z",
+    "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
+    "truncated-line": "the last line may have gone on: export the file again",
+    "unknown-field": "a record has the fields that `icr-collect read` prints: leave out any other",
+    "unknown-protocol": "write the protocol's number, 0 to 255",
+    "wrong-number-of-fields": "a line has as many fields as Zeek's #fields names",
+}
+
 
 @dataclass
 class Tally:
@@ -11,23 +33,44 @@ class Tally:
     `cut_off` is true once the input ended inside a line, a gzip member or an Arrow message, so that
     there was more which nobody will read. A last line without its newline counts as cut off, and as
     no record, unless what it says could not have gone on (see each reader).
+
+    `line` is the number of the first line that is being read, 0 where there are no lines, and
+    `first_lines` says for each reason where to look.
     """
 
     records: int = 0
     not_records: Counter[str] = field(default_factory=Counter)
     cut_off: bool = False
+    line: int = 0
+    first_lines: dict[str, int] = field(default_factory=dict)
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count what is no record under a stable reason, which never quotes the input."""
-        if count:
-            self.not_records[reason] += count
+    def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
+        """Count what is no record under a stable reason, which never quotes the input.
+
+        `at` is how many lines after `line` the first of them is, where that is known.
+        """
+        if not count:
+            return
+        self.not_records[reason] += count
+        if at is not None and self.line:
+            self.first_lines.setdefault(reason, self.line + at)
+
+    def mends(self) -> list[str]:
+        """What to do about each reason that is a fault, and where its first line is."""
+        return [
+            f"line {self.first_lines[reason]}: {reason}: {MENDS[reason]}"
+            if reason in self.first_lines
+            else f"{reason}: {MENDS[reason]}"
+            for reason in sorted(self.not_records)
+            if reason in MENDS
+        ]
 
     def withdraw(self, reason: str, count: int) -> None:
         """Count records that were read as such and turn out to be none of ours."""
         self.records -= count
         self.drop(reason, count)
 
-    def cut(self) -> None:
+    def cut(self, at: int = 0) -> None:
         """Count a last line that may have gone on."""
-        self.drop("truncated-line")
+        self.drop("truncated-line", at=at)
         self.cut_off = True

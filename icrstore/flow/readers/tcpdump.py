@@ -99,16 +99,18 @@ def read_tcpdump(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
                 tally.cut()
                 continue
             text += "\n"
-        yield assemble(_rows(text, tally), tally)
+        found = _LINE.findall(text)
+        lines = [at for at, line in enumerate(found) if line[0]]
+        yield assemble(_rows(found, tally), tally, lines)
 
 
-def _rows(text: str, tally: Tally) -> Rows:
-    found = _LINE.findall(text)
+def _rows(found: list[tuple[str, ...]], tally: Tally) -> Rows:
+    """The packets among the lines; the others are counted."""
     packets = [line for line in found if line[0]]
     if len(packets) < len(found):
-        for line in found:
+        for at, line in enumerate(found):
             if not line[0]:
-                tally.drop(_why_not(line[-1]))
+                tally.drop(_why_not(line[-1]), at=at)
     time, source, source_port, destination, destination_port, tcp, kind = (
         pa.array([line[place] for line in packets], pa.string()) for place in range(7)
     )

@@ -6,7 +6,7 @@ A last line without its newline is read if it has all its fields and the last is
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -66,17 +66,19 @@ def read_zeek(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The connections of one conn.log or several in a row, each under its own header."""
     header = Header()
     for block in line_blocks(source, tally):
+        at = 0
         for part in _parts(block):
             text = part.decode("utf-8", "replace")
             if text.startswith("#"):
-                tally.drop("comment")
+                tally.drop("comment", at=at)
                 header = header.after(text.rstrip("\r\n"))
             elif header.places is None:
-                tally.drop("line-before-header", len(part.splitlines()))
+                tally.drop("line-before-header", len(part.splitlines()), at=at)
             elif not text.endswith("\n") and not header.is_whole(text):
-                tally.cut()
+                tally.cut(at)
             else:
-                yield assemble(_rows(text, header, header.places, tally), tally)
+                yield _batch(text, header, header.places, tally, at)
+            at += part.count(b"\n")
 
 
 def protocol_numbers(proto: Column, source: Column, ip_proto: Column) -> Column:
@@ -96,8 +98,25 @@ def protocol_numbers(proto: Column, source: Column, ip_proto: Column) -> Column:
     return pc.coalesce(number, named)
 
 
-def _rows(text: str, header: Header, places: dict[str, int], tally: Tally) -> Rows:
-    table = _table(text, header, places, tally)
+def _batch(
+    text: str, header: Header, places: dict[str, int], tally: Tally, at: int
+) -> pa.RecordBatch:
+    """The records of some lines; the first of them is `at` lines after `tally.line`."""
+    table, wrong = _table(text, header, places)
+    lines: Sequence[int] = range(at, at + table.num_rows)
+    written = text.removesuffix("\n").split("\n")
+    if table.num_rows < len(written):
+        widths = [line.count(header.separator) + 1 if line.strip() else 0 for line in written]
+        lines = [at + n for n, width in enumerate(widths) if width == header.width]
+        bad = next((n for n, width in enumerate(widths) if width not in (0, header.width)), 0)
+        tally.drop("wrong-number-of-fields", wrong, at=at + bad)
+        tally.drop("blank-line", len(written) - table.num_rows - wrong)
+    return assemble(
+        _rows(table, header, places), tally, lines if len(lines) == table.num_rows else None
+    )
+
+
+def _rows(table: pa.Table, header: Header, places: dict[str, int]) -> Rows:
     column = {
         name: present(table.column(str(place)).combine_chunks(), header.unset)
         for name, place in places.items()
@@ -119,7 +138,8 @@ def _rows(text: str, header: Header, places: dict[str, int], tally: Tally) -> Ro
     )
 
 
-def _table(text: str, header: Header, places: dict[str, int], tally: Tally) -> pa.Table:
+def _table(text: str, header: Header, places: dict[str, int]) -> tuple[pa.Table, int]:
+    """The lines that have all fields, and how many others have not; blank ones are neither."""
     wanted = [str(place) for place in places.values()]
     wrong = 0
 
@@ -148,9 +168,7 @@ def _table(text: str, header: Header, places: dict[str, int], tally: Tally) -> p
             strings_can_be_null=False,
         ),
     )
-    tally.drop("wrong-number-of-fields", wrong)
-    tally.drop("blank-line", max(0, len(raw.splitlines()) - table.num_rows - wrong))
-    return table
+    return table, wrong
 
 
 def _parts(block: bytes) -> Iterator[bytes]:

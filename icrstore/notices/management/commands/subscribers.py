@@ -57,6 +57,7 @@ class Command(BaseCommand):
     def _load(self, options: dict[str, Any]) -> None:
         notifier = read_public_file(settings.NOTIFIER_KEY).public
         key, now = LookupKey.read(settings.SECRETS / LOOKUP), timezone.now()
+        name = "standard input" if options["file"] == "-" else options["file"]
         try:
             if options["file"] == "-":
                 lines = sys.stdin.buffer
@@ -65,11 +66,13 @@ class Command(BaseCommand):
                 with Path(options["file"]).open("rb") as file:
                     loaded = subscribers.load(options["tenant"], file, key, notifier, now)
         except subscribers.NotASubscriberFile:
-            raise CommandError("the first line must be: account,channel,contact") from None
+            why = "the first line must be: account,channel,contact"
+            raise CommandError(f"{name}: {why}") from None
         except OSError as error:
-            raise CommandError(f"{options['file']}: {error.strerror}") from None
+            why = f"{error.strerror}: name a file that can be read"
+            raise CommandError(f"{name}: {why}") from None
         for number, reason in sorted(loaded.bad.items()):
-            self.stderr.write(f"line {number}: {reason}")
+            self.stderr.write(f"{name}: line {number}: {reason}")
         self.stdout.write(
             f"subscribers: {loaded.new} new, {loaded.changed} changed, {loaded.same} the same,"
             f" {len(loaded.bad)} line(s) not taken"
