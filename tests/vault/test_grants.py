@@ -39,6 +39,7 @@ ALLOWED: Mapping[str, Matrix] = {
     },
     "sealer": {
         "accounts_tenant": {"SELECT"},
+        "accounts_policy": {"SELECT"},
         "accounts_collector": {"SELECT"},
         "inbox_intakekey": {"SELECT", "INSERT"},
         "inbox_batch": {"SELECT"},
@@ -49,6 +50,7 @@ ALLOWED: Mapping[str, Matrix] = {
     },
     "engine": {
         "accounts_tenant": {"SELECT"},
+        "accounts_policy": {"SELECT"},
         "vault_epoch": {"SELECT"},
         "vault_segment": {"SELECT"},
         "query_lodgedwarrant": {"SELECT"},
@@ -82,6 +84,7 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("sealer", "inbox_batch", "UPDATE"): {
         "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
     },
+    ("sealer", "accounts_policy", "UPDATE"): {"keepers"},
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
         "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
