@@ -67,9 +67,7 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         "ICR_AUTHORITY": f"127.0.0.1:{layout.port}",
     }
     if "postgres" in calls:
-        told["ICR_DATABASE_URL"] = _outside("ICR_DATABASE_URL") or database.database_url(
-            layout, role
-        )
+        told["ICR_DATABASE_URL"] = database.database_url(layout, role)
     if "valkey" in calls:
         told["ICR_BROKER_URL"] = (
             _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
@@ -99,9 +97,7 @@ def _postgres(layout: Layout) -> Service:
         "listen_addresses": "",
         "unix_socket_directories": str(layout.sockets("postgres")),
         "unix_socket_permissions": "0770",
-        # Neither a failed statement nor a DETAIL line may carry a value into the log.
-        "log_min_error_statement": "panic",
-        "log_error_verbosity": "terse",
+        **database.QUIET,
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
     data = layout.private("postgres", "postgres") / "data"

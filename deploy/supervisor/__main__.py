@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from deploy import services
+from deploy import database, services
 from deploy.installation import STATE, Installation
 from deploy.layout import CODE, Layout, NotOurs, Unreachable, require_ours
 from deploy.supervisor import NotReady, drop_to
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return {"status": _status, "stop": _stop, "reset": _reset}[asked.what](var)
     except NotOurs as problem:
         return _fail(problem, EX_CANTCREAT)
-    except Unreachable as problem:
+    except (Unreachable, database.NotReady) as problem:
         return _fail(problem, EX_CONFIG)
     except (NotReady, subprocess.CalledProcessError) as problem:
         return _fail(problem, EX_SOFTWARE)
