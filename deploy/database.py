@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deploy.layout import DATABASE_ROLES, Layout
+from deploy.layout import DATABASE_ROLES, Layout, NotPrepared
 from deploy.supervisor import drop_to
 
 ADMIN = "icr_admin"
@@ -42,10 +42,6 @@ QUIET = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-
-
-class NotReady(Exception):
-    """Another's database is not as it must be; the message says the mend."""
 
 
 def program(name: str) -> Path:
@@ -131,7 +127,7 @@ def await_predecessor(layout: Layout) -> None:
 def create_roles(layout: Layout) -> None:
     """Make the database and the login roles, and set each role's password to what its file says.
 
-    Raises `NotReady` where another's server does not let us and they are not there.
+    Raises `NotPrepared` where another's server does not let us and they are not there.
     """
     if elsewhere():
         _keep_owners_password(layout)
@@ -146,7 +142,7 @@ def create_roles(layout: Layout) -> None:
             for statement in statements(layout):
                 connection.execute(statement)
     except psycopg.OperationalError as problem:
-        raise NotReady(f"the database cannot be reached: {problem}") from None
+        raise NotPrepared(f"the database cannot be reached: {problem}") from None
 
 
 def statements(layout: Layout) -> list[sql.Composed]:
@@ -217,7 +213,7 @@ def _create_database(layout: Layout) -> None:
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {} {}").format(database, encoding))
             except psycopg.errors.InsufficientPrivilege as problem:
-                raise NotReady(f"{database_name()} is not there: {problem}") from None
+                raise NotPrepared(f"{database_name()} is not there: {problem}") from None
 
 
 def _is_superuser(connection: psycopg.Connection) -> bool:
@@ -250,7 +246,7 @@ def _share_one_role(layout: Layout) -> None:
     """Nobody made roles and we may not: everything runs as the owner, which is said aloud."""
     owner = _login(layout, "admin")
     if any(has_own_role(layout, role) for role in DATABASE_ROLES):
-        raise NotReady(
+        raise NotPrepared(
             f"a process cannot log in to the database, and {owner} is no superuser who could mend"
             " it: let one run what `python -m deploy.roles` prints"
         )

@@ -10,7 +10,7 @@ from typing import Self
 
 from deploy import database, services
 from deploy.layout import SERVERS, Layout
-from deploy.provision import provision
+from deploy.provision import provision, require_keepers
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
 
@@ -62,11 +62,10 @@ class Installation:
     def up(self) -> None:
         """Start everything that we run ourselves: what is called, the tables, and who calls."""
         ours = services.names()
+        require_keepers(self)
         self.start(*SERVERS)
         self.migrate()
-        # Whose keepers run elsewhere has pinned them there, and brings the trust file.
-        if all(f"keeper-{role}" in ours for role in services.KEEPER_ROLES):
-            provision(self)
+        provision(self)
         self.start(*(name for name in ours if name not in SERVERS))
 
     def manage(self, *arguments: str) -> None:

@@ -16,29 +16,34 @@ from pathlib import Path
 from psycopg import pq
 
 from deploy import database
-from deploy.layout import CALLS, Layout
+from deploy.layout import CALLS, Layout, NotPrepared
 from deploy.supervisor import Service
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Peer
 
 KEEPER_ROLES = ("operator", "oversight")
-# Servers that somebody else runs: what is set here is handed on, and ours are not started.
-OUTSIDE = {
-    "ICR_DATABASE_URL": ("postgres",),
-    "ICR_BROKER_URL": ("valkey",),
-    "ICR_KEEPERS": tuple(f"keeper-{role}" for role in KEEPER_ROLES),
-}
 # How messages to subscribers leave: `icrstore.settings` says what each means.
-MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", "ICR_SIGN_IN_URL")
+MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM")
 PROBE_SECONDS = 1.0
 
 
 def names() -> tuple[str, ...]:
-    """The services that we run ourselves, in the order of their start."""
-    elsewhere = {
-        name for variable, served in OUTSIDE.items() if _outside(variable) for name in served
-    }
+    """The services that we run ourselves, in the order of their start: what the environment
+    says runs elsewhere is used there, and ours is not started.
+    """
+    elsewhere = {f"keeper-{role}" for role in keepers_elsewhere()}
+    elsewhere |= {"postgres"} if _outside("ICR_DATABASE_URL") else set()
+    elsewhere |= {"valkey"} if _outside("ICR_BROKER_URL") else set()
     return tuple(name for name in CALLS if name not in elsewhere)
+
+
+def keepers_elsewhere() -> dict[str, str]:
+    """The address of each keeper that somebody else runs, by role. Raises NotPrepared."""
+    given = _outside("ICR_KEEPERS")
+    found = dict(part.partition("=")[::2] for part in given.split(",")) if given else {}
+    if not set(found) <= set(KEEPER_ROLES) or not all(found.values()):
+        raise NotPrepared("ICR_KEEPERS must be like: oversight=unix:/run/oversight/keeper.sock")
+    return found
 
 
 def service(layout: Layout, name: str) -> Service:
@@ -64,7 +69,7 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         "ICR_VAR": str(layout.var),
         "ICR_ROLE": role,
         "ICR_SECRETS": str(layout.secrets(role)),
-        "ICR_AUTHORITY": f"127.0.0.1:{layout.port}",
+        "ICR_AUTHORITY": _outside("ICR_AUTHORITY") or f"127.0.0.1:{layout.port}",
     }
     if "postgres" in calls:
         told["ICR_DATABASE_URL"] = database.database_url(layout, role)
@@ -73,9 +78,12 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
             _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
         )
     if "keeper-operator" in calls:
-        told["ICR_KEEPERS"] = _outside("ICR_KEEPERS") or ",".join(
-            f"{role}=unix:{keeper_socket(layout, role)}" for role in KEEPER_ROLES
+        told["ICR_KEEPERS"] = ",".join(
+            f"{role}={_keeper_address(layout, role)}" for role in KEEPER_ROLES
         )
+    # The notifier's messages name it; by it web knows whether its cookies need https.
+    if role in ("web", "notifier") and _outside("ICR_SIGN_IN_URL"):
+        told["ICR_SIGN_IN_URL"] = _outside("ICR_SIGN_IN_URL")
     if role == "notifier":
         told["ICR_OUTBOX"] = str(layout.private(role, "outbox"))
         told |= {name: os.environ[name] for name in MAIL if name in os.environ}
@@ -90,6 +98,10 @@ def keeper_store(layout: Layout, role: str) -> Path:
 def keeper_socket(layout: Layout, role: str) -> Path:
     """Where the keeper of that role listens."""
     return layout.sockets(f"keeper-{role}") / "keeper.sock"
+
+
+def _keeper_address(layout: Layout, role: str) -> str:
+    return keepers_elsewhere().get(role) or f"unix:{keeper_socket(layout, role)}"
 
 
 def _postgres(layout: Layout) -> Service:

@@ -44,6 +44,8 @@ app.conf.update(
     worker_max_tasks_per_child=1,
     worker_pool="icrstore.pool:Pool",
     worker_hijack_root_logger=False,
+    # Who can write to the broker may say "look", and can stop or question no worker.
+    worker_enable_remote_control=False,
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
