@@ -6,6 +6,7 @@ sends every look again after a few seconds, and a look that finds nothing does n
 
 import logging
 import os
+import ssl
 from typing import Any
 
 from celery import Celery
@@ -61,6 +62,9 @@ app.conf.update(
         for name in ("vault.tasks.seal", "query.tasks.answer", "notices.tasks.tell")
     },
 )
+if settings.BROKER_URL.startswith("rediss:"):
+    # kombu would take any certificate; what the URL says (ssl_ca_certs) is added to this.
+    app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 if settings.ROLE == "web":
     # A collector waits while web says "look": a broker that is down or deaf may not hold it up.
     app.conf.broker_transport_options |= {
