@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from deploy.database import database_url
-from deploy.layout import DATABASE_ROLES
+from deploy.layout import CALLS, DATABASE_ROLES
 from icrstore.wire.httpunix import Peer
 from tests.stack import Stack
 
@@ -134,6 +134,17 @@ def test_no_service_can_read_anothers_secrets(stack: Stack) -> None:
     assert "icr_sealer" in stack.installation.run("sealer", "cat", secret)
     with pytest.raises(subprocess.CalledProcessError):
         stack.installation.run("web", "cat", secret)
+
+
+@as_root
+@pytest.mark.parametrize("name", CALLS)
+def test_no_service_writes_what_all_check_by(stack: Stack, name: str) -> None:
+    """Who could would have records sealed to keepers of their own."""
+    public = stack.layout.var / "public"
+    stack.installation.run(name, "ls", str(public))
+    for target in (public / "trust.json", public / "another"):
+        with pytest.raises(subprocess.CalledProcessError):
+            stack.installation.run(name, "sh", "-c", f"echo >> {target}")
 
 
 @as_root
