@@ -42,7 +42,7 @@ class Installation:
 
         What runs elsewhere is not started; another's database gets its roles all the same.
         """
-        ours = [name for name in names if name in services.names()]
+        ours = [name for name in names if name in services.names(self.layout)]
         for name in ours:
             if name == "postgres":
                 database.create_cluster(self.layout)
@@ -61,7 +61,7 @@ class Installation:
 
     def up(self) -> None:
         """Start everything that we run ourselves: what is called, the tables, and who calls."""
-        ours = services.names()
+        ours = services.names(self.layout)
         require_keepers(self)
         self.start(*SERVERS)
         self.migrate()

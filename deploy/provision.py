@@ -116,7 +116,7 @@ def write_trust(
 
 def require_keepers(site: "Installation") -> None:
     """Raises NotPrepared if a keeper runs elsewhere and nobody has told us who it is."""
-    for role in services.keepers_elsewhere():
+    for role in services.keepers_elsewhere(site.layout):
         keeper_identity(site, role)
 
 
@@ -141,7 +141,7 @@ def pins_file(site: "Installation", role: str) -> Path:
 
 def keeper_identity(site: "Installation", role: str) -> dict[str, Any]:
     """What a keeper says of itself: role, instance, name and its three public keys."""
-    if role not in services.keepers_elsewhere():
+    if role not in services.keepers_elsewhere(site.layout):
         shown = json.loads(_keeper(site, role, "show", "--json"))
         return {name: shown[name] for name in _IDENTITY}
     for known in _trusted(site).get("keepers", []):
@@ -190,7 +190,7 @@ def _public(site: "Installation", role: str, name: str) -> str:
 
 def _pin(site: "Installation", role: str, *pin: str) -> None:
     """At a keeper of ours; for another's, write down what its owner must do."""
-    if role not in services.keepers_elsewhere():
+    if role not in services.keepers_elsewhere(site.layout):
         _keeper(site, role, "pin", *pin)
         return
     path = pins_file(site, role)
@@ -257,7 +257,7 @@ def main() -> int:
     except (NotPrepared, OSError, ValueError, KeyError, Stop) as problem:
         print(problem, file=sys.stderr)
         return os.EX_CONFIG
-    for role in services.keepers_elsewhere():
+    for role in services.keepers_elsewhere(site.layout):
         print(f"for the owner of the {role} keeper: {pins_file(site, role)}")
     return 0
 

@@ -27,23 +27,27 @@ MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM")
 PROBE_SECONDS = 1.0
 
 
-def names() -> tuple[str, ...]:
+def names(layout: Layout) -> tuple[str, ...]:
     """The services that we run ourselves, in the order of their start: what the environment
     says runs elsewhere is used there, and ours is not started.
     """
-    elsewhere = {f"keeper-{role}" for role in keepers_elsewhere()}
+    elsewhere = {f"keeper-{role}" for role in keepers_elsewhere(layout)}
     elsewhere |= {"postgres"} if _outside("ICR_DATABASE_URL") else set()
     elsewhere |= {"valkey"} if _outside("ICR_BROKER_URL") else set()
     return tuple(name for name in CALLS if name not in elsewhere)
 
 
-def keepers_elsewhere() -> dict[str, str]:
-    """The address of each keeper that somebody else runs, by role. Raises NotPrepared."""
+def keepers_elsewhere(layout: Layout) -> dict[str, str]:
+    """The address of each keeper that somebody else runs, by role. Raises NotPrepared.
+
+    What we start is told where our own are, too, and may ask the same of itself.
+    """
     given = _outside("ICR_KEEPERS")
     found = dict(part.partition("=")[::2] for part in given.split(",")) if given else {}
     if not set(found) <= set(KEEPER_ROLES) or not all(found.values()):
         raise NotPrepared("ICR_KEEPERS must be like: oversight=unix:/run/oversight/keeper.sock")
-    return found
+    ours = tuple(f"unix:{folder}/" for folder in (layout.var, layout.outside()) if folder)
+    return {role: address for role, address in found.items() if not address.startswith(ours)}
 
 
 def service(layout: Layout, name: str) -> Service:
@@ -101,7 +105,7 @@ def keeper_socket(layout: Layout, role: str) -> Path:
 
 
 def _keeper_address(layout: Layout, role: str) -> str:
-    return keepers_elsewhere().get(role) or f"unix:{keeper_socket(layout, role)}"
+    return keepers_elsewhere(layout).get(role) or f"unix:{keeper_socket(layout, role)}"
 
 
 def _postgres(layout: Layout) -> Service:

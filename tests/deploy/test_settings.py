@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.layout import CALLS, CODE, Layout
-from deploy.services import environment, names
+from deploy.services import environment, keepers_elsewhere, names
 
 SETTING = re.compile(r"ICR_[A-Z_]*[A-Z]")
 ROW = re.compile(r"\| `(ICR_[A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \| (.+) \|")
@@ -75,7 +75,18 @@ def test_what_runs_elsewhere_is_handed_on_and_not_started(layout: Layout) -> Non
     keepers = environment(layout, "engine")["ICR_KEEPERS"].split(",")
     assert keepers[1] == ELSEWHERE["ICR_KEEPERS"]
     assert keepers[0].startswith(f"operator=unix:{layout.var}")
-    assert set(CALLS) - set(names()) == {"postgres", "valkey", "keeper-oversight"}
+    assert set(CALLS) - set(names(layout)) == {"postgres", "valkey", "keeper-oversight"}
+
+
+def test_what_is_told_where_our_keepers_are_takes_them_for_no_others(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the demonstration does, which pins tenants at them."""
+    monkeypatch.delenv("ICR_KEEPERS")
+    for name, value in environment(layout, "admin").items():
+        monkeypatch.setenv(name, value)
+    assert os.environ["ICR_KEEPERS"].count("unix:") == 2
+    assert keepers_elsewhere(layout) == {}
 
 
 @pytest.mark.parametrize(
