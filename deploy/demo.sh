@@ -12,8 +12,9 @@ Usage: sh deploy/demo.sh [--once] [--input FILE] | --stop | --reset | --help
   --stop        stop the one that runs
   --reset       stop it and delete its state
 
-State lies in var/ (or ICR_VAR). ICR_PORT chooses the port of the web server. With ICR_DATABASE_URL,
-ICR_BROKER_URL or ICR_KEEPERS set, those servers are used and none is started here.
+State lies in var/ (or ICR_VAR). ICR_PORT chooses the port of the web server. With ICR_DATABASE_URL
+or ICR_BROKER_URL set, those servers are used and none is started here (deploy/RUNBOOK.md); --reset
+deletes nothing there.
 TEXT
 }
 

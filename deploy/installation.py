@@ -10,7 +10,7 @@ from typing import Self
 
 from deploy import database, services
 from deploy.layout import SERVERS, Layout
-from deploy.provision import confirm_clocks, provision
+from deploy.provision import confirm_clocks, provision, require_keepers
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
 
@@ -38,14 +38,18 @@ class Installation:
         self.supervisor.__exit__(kind, error, traceback)
 
     def start(self, *names: str) -> None:
-        """Make what these need on disk, start them side by side, return once all serve."""
-        for name in names:
+        """Make what these need on disk, start them side by side, return once all serve.
+
+        What runs elsewhere is not started; another's database gets its roles all the same.
+        """
+        ours = [name for name in names if name in services.names(self.layout)]
+        for name in ours:
             if name == "postgres":
                 database.create_cluster(self.layout)
                 database.await_predecessor(self.layout)
             elif name.startswith("keeper-"):
                 self._make_keeper(name.removeprefix("keeper-"))
-        self.supervisor.start(*(services.service(self.layout, name) for name in names))
+        self.supervisor.start(*(services.service(self.layout, name) for name in ours))
         if "postgres" in names:
             database.create_roles(self.layout)
 
@@ -53,18 +57,17 @@ class Installation:
         """Bring the tables up to date as the database's owner, then grant each role its own."""
         self.manage("migrate", "--no-input")
         self.manage("months")
-        if "postgres" in services.names():
-            database.apply_grants(self.layout)
+        database.apply_grants(self.layout)
 
     def up(self) -> None:
         """Start everything that we run ourselves: what is called, the tables, and who calls."""
-        ours = services.names()
-        self.start(*(name for name in ours if name in SERVERS))
+        ours = services.names(self.layout)
+        require_keepers(self)
+        self.start(*SERVERS)
         self.migrate()
-        # Whose keepers run elsewhere has pinned them there, and brings the trust file.
-        if all(f"keeper-{role}" in ours for role in services.KEEPER_ROLES):
+        if not services.keepers_elsewhere(self.layout):
             confirm_clocks(self)
-            provision(self)
+        provision(self)
         self.start(*(name for name in ours if name not in SERVERS))
 
     def manage(self, *arguments: str) -> None:

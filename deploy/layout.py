@@ -47,6 +47,10 @@ class Unreachable(Exception):
     """The services' uids cannot enter a directory that they need; the message says the mend."""
 
 
+class NotPrepared(Exception):
+    """Something that runs elsewhere is not as it must be; the message says the mend."""
+
+
 class NotOurs(Exception):
     """The directory holds something else: it is neither filled nor deleted."""
 

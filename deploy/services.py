@@ -16,18 +16,12 @@ from pathlib import Path
 from psycopg import pq
 
 from deploy import database
-from deploy.layout import CALLS, Layout
+from deploy.layout import CALLS, Layout, NotPrepared
 from deploy.supervisor import Service
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Peer
 
 KEEPER_ROLES = ("operator", "oversight")
-# Servers that somebody else runs: what is set here is handed on, and ours are not started.
-OUTSIDE = {
-    "ICR_DATABASE_URL": ("postgres",),
-    "ICR_BROKER_URL": ("valkey",),
-    "ICR_KEEPERS": tuple(f"keeper-{role}" for role in KEEPER_ROLES),
-}
 # How messages to subscribers leave, and where they sign in (web marks its cookies by it):
 # `icrstore.settings` says what each means.
 SIGN_IN = ("ICR_SIGN_IN_URL",)
@@ -35,12 +29,27 @@ MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", *SIGN_IN)
 PROBE_SECONDS = 1.0
 
 
-def names() -> tuple[str, ...]:
-    """The services that we run ourselves, in the order of their start."""
-    elsewhere = {
-        name for variable, served in OUTSIDE.items() if _outside(variable) for name in served
-    }
+def names(layout: Layout) -> tuple[str, ...]:
+    """The services that we run ourselves, in the order of their start: what the environment
+    says runs elsewhere is used there, and ours is not started.
+    """
+    elsewhere = {f"keeper-{role}" for role in keepers_elsewhere(layout)}
+    elsewhere |= {"postgres"} if _outside("ICR_DATABASE_URL") else set()
+    elsewhere |= {"valkey"} if _outside("ICR_BROKER_URL") else set()
     return tuple(name for name in CALLS if name not in elsewhere)
+
+
+def keepers_elsewhere(layout: Layout) -> dict[str, str]:
+    """The address of each keeper that somebody else runs, by role. Raises NotPrepared.
+
+    What we start is told where our own are, too, and may ask the same of itself.
+    """
+    given = _outside("ICR_KEEPERS")
+    found = dict(part.partition("=")[::2] for part in given.split(",")) if given else {}
+    if not set(found) <= set(KEEPER_ROLES) or not all(found.values()):
+        raise NotPrepared("ICR_KEEPERS must be like: oversight=unix:/run/oversight/keeper.sock")
+    ours = tuple(f"unix:{folder}/" for folder in (layout.var, layout.outside()) if folder)
+    return {role: address for role, address in found.items() if not address.startswith(ours)}
 
 
 def service(layout: Layout, name: str) -> Service:
@@ -66,20 +75,18 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         "ICR_VAR": str(layout.var),
         "ICR_ROLE": role,
         "ICR_SECRETS": str(layout.secrets(role)),
-        "ICR_AUTHORITY": f"127.0.0.1:{layout.port}",
+        "ICR_AUTHORITY": _outside("ICR_AUTHORITY") or f"127.0.0.1:{layout.port}",
     }
     if "postgres" in calls:
-        told["ICR_DATABASE_URL"] = _outside("ICR_DATABASE_URL") or database.database_url(
-            layout, role
-        )
+        told["ICR_DATABASE_URL"] = database.database_url(layout, role)
     if "valkey" in calls:
         told["ICR_BROKER_URL"] = (
             _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
         )
     # Web calls no keeper, but says on its pages whether both are on this host.
     if "keeper-operator" in calls or role == "web":
-        told["ICR_KEEPERS"] = _outside("ICR_KEEPERS") or ",".join(
-            f"{role}=unix:{keeper_socket(layout, role)}" for role in KEEPER_ROLES
+        told["ICR_KEEPERS"] = ",".join(
+            f"{role}={_keeper_address(layout, role)}" for role in KEEPER_ROLES
         )
     if role == "notifier":
         told["ICR_OUTBOX"] = str(layout.private(role, "outbox"))
@@ -98,14 +105,16 @@ def keeper_socket(layout: Layout, role: str) -> Path:
     return layout.sockets(f"keeper-{role}") / "keeper.sock"
 
 
+def _keeper_address(layout: Layout, role: str) -> str:
+    return keepers_elsewhere(layout).get(role) or f"unix:{keeper_socket(layout, role)}"
+
+
 def _postgres(layout: Layout) -> Service:
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(layout.sockets("postgres")),
         "unix_socket_permissions": "0770",
-        # Neither a failed statement nor a DETAIL line may carry a value into the log.
-        "log_min_error_statement": "panic",
-        "log_error_verbosity": "terse",
+        **database.QUIET,
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
     data = layout.private("postgres", "postgres") / "data"

@@ -67,6 +67,10 @@ fingerprint() {
 
 # The marker is written last, so an interrupted set-up is found unfinished and done again.
 build_venv() {
+    if [ ! -w "$ROOT" ] || { [ -e "$VENV" ] && [ ! -O "$VENV" ]; }; then
+        say "$VENV is not yours to make: use a checkout of your own"
+        exit 73
+    fi
     say 'building .venv (about a minute; later runs skip this)'
     rm -rf "$VENV"
     "$PYTHON" -m venv "$VENV"

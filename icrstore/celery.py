@@ -6,6 +6,7 @@ sends every look again after a few seconds, and a look that finds nothing does n
 
 import logging
 import os
+import ssl
 from typing import Any
 
 from celery import Celery
@@ -45,6 +46,8 @@ app.conf.update(
     worker_max_tasks_per_child=1,
     worker_pool="icrstore.pool:Pool",
     worker_hijack_root_logger=False,
+    # Who can write to the broker may say "look", and can stop or question no worker.
+    worker_enable_remote_control=False,
     task_routes={
         "icrstore.vault.tasks.*": {"queue": "seal"},
         "icrstore.query.tasks.*": {"queue": "engine"},
@@ -68,6 +71,9 @@ app.conf.update(
         )
     },
 )
+if settings.BROKER_URL.startswith("rediss:"):
+    # kombu would take any certificate; what the URL says (ssl_ca_certs) is added to this.
+    app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 if settings.ROLE == "web":
     # A collector waits while web says "look": a broker that is down or deaf may not hold it up.
     app.conf.broker_transport_options |= {

@@ -1,18 +1,24 @@
 """A real installation in a temporary directory: the services of the demonstration, one by one.
 
-Only what is asked for is started; it is shared by the whole session and stopped at its end.
+Only what is asked for is started; it is shared by the whole session and stopped at its end. With
+ICR_DATABASE_URL of a superuser the session makes a database of its own at that server, and drops
+it. Roles belong to the whole server, so it must be one that no installation uses.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from deploy import services
 from deploy.installation import Installation
@@ -33,14 +39,14 @@ class Stack:
     def start(self, *names: str) -> None:
         """Start these and whatever they call, with the tables made. Safe to call again."""
         for name in names:
-            self._start(name, services.names())
+            self._start(name)
 
-    def _start(self, name: str, ours: Sequence[str]) -> None:
+    def _start(self, name: str) -> None:
         for callee in CALLS[name]:
-            self._start(callee, ours)
+            self._start(callee)
         if "postgres" in CALLS[name]:
             self.provision()
-        if name in ours and name not in self._started:
+        if name not in self._started:
             self.installation.start(name)
             self._started.add(name)
 
@@ -95,7 +101,24 @@ def stack() -> Iterator[Stack]:
     """The session's installation; not under tmp_path, which the services' uids cannot enter."""
     directory = Path(tempfile.mkdtemp(prefix="icr-"))
     try:
-        with new_stack(directory) as installation:
+        with a_database_elsewhere(), new_stack(directory) as installation:
             yield Stack(installation)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def a_database_elsewhere() -> Iterator[None]:
+    """A new one at the server that ICR_DATABASE_URL names; nothing if there is none."""
+    given = os.environ.get("ICR_DATABASE_URL")
+    if not given:
+        yield
+        return
+    server, name = make_conninfo(given, dbname="postgres"), f"icr_{secrets.token_hex(4)}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICR_DATABASE_URL", make_conninfo(given, dbname=name))
+        try:
+            yield
+        finally:
+            with psycopg.connect(server, autocommit=True) as admin:
+                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -1,7 +1,11 @@
-"""The command line: `python -m deploy.supervisor up [--once] [-- COMMAND] | status | stop | reset`.
+"""The command line: `python -m deploy.supervisor up | run | status | stop | reset`.
 
-up      prepare and start everything, run COMMAND, then serve until SIGINT or SIGTERM
+up [--once] [-- COMMAND]
+        prepare and start everything, run COMMAND, then serve until SIGINT or SIGTERM
         (--once: end with COMMAND's exit code instead)
+run ROLE COMMAND
+        run COMMAND with the uid, the secrets and the settings of that process; ROLE admin is
+        whoever looks after the installation:  run admin ./manage.py tenant list
 status  say what runs; ends with 3 if nothing does
 stop    stop it and wait until it is stopped
 reset   stop it and delete its state, if the state is ours
@@ -28,7 +32,7 @@ from types import FrameType
 
 from deploy import services
 from deploy.installation import STATE, Installation
-from deploy.layout import CODE, Layout, NotOurs, Unreachable, require_ours
+from deploy.layout import CALLS, CODE, Layout, NotOurs, NotPrepared, Unreachable, require_ours
 from deploy.supervisor import NotReady, drop_to
 
 EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 70, 73, 75, 78
@@ -54,10 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.what == "up":
             return _up(Layout(var, _port()), asked.command, asked.once)
+        if asked.what == "run":
+            return _run(var, asked.role, asked.command)
         return {"status": _status, "stop": _stop, "reset": _reset}[asked.what](var)
     except NotOurs as problem:
         return _fail(problem, EX_CANTCREAT)
-    except Unreachable as problem:
+    except (Unreachable, NotPrepared) as problem:
         return _fail(problem, EX_CONFIG)
     except (NotReady, subprocess.CalledProcessError) as problem:
         return _fail(problem, EX_SOFTWARE)
@@ -99,6 +105,16 @@ def _follow(layout: Layout, command: Sequence[str]) -> int:
         except Told:
             os.killpg(running.pid, signal.SIGTERM)
             raise
+
+
+def _run(var: Path, role: str, command: Sequence[str]) -> int:
+    """Become the command; the exit code is its own."""
+    require_ours(var)
+    layout = Layout(var, int(os.environ.get("ICR_PORT", DEFAULT_PORT)))
+    identity = None if role == "admin" else layout.identity(role)
+    told = services.environment(layout, role) | {"ICR_URL": layout.url}
+    argv = [*drop_to(identity), *command]
+    os.execvpe(argv[0], argv, told)  # noqa: S606 # the operator's own command
 
 
 def _serve(layout: Layout) -> None:
@@ -200,8 +216,15 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start everything")
     up.add_argument("--once", action="store_true", help="end when COMMAND ends")
     up.add_argument("command", nargs="*", metavar="COMMAND", help="run when everything serves")
-    for what in ("status", "stop", "reset"):
-        commands.add_parser(what)
+    run = commands.add_parser("run", help="run a command as one of the processes")
+    run.add_argument("role", choices=("admin", *CALLS))
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+    for what, help_ in (
+        ("status", "say what runs"),
+        ("stop", "stop it"),
+        ("reset", "stop it and delete its state"),
+    ):
+        commands.add_parser(what, help=help_)
     return parser
 
 

@@ -1,4 +1,13 @@
-"""The keeper's command line: ``python -m icrstore.keeper``."""
+"""Make and run a keeper, which lends its half of the keys only after it has logged for what.
+
+  python -m icrstore.keeper init --store keeper --role oversight --instance 1 --name keeper.example
+  python -m icrstore.keeper pin tenant isp-one KEY --store keeper
+  python -m icrstore.keeper serve --store keeper --socket run/keeper.sock
+  python -m icrstore.keeper show --store keeper
+
+It trusts whom it is told to here, and nothing that is sent to it changes that. Compare each key
+with its owner. In the store, keys.json and keeper.db can be backed up; chain.json never.
+"""
 
 import argparse
 import sys
@@ -204,23 +213,27 @@ def _serve(asked: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m icrstore.keeper", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m icrstore.keeper",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     made = _command(commands, "init", "make a keeper", init)
     made.add_argument("--role", required=True, choices=ROLES)
-    made.add_argument("--instance", required=True, type=int)
-    made.add_argument("--name", required=True)
-    made.add_argument("--json", action="store_true")
+    made.add_argument("--instance", required=True, type=int, help="1, unless its role has several")
+    made.add_argument("--name", required=True, help="like a host's; its logs bear it for good")
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    _add_pins(commands.add_parser("pin", help="trust a root"))
+    _add_pins(commands.add_parser("pin", help="trust a key"))
 
     about = "log a policy late, which sealers could not bring while this keeper was down"
     made = _command(commands, "policy", about, _policy)
     made.add_argument("file", type=Path, help="as `icr policy pools` wrote it")
 
-    made = _command(commands, "show", "show what is trusted", show)
-    made.add_argument("--json", action="store_true")
+    made = _command(commands, "show", "show who is trusted, and what is owed", show)
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     _add_clock(commands.add_parser(
         "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
@@ -230,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true")
 
     made = _command(commands, "serve", "lend, until SIGTERM", _serve)
-    made.add_argument("--socket", required=True, type=Path)
+    made.add_argument("--socket", required=True, type=Path, help="the Unix socket to make")
     return parser
 
 
@@ -240,28 +253,28 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     made = _command(kinds, "tenant", "the root of an ISP", _pin_tenant)
     made.add_argument("name", type=_name)
     made.add_argument("key", type=_key)
-    made.add_argument("--replace", action="store_true")
+    made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
     for kind in ("authority", "engine"):
         made = _command(kinds, kind, f"a key of an {kind}", _pin)
         made.add_argument("name", type=_name)
         made.add_argument("key", type=_key)
         made.add_argument("--tenant", required=True)
-        made.add_argument("--replace", action="store_true")
+        made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
     made = _command(kinds, "notifier", "who tells a tenant's subscribers", _pin_notifier)
     made.add_argument("name", type=_name)
     made.add_argument("key", type=_key, help="by which it signs")
     made.add_argument("sealing_key", type=_sealing_key, help="to which what is due is sealed")
     made.add_argument("--tenant", required=True)
-    made.add_argument("--replace", action="store_true")
+    made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
     made = _command(kinds, "peer", "the keeper of the other role", _pin_peer)
     made.add_argument("role", choices=ROLES)
     made.add_argument("name", type=_name)
     made.add_argument("log_key", type=_key)
     made.add_argument("witness_key", type=_key)
-    made.add_argument("--replace", action="store_true")
+    made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
 
 def _add_clock(parser: argparse.ArgumentParser) -> None:
@@ -273,7 +286,7 @@ def _add_clock(parser: argparse.ArgumentParser) -> None:
 
 def _command(commands: Any, name: str, help_: str, run: Any) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(name, help=help_)
-    made.add_argument("--store", required=True, type=Path)
+    made.add_argument("--store", required=True, type=Path, help="this keeper's folder")
     made.set_defaults(run=run)
     return made
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
+from psycopg.conninfo import make_conninfo
 
 from accounts.claims import FREE, held_token
 from tests.vault.rooms import Database, Rooms
@@ -86,7 +87,7 @@ def test_a_connection_that_ends_frees_it_and_the_first_error_is_told(
 def test_a_claim_in_another_database_is_not_this_ones(
     database: Database, onlooker: psycopg.Connection
 ) -> None:
-    url = database.url("admin").replace("/rooms?", "/postgres?")
+    url = make_conninfo(database.url("admin"), dbname="postgres")
     with psycopg.connect(url) as elsewhere:
         elsewhere.execute("SELECT pg_advisory_lock(77)")
         assert is_free(onlooker, 77)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.shell.keyfile import KeyFile
@@ -353,3 +354,14 @@ def test_a_revoked_collector_stops_at_once(site: Site, colleague: Caller) -> Non
         colleague.post("/v1/batches", secrets.token_bytes(2000), Content_Type=BATCH_TYPE),
     ]
     assert [(answer.status, answer.code) for answer in answers] == [(401, "unknown-key")] * 4
+
+
+def test_who_writes_to_the_broker_stops_and_questions_no_worker(site: Site) -> None:
+    """Celery's remote control would end workers and print their settings for anybody there."""
+    supervisor = site.installation.supervisor
+    before = {name: supervisor.pid(name) for name in ("sealer", "engine", "notifier")}
+    with Celery(broker=site.stack.env("sealer")["ICR_BROKER_URL"]) as stranger:
+        assert stranger.control.inspect(timeout=1).conf() is None
+        stranger.control.shutdown()
+    time.sleep(0.5)
+    assert {name: supervisor.pid(name) for name in before} == before

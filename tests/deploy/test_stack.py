@@ -145,6 +145,17 @@ def test_no_service_can_read_anothers_secrets(stack: Stack) -> None:
 
 
 @as_root
+@pytest.mark.parametrize("name", CALLS)
+def test_no_service_writes_what_all_check_by(stack: Stack, name: str) -> None:
+    """Who could would have records sealed to keepers of their own."""
+    public = stack.layout.var / "public"
+    stack.installation.run(name, "ls", str(public))
+    for target in (public / "trust.json", public / "another"):
+        with pytest.raises(subprocess.CalledProcessError):
+            stack.installation.run(name, "sh", "-c", f"echo >> {target}")
+
+
+@as_root
 def test_the_engine_reaches_a_keeper_and_web_does_not(stack: Stack) -> None:
     stack.start("keeper-operator")
     path = stack.layout.sockets("keeper-operator") / "keeper.sock"

@@ -1,5 +1,6 @@
 """The command line of the supervisor, as demo.sh calls it, with everything it starts."""
 
+import getpass
 import json
 import os
 import shutil
@@ -14,6 +15,10 @@ import pytest
 
 from deploy.layout import CALLS, CODE, Layout
 from tests.deploy.test_supervisor import is_alive, wait_until
+
+pytestmark = pytest.mark.skipif(
+    bool(os.environ.get("ICR_DATABASE_URL")), reason="the database is somebody else's"
+)
 
 
 class Operator:
@@ -38,6 +43,13 @@ class Operator:
         with self.begin(*arguments) as running:
             printed, _ = running.communicate(timeout=120)
         return running.returncode, printed
+
+    def provision(self, *arguments: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "deploy.provision", *arguments],
+            env=self.env, cwd=CODE, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return ended.returncode, ended.stdout + ended.stderr
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "deploy.supervisor", *arguments]
@@ -122,18 +134,64 @@ def test_it_goes_on_from_what_a_kill_left_and_told_to_stop_ends_its_command_too(
     assert not processes_of(operator.var)
 
 
-def test_once_ends_with_the_commands_exit_code_and_hands_on_what_runs_elsewhere(
-    newcomer: Operator,
+def test_a_keeper_elsewhere_is_known_by_its_owners_word_and_never_replaced(
+    newcomer: Operator, tmp_path: Path
 ) -> None:
-    newcomer.env["ICR_KEEPERS"] = "operator=unix:/elsewhere/1,oversight=unix:/elsewhere/2"
+    newcomer.env["ICR_KEEPERS"] = "oversight=unix:/elsewhere/keeper.sock"
+    newcomer.var.chmod(0o711)
+    Layout(newcomer.var, 1).create()
+    told = [make_keeper(tmp_path / name) for name in ("first", "second")]
+
+    code, said = newcomer.provision("keeper", str(told[0]))
+    assert code == 0
+    assert f"{newcomer.var}/public/pins-oversight.sh" in said
+    assert newcomer.provision("keeper", str(told[0]))[0] == 0
+
+    code, said = newcomer.provision("keeper", str(told[1]))
+    assert code == os.EX_CONFIG
+    assert "another oversight keeper is trusted" in said
+    trusted = json.loads((newcomer.var / "public" / "trust.json").read_bytes())
+    assert trusted["keepers"] == [json.loads(told[0].read_bytes())]
+
+
+def test_once_ends_with_the_commands_exit_code_and_hands_on_what_runs_elsewhere(
+    newcomer: Operator, tmp_path: Path
+) -> None:
+    newcomer.env["ICR_KEEPERS"] = "oversight=unix:/elsewhere/keeper.sock"
+    code, said = newcomer.run("up", "--once")
+    assert code == os.EX_CONFIG
+    assert "the oversight keeper runs elsewhere and is not known yet" in said
+    newcomer.provision("keeper", str(make_keeper(tmp_path / "theirs")))
+
     code, _ = newcomer.run(
         "up", "--once", "--", "sh", "-c", "echo $ICR_KEEPERS > $ICR_VAR/k; exit 9"
     )
 
     assert code == 9
     assert not processes_of(newcomer.var)
-    assert "unix:/elsewhere/1" in (newcomer.var / "k").read_text()
-    assert not list(newcomer.var.glob("keeper-*"))
+    assert "oversight=unix:/elsewhere/keeper.sock" in (newcomer.var / "k").read_text()
+    assert [path.name for path in newcomer.var.glob("keeper-*")] == ["keeper-operator"]
+    pins = (newcomer.var / "public" / "pins-oversight.sh").read_text()
+    assert "pin peer operator operator.keeper.local" in pins
+
+
+def test_a_command_is_run_as_one_of_the_processes(newcomer: Operator) -> None:
+    Layout(newcomer.var, 1).create()
+    code, said = newcomer.run("run", "web", "sh", "-c", "echo $ICR_ROLE $(id -un); exit 7")
+    assert code == 7
+    assert said.split()[-2:] == ["web", "icr-web" if os.geteuid() == 0 else getpass.getuser()]
+
+
+def make_keeper(folder: Path) -> Path:
+    """A keeper that somebody else made; the file in which its owner says who it is."""
+    who = ("--role", "oversight", "--instance", "1", "--name", "keeper.example", "--json")
+    made = subprocess.run(
+        [sys.executable, "-m", "icrstore.keeper", "init", "--store", str(folder), *who],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    told = folder.with_suffix(".json")
+    told.write_bytes(made.stdout)
+    return told
 
 
 def test_reset_deletes_the_state_and_the_sockets_that_lie_elsewhere(newcomer: Operator) -> None:

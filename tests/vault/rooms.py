@@ -39,7 +39,7 @@ from icrstore.wire import hpke
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
 from tests.stack import Stack
 
-NAME = "rooms"
+NAME = "icr_rooms"
 RECEIPT_KEY = Ed25519PrivateKey.generate()
 
 
@@ -60,7 +60,7 @@ class Database:
         connections.close_all()
         parts = conninfo_to_dict(self.url(role))
         connections["default"].settings_dict.update(
-            NAME=NAME, USER=parts["user"], HOST=parts["host"],
+            NAME=NAME, USER=parts["user"], HOST=parts["host"], PORT=parts.get("port", ""),
             OPTIONS={"passfile": parts["passfile"]},
         )  # fmt: skip
         connections.settings["default"].update(connections["default"].settings_dict)
@@ -72,7 +72,8 @@ def database(stack: Stack) -> Iterator[Database]:
     stack.start("postgres")
     made = Database(stack)
     with psycopg.connect(cluster.database_url(stack.layout, "admin"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {NAME}")
+        admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {NAME} ENCODING 'UTF8' TEMPLATE template0")
         # Nobody pulls the plug here; `tests.faults` does.
         admin.execute(f"ALTER DATABASE {NAME} SET synchronous_commit = off")
         admin.execute(f"REVOKE ALL ON DATABASE {NAME} FROM PUBLIC")

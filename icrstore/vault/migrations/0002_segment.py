@@ -7,10 +7,11 @@ CREATE TABLE vault_segment (
     month integer NOT NULL,
     epoch_no bigint NOT NULL,
     label bytea NOT NULL,
-    -- Ciphertext does not compress: EXTERNAL saves PostgreSQL the try.
-    body bytea STORAGE EXTERNAL NOT NULL,
+    body bytea NOT NULL,
     PRIMARY KEY (month, epoch_no, label)
 ) PARTITION BY LIST (month);
+-- Ciphertext does not compress: EXTERNAL saves PostgreSQL the try. Partitions made later have it too.
+ALTER TABLE vault_segment ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE inbox_batch ALTER COLUMN body SET STORAGE EXTERNAL;
 """
 
