@@ -12,32 +12,30 @@ from typing import Any
 
 import duckdb
 
+from deploy.demo import raw
+
 SECOND = 10**9
 MOST_PORTS = 65_536
 
 # (destination, protocol, port or None) -> distinct records
 Services = Counter[tuple[str, int, int | None]]
 
-_RECORD = """{
-    observed_at: 'VARCHAR', protocol: 'UTINYINT', account: 'VARCHAR',
-    source_address: 'VARCHAR', source_port: 'USMALLINT',
-    destination_address: 'VARCHAR', destination_port: 'USMALLINT',
-    post_nat_source_address: 'VARCHAR', post_nat_source_port: 'USMALLINT'}"""
-_COLUMNS = """epoch_ns(CAST(observed_at AS TIMESTAMP_NS)) AS moment, protocol, source_address,
-    source_port, destination_address, destination_port,
-    coalesce(post_nat_source_address, source_address) AS public_address,
-    CASE WHEN post_nat_source_address IS NULL THEN source_port ELSE post_nat_source_port END
-        AS public_port"""
-_LINES = f"read_json(?, format='newline_delimited', columns={_RECORD})"
 _LEASED = f"""
-CREATE TABLE record AS SELECT DISTINCT lease.account, {_COLUMNS}
-FROM {_LINES} AS line
-JOIN read_csv(?, header=true, all_varchar=true) AS lease
+CREATE TABLE record AS SELECT DISTINCT lease.account, line.* EXCLUDE (account)
+FROM ({raw.NDJSON}) AS line JOIN read_csv(?, header=true, all_varchar=true) AS lease
   ON lease.address = line.source_address
- AND CAST(observed_at AS TIMESTAMP_NS) >= CAST("from" AS TIMESTAMP_NS)
- AND ("to" IS NULL OR CAST(observed_at AS TIMESTAMP_NS) < CAST("to" AS TIMESTAMP_NS))
-"""  # noqa: S608 - of constants
-_NAMED = f"CREATE TABLE record AS SELECT DISTINCT account, {_COLUMNS} FROM {_LINES}"  # noqa: S608
+ AND line.moment >= epoch_ns(CAST("from" AS TIMESTAMP_NS))
+ AND ("to" IS NULL OR line.moment < epoch_ns(CAST("to" AS TIMESTAMP_NS)))
+"""  # noqa: S608 - of constants, as all below
+_MOVED = """
+CREATE TABLE record AS WITH line AS ({reading}),
+moved AS (SELECT min(moment) AS first, max(moment) AS last FROM ({ndjson})),
+shift AS (SELECT first, last - (SELECT max(moment) FROM line) AS by FROM moved)
+SELECT DISTINCT coalesce(account, ?) AS account, moment + by AS moment,
+    line.* EXCLUDE (account, moment)
+FROM line, shift WHERE moment + by >= first
+"""
+_NAMED = f"CREATE TABLE record AS SELECT DISTINCT * FROM ({raw.NDJSON})"  # noqa: S608
 # An account's record of the last hours whose port nobody else had within two minutes of it.
 _UNIQUE = """
 SELECT public_address, public_port, protocol, moment FROM record AS it
@@ -84,19 +82,23 @@ class Moment:
 class Count:
     """The distinct records of an input, in memory."""
 
-    def __init__(self, sql: str, *files: Path) -> None:
+    def __init__(self, sql: str, *values: str) -> None:
         self._database = duckdb.connect()
-        self._database.execute(sql, [str(file) for file in files])
+        self._database.execute(sql, values)
 
     @classmethod
     def leased(cls, log: Path, leases: Path) -> "Count":
         """Of NDJSON without accounts: the source's holder at the time is whose record it is."""
-        return cls(_LEASED, log, leases)
+        return cls(_LEASED, str(log), "none", str(leases))
 
     @classmethod
-    def named(cls, log: Path) -> "Count":
-        """Of NDJSON with accounts."""
-        return cls(_NAMED, log)
+    def moved(cls, source: Path, moved: Path, account: str) -> "Count":
+        """Of a log's own text; what was pushed only tells by how much its times were moved."""
+        reading = raw.reading(source)
+        if reading is None:
+            return cls(_NAMED, str(moved), "none")
+        sql = _MOVED.format(reading=reading, ndjson=raw.NDJSON)
+        return cls(sql, str(source), raw.compression(source), str(moved), "none", account)
 
     def accounts(self) -> Counter[str]:
         return Counter(dict(self._all("SELECT account, count(*) FROM record GROUP BY account")))
@@ -158,7 +160,8 @@ class Count:
         """The last record from each of its addresses, the busiest first."""
         found = self._all(
             "SELECT public_address, arg_max(public_port, moment), arg_max(protocol, moment),"
-            " max(moment) FROM record WHERE account = ? AND public_port IS NOT NULL AND protocol IN (6, 17)"
+            " max(moment) FROM record"
+            " WHERE account = ? AND public_port IS NOT NULL AND protocol IN (6, 17)"
             " GROUP BY public_address ORDER BY count(*) DESC", account,
         )  # fmt: skip
         return [Moment(plain(address), port, protocol, _moment(moment))

@@ -76,7 +76,7 @@ def own(telling: Telling, source: Path) -> Day:
         say("  an earlier telling has moved and pushed this file: it is stored once")
     else:
         _move(telling, source, f"line-{digest[:8]}", log)
-    count = Count.named(log)
+    count = Count.moved(source, log, f"line-{digest[:8]}")
     account, records = count.accounts().most_common(1)[0]
     say(f"  asked about below: account {account}, {records} distinct records")
     first, last = count.span()

@@ -95,7 +95,8 @@ def _check_complete(answer: dict[str, Any], day: Day) -> None:
 
 
 def _differs(purpose: str) -> Untrue:
-    return Untrue(f"the answer to {purpose} differs from DuckDB's count of the input")
+    why = "if another version told the story here before, begin afresh: sh deploy/demo.sh --reset"
+    return Untrue(f"the answer to {purpose} differs from DuckDB's count of the input; {why}")
 
 
 def _nanoseconds(told: str) -> int:
