@@ -30,10 +30,10 @@ FROM ({raw.NDJSON}) AS line JOIN read_csv(?, header=true, all_varchar=true) AS l
 _MOVED = """
 CREATE TABLE record AS WITH line AS ({reading}),
 moved AS (SELECT min(moment) AS first, max(moment) AS last FROM ({ndjson})),
-shift AS (SELECT first, last - (SELECT max(moment) FROM line) AS by FROM moved)
-SELECT DISTINCT coalesce(account, ?) AS account, moment + by AS moment,
+shift AS (SELECT first, last - (SELECT max(moment) FROM line) AS moved_by FROM moved)
+SELECT DISTINCT coalesce(account, ?) AS account, moment + moved_by AS moment,
     line.* EXCLUDE (account, moment)
-FROM line, shift WHERE moment + by >= first
+FROM line, shift WHERE moment + moved_by >= first
 """
 _NAMED = f"CREATE TABLE record AS SELECT DISTINCT * FROM ({raw.NDJSON})"  # noqa: S608
 # An account's record of the last hours whose port nobody else had within two minutes of it.
@@ -92,11 +92,16 @@ class Count:
         return cls(_LEASED, str(log), "none", str(leases))
 
     @classmethod
+    def named(cls, log: Path) -> "Count":
+        """Of NDJSON with accounts."""
+        return cls(_NAMED, str(log), "none")
+
+    @classmethod
     def moved(cls, source: Path, moved: Path, account: str) -> "Count":
         """Of a log's own text; what was pushed only tells by how much its times were moved."""
         reading = raw.reading(source)
         if reading is None:
-            return cls(_NAMED, str(moved), "none")
+            return cls.named(moved)
         sql = _MOVED.format(reading=reading, ndjson=raw.NDJSON)
         return cls(sql, str(source), raw.compression(source), str(moved), "none", account)
 

@@ -73,7 +73,7 @@ def own(telling: Telling, source: Path) -> Day:
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     log = telling.folder / f"own-{digest[:8]}.ndjson"
     if log.exists():
-        say("  an earlier telling has moved and pushed this file: it is stored once")
+        say("  moved at an earlier telling: the same batches again, which are stored once")
     else:
         _move(telling, source, f"line-{digest[:8]}", log)
     count = Count.moved(source, log, f"line-{digest[:8]}")

@@ -43,7 +43,7 @@ class Telling:
 
     def chapter(self, title: str) -> None:
         self._chapters += 1
-        say(f"\n\n{self._chapters}. {title}\n")
+        say(f"\n{self._chapters}. {title}\n")
 
     def show(self, who: str, *argv: str, most: int = ALL) -> str:
         """Run a command as `who` types it and show at most so many lines of what it prints.
