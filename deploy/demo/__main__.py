@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--input", type=Path, help="your own log instead of a made-up day")
     asked = parser.parse_args()
     port = int(os.environ["ICR_URL"].rpartition(":")[2])
-    telling = Telling(Installation(Layout(Path(os.environ["ICR_VAR"]), port)))
+    telling = Telling(Installation(Layout(Path(os.environ["ICR_VAR"]), port)), asked.input)
     try:
         account = story.tell(telling, asked.input)
     except (NoRecords, FlowRefused) as problem:

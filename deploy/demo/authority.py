@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.demo.provider import AUTHORITY, TENANT
+from deploy.demo.provider import AUTHORITY
 from deploy.demo.telling import Telling, say
 
 PEOPLE = ("applicant", "approver", "investigator")
@@ -41,8 +41,8 @@ def warrant(telling: Telling, purpose: str, *about: str) -> None:
     """Drafted, signed by two people and lodged with the store."""
     path = f"{telling.case}/{purpose}.json"
     telling.show(
-        "applicant", "icr", "warrant", "draft", "--tenant", TENANT, "--authority", AUTHORITY,
-        "--instrument", "authorisation 2026/17", "--basis", "s. 61: a made-up case",
+        "applicant", "icr", "warrant", "draft", "--tenant", telling.tenant,
+        "--authority", AUTHORITY, "--instrument", "authorisation 2026/17", "--basis", "s. 61: a made-up case",
         "--purpose", purpose, *about, "--valid-days", "7", "--max-requests", "3",
         "--recipient", "desk.key", "--out", path, most=0,
     )  # fmt: skip

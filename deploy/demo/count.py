@@ -162,10 +162,10 @@ class Count:
         return Moment(near.address, port, near.protocol, near.at)
 
     def sources(self, account: str) -> list[Moment]:
-        """The last record from each of its addresses, the busiest first."""
+        """The first record from each of its addresses, the busiest first."""
         found = self._all(
-            "SELECT public_address, arg_max(public_port, moment), arg_max(protocol, moment),"
-            " max(moment) FROM record"
+            "SELECT public_address, arg_min(public_port, moment), arg_min(protocol, moment),"
+            " min(moment) FROM record"
             " WHERE account = ? AND public_port IS NOT NULL AND protocol IN (6, 17)"
             " GROUP BY public_address ORDER BY count(*) DESC", account,
         )  # fmt: skip

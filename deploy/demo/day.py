@@ -1,6 +1,5 @@
 """What is pushed and asked about: a made-up day, or the visitor's own log."""
 
-import hashlib
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,8 @@ from icrstore.seal.pools import is_private
 # None of the made-up connections goes there, and few of anybody's: documentation and test ranges.
 _NOWHERE = ("198.18.99.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")
 MAIL_PORT = 993
+# Whose records those are that name no account.
+OWN_ACCOUNT = "household-1"
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,12 @@ def own(telling: Telling, source: Path) -> Day:
 
     A file is moved once: told again, it is the same batches, which the store keeps once.
     """
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    log = telling.folder / f"own-{digest[:8]}.ndjson"
+    log = telling.folder / f"{telling.tenant}.ndjson"
     if log.exists():
         say("  moved at an earlier telling: the same batches again, which are stored once")
     else:
-        _move(telling, source, f"line-{digest[:8]}", log)
-    count = Count.moved(source, log, f"line-{digest[:8]}")
+        _move(telling, source, log)
+    count = Count.moved(source, log, OWN_ACCOUNT)
     account, records = count.accounts().most_common(1)[0]
     say(f"  asked about below: account {account}, {records} distinct records")
     first, last = count.span()
@@ -94,9 +94,9 @@ def own(telling: Telling, source: Path) -> Day:
     )
 
 
-def _move(telling: Telling, source: Path, account: str, log: Path) -> None:
+def _move(telling: Telling, source: Path, log: Path) -> None:
     draft = log.with_suffix(".new")
-    moved = own_log.move(source, account, draft, telling.now)
+    moved = own_log.move(source, OWN_ACCOUNT, draft, telling.now)
     say(f"  {sum(moved.accounts.values())} records of {len(moved.accounts)} account(s),")
     say(f"  moved by {moved.by // HOUR} h, so that the last falls in the last whole hour;")
     say(f"  left out, since they would be older than 47 h: {moved.too_old}")

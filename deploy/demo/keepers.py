@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from deploy import services
 from deploy.demo.day import Day
-from deploy.demo.provider import TENANT
 from deploy.demo.telling import WAIT_SECONDS, Telling, Untrue, say
 from icrstore.seal.epoch import HOUR
 from icrstore.shell.client import Server
@@ -75,7 +74,7 @@ def log_of(telling: Telling, role: str) -> Log:
         f"keeper-{role}", sys.executable, "-m", "icrstore.keeper", "show", "--json",
         "--store", str(services.keeper_store(site.layout, role)),
     ))  # fmt: skip
-    origin = next(one["origin"] for one in shown["tenants"] if one["tenant"] == TENANT)
+    origin = next(one["origin"] for one in shown["tenants"] if one["tenant"] == telling.tenant)
     peer = Peer(f"unix:{services.keeper_socket(site.layout, role)}", "keeper", 10, 16 << 20)
     base = f"/log/{origin.rpartition('/')[2]}"
     note = parse_note(peer.call("GET", f"{base}/checkpoint", {}).body)
@@ -94,7 +93,7 @@ def _put(telling: Telling, request: Request) -> list[tuple[str, str]]:
     server = Server(telling.site.layout.url, key)
     envelope = Envelope.sign("request", request.to_fields(), key)
     grants = [json.loads(path.read_bytes()) for path in telling.folder.glob("*.grant")]
-    body = {"tenant": TENANT, "request": envelope.to_object(), "grants": grants}
+    body = {"tenant": telling.tenant, "request": envelope.to_object(), "grants": grants}
     query = json.loads(server.post("/v1/queries", body).body)["query"]
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:

@@ -8,17 +8,19 @@ from deploy import provision
 from deploy.demo.day import Day
 from deploy.demo.telling import Telling, Untrue, say
 
-TENANT, AUTHORITY, COLLECTOR = "isp-one", "police", "gateway-1"
+AUTHORITY = "police"
 _FINGERPRINT = re.compile(r"^(sealer|receipts) +(\S.*)$", re.MULTILINE)
 
 
 def join(telling: Telling) -> None:
     """The ISP and the authority whose warrants it must obey, by their roots' public halves."""
-    root, police = telling.key("isp-root"), telling.key("police-root")
-    telling.show("isp", "manage.py", "tenant", "add", TENANT, "--root", root)
-    telling.show("isp", "manage.py", "tenant", "authority", TENANT, AUTHORITY, "--root", police)
+    root, police = telling.key(f"{telling.tenant}-root"), telling.key("police-root")
+    telling.show("isp", "manage.py", "tenant", "add", telling.tenant, "--root", root)
+    telling.show(
+        "isp", "manage.py", "tenant", "authority", telling.tenant, AUTHORITY, "--root", police
+    )
     public = telling.public(police)
-    provision.pin_tenant(telling.site, TENANT, telling.folder / root, {AUTHORITY: public})
+    provision.pin_tenant(telling.site, telling.tenant, telling.folder / root, {AUTHORITY: public})
     say("Both keepers' operators pin the two roots at their keepers, which no program of the")
     say("store can do.\n")
     (telling.folder / "trust.json").write_bytes(provision.trust_file(telling.site).read_bytes())
@@ -26,16 +28,17 @@ def join(telling: Telling) -> None:
 
 def enrol(telling: Telling) -> None:
     """A one-use token makes a collector; its key never leaves the machine where it is made."""
-    if (telling.folder / f"{COLLECTOR}.toml").exists():
-        say(f"{COLLECTOR} is enrolled since an earlier telling.\n")
+    name, config = telling.collector, f"{telling.collector}.toml"
+    if (telling.folder / config).exists():
+        say(f"{name} is enrolled since an earlier telling.\n")
         return
-    invited = telling.show("isp", "manage.py", "collector", "enrol", TENANT, COLLECTOR)
+    invited = telling.show("isp", "manage.py", "collector", "enrol", telling.tenant, name)
     token = re.search(r"^token +(\S+)$", invited, re.MULTILINE)
     if token is None:
         raise Untrue("no token was printed")
     enrolled = telling.show(
         "gateway", "icr-collect", "enrol", telling.site.layout.url, token[1],
-        "--config", f"{COLLECTOR}.toml",
+        "--config", config,
     )  # fmt: skip
     if sorted(_FINGERPRINT.findall(invited)) != sorted(_FINGERPRINT.findall(enrolled)):
         raise Untrue("the fingerprints differ")
@@ -49,7 +52,7 @@ def load_subscribers(telling: Telling, day: Day) -> None:
         rows = csv.writer(file)
         rows.writerow(("account", "channel", "contact"))
         rows.writerow((day.account, "email", "household@example.net"))
-    telling.show("isp", "manage.py", "subscribers", "load", TENANT, path.name)
+    telling.show("isp", "manage.py", "subscribers", "load", telling.tenant, path.name)
     path.unlink()
 
 
@@ -57,7 +60,7 @@ def push(telling: Telling, day: Day) -> None:
     started = time.monotonic()
     telling.show(
         "gateway", "icr-collect", "push", day.log.name, *day.whose,
-        "--config", f"{COLLECTOR}.toml",
+        "--config", f"{telling.collector}.toml",
     )  # fmt: skip
     took = time.monotonic() - started
     say(f"Pushed, sealed by the hour, logged by both keepers in {took:.1f} s.")

@@ -92,7 +92,7 @@ def go_on(telling: Telling, account: str) -> None:
     signal.signal(signal.SIGTERM, _end)
     url = telling.site.layout.url
     say(f"\nServing on {url} until Ctrl-C, or: sh deploy/demo.sh --stop")
-    say(f"  Sign in at {url}/access/{provider.TENANT} as {account}: each code is printed here.")
+    say(f"  Sign in at {url}/access/{telling.tenant} as {account}: each code is printed here.")
     say("  The commands above run in another terminal as they stand, after:")
     say(f"    cd {telling.folder} && . ./by-hand\n")
     outbox = Outbox(telling.site.layout.private("notifier", "outbox"))

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, build_opener
 
 from deploy.demo.outbox import Letter, Outbox
-from deploy.demo.provider import TENANT
 from deploy.demo.telling import WAIT_SECONDS, Telling, Untrue, say
 from icrstore.seal.encode import enc, text
 
@@ -22,7 +21,7 @@ class Browser:
 
     def __init__(self, telling: Telling) -> None:
         self._site = telling.site.layout.url
-        self.home = f"/access/{TENANT}"
+        self.home = f"/access/{telling.tenant}"
         self._open = build_opener(HTTPCookieProcessor()).open
 
     def get(self, path: str) -> bytes:

@@ -1,5 +1,6 @@
 """One telling of the story: where its papers lie, and how a person's command is shown and run."""
 
+import hashlib
 import json
 import shlex
 import subprocess
@@ -31,8 +32,11 @@ class Telling:
     programs and the server are; `case` is the folder of this telling's papers in it.
     """
 
-    def __init__(self, site: Installation) -> None:
+    def __init__(self, site: Installation, source: Path | None) -> None:
         self.site = site
+        # Every log has a provider of its own, so that none is mixed up with another.
+        name = "one" if source is None else _digest(source)
+        self.tenant, self.collector = f"isp-{name}", f"gateway-{name}"
         self.now = datetime.now(UTC)
         self.folder = site.layout.var / "people"
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -113,6 +117,11 @@ class Telling:
 
 def say(words: str) -> None:
     print(words, flush=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def _wrapped(prompt: str, argv: Sequence[str]) -> Iterator[str]:
