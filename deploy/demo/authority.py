@@ -42,7 +42,8 @@ def warrant(telling: Telling, purpose: str, *about: str) -> None:
     path = f"{telling.case}/{purpose}.json"
     telling.show(
         "applicant", "icr", "warrant", "draft", "--tenant", telling.tenant,
-        "--authority", AUTHORITY, "--instrument", "authorisation 2026/17", "--basis", "s. 61: a made-up case",
+        "--authority", AUTHORITY, "--instrument", "authorisation 2026/17",
+        "--basis", "s. 61: a made-up case",
         "--purpose", purpose, *about, "--valid-days", "7", "--max-requests", "3",
         "--recipient", "desk.key", "--out", path, most=0,
     )  # fmt: skip
