@@ -46,8 +46,10 @@ def commit(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         keeper.refusals_logged(caller, asked.tenant, asked.case.request.sha256),
         keeper.write() as call,
     ):
+        # First, so that an engine learns of no other tenant what was asked there.
+        queries.engine_named(call.tx, asked.tenant, caller)
         before = queries.request(call.tx, asked.case.request.sha256)
-        if before is None:
+        if before is None or before.tenant != asked.tenant:
             before = _first(call, caller, asked)
         _check_same(call, before, caller, asked)
         return _answer(call, before)
@@ -123,9 +125,8 @@ def _epochs_in_scope(call: Call, tenant: str, request: Request) -> list[EpochRow
 
 def _check_same(call: Call, row: RequestRow, caller: bytes, asked: Commit) -> None:
     """A repeat is of the same engine, and brings the key that shares would be sealed to."""
-    if row.engine_identity != caller or row.tenant != asked.tenant:
+    if row.engine_identity != caller:
         raise Refused("another-engine", 409)
-    queries.engine_named(call.tx, row.tenant, caller)
     if EngineKey.parse(asked.engine_key).key != row.engine_key:
         raise Refused("another-engine-key", 409)
 

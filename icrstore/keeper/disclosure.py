@@ -22,7 +22,7 @@ def disclose(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     envelope = Envelope.read(fields.take("disclosure"), "disclosure", "disclosure")
     fields.finish()
     named = Disclosure.parse(envelope)
-    tenant = tenant_of_request(keeper, named.request_sha256)
+    tenant = tenant_of_request(keeper, named.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, named.request_sha256), keeper.write() as call:
         row = find_request(call, named.request_sha256, caller)
         envelope.verify(row.engine_identity)

@@ -39,7 +39,7 @@ class Lend:
 def lend(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     """The sealed shares. Raises Refused, which is in the log then. Repeats seal them anew."""
     asked = Lend.parse(body)
-    tenant = tenant_of_request(keeper, asked.request_sha256)
+    tenant = tenant_of_request(keeper, asked.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, asked.request_sha256), keeper.write() as call:
         row = find_request(call, asked.request_sha256, caller)
         _check(call, row, asked.evidence)

@@ -52,11 +52,11 @@ def inclusion(keeper: Keeper, pseudonym: str, index: int, size: int) -> dict[str
 def where(keeper: Keeper, caller: bytes, tenant: str) -> dict[str, Any]:
     """Which log is a tenant's, for an engine of that tenant: a pseudonym hides whose log it is.
 
-    Raises Refused(unknown-tenant, unknown-engine).
+    Raises Refused(unknown-engine), also for a tenant that is not there.
     """
     with keeper.store.read() as tx:
-        found = queries.tenant(tx, tenant)
         queries.engine_named(tx, tenant, caller)
+        found = queries.tenant(tx, tenant)
         ledger = Ledger(tx, keeper.identity, found)
     return {"origin": ledger.origin, "pseudonym": found.pseudonym}
 

@@ -166,6 +166,14 @@ def engine_named(tx: Connection, tenant_name: str, key: bytes) -> str:
     return str(row[0])
 
 
+def is_engine_of(tx: Connection, tenant_name: str, key: bytes) -> bool:
+    try:
+        engine_named(tx, tenant_name, key)
+    except Refused:
+        return False
+    return True
+
+
 def engine_with(tx: Connection, keyid: str) -> bytes | None:
     """The identity key of a pinned engine of any tenant by its key id."""
     rows = tx.execute("SELECT DISTINCT key FROM pin WHERE kind = 'engine'")

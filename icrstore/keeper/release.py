@@ -48,7 +48,7 @@ def release(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     A repeat from the same engine gives the same leaves for 24 hours.
     """
     asked = Release.parse(body)
-    tenant = tenant_of_request(keeper, asked.request_sha256)
+    tenant = tenant_of_request(keeper, asked.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, asked.request_sha256):
         with keeper.write() as call:
             row = find_request(call, asked.request_sha256, caller)
@@ -65,12 +65,12 @@ def release(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         return answer
 
 
-def tenant_of_request(keeper: Keeper, request_sha256: bytes) -> str:
-    """Whose request it is. Raises Refused(unknown-request)."""
+def tenant_of_request(keeper: Keeper, request_sha256: bytes, caller: bytes) -> str:
+    """Whose request it is, to an engine of that tenant. Raises Refused(unknown-request)."""
     with keeper.store.read() as tx:
         row = queries.request(tx, request_sha256)
-    if row is None:
-        raise Refused("unknown-request", 404)
+        if row is None or not queries.is_engine_of(tx, row.tenant, caller):
+            raise Refused("unknown-request", 404)
     return row.tenant
 
 

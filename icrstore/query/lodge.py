@@ -24,11 +24,11 @@ from icrstore.wire import hpke
 
 
 class NotLodged(Exception):
-    """The request names a warrant that nobody lodged here."""
+    """The request names a warrant that nobody for whom the caller speaks lodged here."""
 
 
 class NotYours(Exception):
-    """The caller's authority is not the one that the statement speaks of."""
+    """The caller's authority is not the one that the warrant speaks of."""
 
 
 def storage_key(path: Path) -> bytes:
@@ -80,16 +80,17 @@ def lodge_request(
 ) -> Query:  # fmt: skip
     """Queue a request under a lodged warrant; put twice it is queued once.
 
-    Raises `StatementError`, `NotLodged`, `NotYours`.
+    Raises `StatementError`, `NotLodged` - also for a warrant of an authority for which the caller
+    does not speak, who is not to learn that it is there.
     """
     parsed = Request.parse(request)
-    lodged = LodgedWarrant.objects.filter(tenant=tenant, sha256=parsed.warrant_sha256)
+    lodged = LodgedWarrant.objects.filter(
+        tenant=tenant, sha256=parsed.warrant_sha256, authority__in=authorities
+    )
     with of_tenant(tenant.name):
         warrant = lodged.first()
     if warrant is None:
         raise NotLodged
-    if warrant.authority not in authorities:
-        raise NotYours
     # Not for anyone of the authority to queue, or to have sealed at once what waits.
     check_investigator(tenant.name, warrant.authority, request, now)
     if parsed.urgent:

@@ -254,7 +254,7 @@ def test_another_authority_cannot_ask_under_a_warrant_that_is_not_its_own(desk: 
     desk.lodge(warrant)
     other_investigator(desk)
     told = desk.put(desk.request(warrant, "other"), by="other")
-    assert told.refusal == (403, "not-yours")
+    assert told.refusal == (404, "no-such-warrant")
 
 
 def test_a_disclosure_before_the_answer_is_a_conflict(desk: Desk) -> None:

@@ -20,7 +20,7 @@ from icrstore.warrant.strict import decode_base64
 from icrstore.wire.httpunix import Peer
 from tests.faults.feeder import Feeder
 from tests.faults.records import make
-from tests.faults.victims import Point, Victim, instead_of
+from tests.faults.victims import COMMIT, Point, Victim, instead_of
 from tests.site import Site, last_hours
 
 RUN, KEEPERS = "icrstore.query.run:", "icrstore.keeper.client:Keepers."
@@ -36,7 +36,8 @@ STEPS = (
     Point(f"{KEEPERS}disclose"),
     Point(f"{RUN}_outcome"),
 )
-ENDED = Point("django.db.models.query:QuerySet.update", since=f"{RUN}_outcome")
+# The answer is made once the keepers logged it; the next commit is that of the row.
+ENDED = Point(COMMIT, since=f"{KEEPERS}disclose")
 ACCOUNT, RECORDS = "engine-1", 30
 
 

@@ -113,8 +113,9 @@ def test_she_signs_in_with_the_code_that_came_and_reads_who_looked(
     push(site, tmp_path)
     site.ask([ACCOUNT], FIRST, END)
     # Both keepers' words are here, proven, before she reads them.
-    site.wait_for("SELECT bool_and(logged OR why <> '') FROM notices_noticeleaf"
-                  " JOIN notices_notice AS notice ON notice.id = notice_id")  # fmt: skip
+    site.wait_for("SELECT coalesce(bool_and(logged), false) FROM notices_noticeleaf"
+                  " JOIN notices_notice AS notice ON notice.id = notice_id WHERE request_sha256"
+                  " = (SELECT sha256 FROM query_query ORDER BY id DESC LIMIT 1)")  # fmt: skip
     browser = build_opener(HTTPCookieProcessor())
     home = f"{site.url}/access/{TENANT}"
     assert "Send me a code" in browser.open(home).read().decode()
