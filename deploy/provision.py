@@ -58,12 +58,6 @@ def add_tenant(site: "Installation", name: str, root: Path, authorities: Mapping
     site.manage("tenant", "add", name, "--root", public)
     for authority, key in authorities.items():
         site.manage("tenant", "authority", name, authority, "--root", key)
-    pin_tenant(site, name, root, authorities)
-
-
-def pin_tenant(site: "Installation", name: str, root: Path, authorities: Mapping[str, str]) -> None:
-    """What the keepers' operators and the sealer's do for a tenant that was added. Repeatable."""
-    public = json.loads(root.read_text())["public"]
     for role in services.KEEPER_ROLES:
         _keeper(site, role, "pin", "tenant", name, public)
         for authority, key in authorities.items():

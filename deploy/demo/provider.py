@@ -19,8 +19,8 @@ def join(telling: Telling) -> None:
     telling.show(
         "isp", "manage.py", "tenant", "authority", telling.tenant, AUTHORITY, "--root", police
     )
-    public = telling.public(police)
-    provision.pin_tenant(telling.site, telling.tenant, telling.folder / root, {AUTHORITY: public})
+    roots = {AUTHORITY: telling.public(police)}
+    provision.add_tenant(telling.site, telling.tenant, telling.folder / root, roots)
     say("Both keepers' operators pin the two roots at their keepers, which no program of the")
     say("store can do.\n")
     (telling.folder / "trust.json").write_bytes(provision.trust_file(telling.site).read_bytes())

@@ -78,7 +78,7 @@ def _check(telling: Telling, purposes: list[str]) -> None:
     telling.chapter("Anyone checks the answers offline, with one file that imports no other")
     for purpose in purposes:
         folder = f"{telling.case}/{purpose}"
-        telling.show_end(
+        telling.show_verified(
             "anyone", "icr-verify", "answer", f"{folder}/proof.json", "--trust", "trust.json",
             "--answer", f"{folder}/answer.json",
         )  # fmt: skip

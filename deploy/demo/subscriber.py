@@ -15,6 +15,9 @@ from deploy.demo.outbox import Letter, Outbox
 from deploy.demo.telling import WAIT_SECONDS, Telling, Untrue, say
 from icrstore.seal.encode import enc, text
 
+# The last line of each entry.
+_PROOF = "Download the proof"
+
 
 class Browser:
     """Keeps cookies and follows redirects, as a browser does."""
@@ -67,11 +70,10 @@ def read_page(browser: Browser, queries: Sequence[str]) -> None:
         if time.monotonic() > deadline:
             raise Untrue("the page does not show every question that was asked")
         time.sleep(0.5)
-    entries = 0
-    for line in text_of(page):
-        entries += line.startswith("Asked: ")
-        if entries <= 1 or line.startswith("Asked: "):
-            say(f"  {line}")
+    lines = text_of(page)
+    for line in lines[: lines.index(_PROOF) + 1]:
+        say(f"  {line}")
+    say(f"  ... and so on for the {lines.count(_PROOF) - 1} others")
 
 
 def take_proof(telling: Telling, browser: Browser, account: str, query: str) -> None:
@@ -82,7 +84,7 @@ def take_proof(telling: Telling, browser: Browser, account: str, query: str) -> 
     if "access" not in telling.run("icr-verify", "--help"):
         _check_by_hand(json.loads(proof), account)
         return
-    telling.show_end(
+    telling.show_verified(
         "subscriber", "icr-verify", "access", name, "--account", account, "--trust", "trust.json"
     )
 
@@ -105,7 +107,7 @@ def text_of(page: str) -> list[str]:
     """What a page says in its middle, a line for each thing said."""
     reader = _Text()
     reader.feed(page)
-    lines = (re.sub(r"\s+", " ", line).strip() for line in "".join(reader.said).split("\n"))
+    lines = (re.sub(r"\s+", " ", line).strip(" ;") for line in "".join(reader.said).split("\n"))
     return [line for line in lines if line]
 
 
@@ -124,8 +126,8 @@ class _Text(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "main":
             self._is_inside = False
-        if tag == "dt":
-            self.said.append(": ")
+        if tag in ("dt", "li"):
+            self.said.append(": " if tag == "dt" else "; ")
 
     def handle_data(self, data: str) -> None:
         if self._is_inside:
