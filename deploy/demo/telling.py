@@ -1,6 +1,7 @@
 """One telling of the story: where its papers lie, and how a person's command is shown and run."""
 
 import hashlib
+import itertools
 import json
 import shlex
 import subprocess
@@ -40,7 +41,8 @@ class Telling:
         self.now = datetime.now(UTC)
         self.folder = site.layout.var / "people"
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self.case = f"case-{1 + sum(1 for _ in self.folder.glob('case-*'))}"
+        cases = (f"case-{number}" for number in itertools.count(1))
+        self.case = next(case for case in cases if not (self.folder / case).exists())
         (self.folder / self.case).mkdir(mode=0o700)
         self._chapters = 0
         self._env = self._environment()
