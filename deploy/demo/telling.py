@@ -19,7 +19,7 @@ _CONTINUED = " \\"
 # Of a table that an answer prints, so many lines are shown; all of it is in answer.json.
 MOST_LINES = 15
 ALL = 1000
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 
 
 class Untrue(Exception):
