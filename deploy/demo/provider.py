@@ -3,6 +3,7 @@
 import csv
 import re
 import time
+from pathlib import Path
 
 from deploy import provision
 from deploy.demo.day import Day
@@ -30,6 +31,7 @@ def enrol(telling: Telling) -> None:
     """A one-use token makes a collector; its key never leaves the machine where it is made."""
     name, config = telling.collector, f"{telling.collector}.toml"
     if (telling.folder / config).exists():
+        point_to(telling.folder / config, telling.site.layout.url)
         say(f"{name} is enrolled since an earlier telling.\n")
         return
     invited = telling.show("isp", "manage.py", "collector", "enrol", telling.tenant, name)
@@ -43,6 +45,15 @@ def enrol(telling: Telling) -> None:
     if sorted(_FINGERPRINT.findall(invited)) != sorted(_FINGERPRINT.findall(enrolled)):
         raise Untrue("the fingerprints differ")
     say("The fingerprints are the same on both sides: nobody is between them.\n")
+
+
+def point_to(config: Path, url: str) -> None:
+    """The server of this telling: another port, where that of an earlier one was taken."""
+    text = re.sub(r'(?m)^server = ".*"$', f'server = "{url}"', config.read_text())
+    draft = config.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(config)
 
 
 def load_subscribers(telling: Telling, day: Day) -> None:

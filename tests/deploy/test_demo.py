@@ -1,4 +1,4 @@
-"""The demonstration's own count: it reads the text by itself, and sees what the readers see."""
+"""What the demonstration does beside telling: its own count of the input, and a second telling."""
 
 import gzip
 import json
@@ -11,6 +11,7 @@ import pytest
 from deploy.demo import household, own_log
 from deploy.demo.count import Count
 from deploy.demo.day import MAIL_PORT
+from deploy.demo.provider import point_to
 from icrstore.flow.readers import Tally, open_records
 
 NOW = datetime(2026, 11, 26, 12, 20, tzinfo=UTC)
@@ -121,6 +122,16 @@ def test_a_day_told_again_an_hour_later_has_the_same_records() -> None:
 
     assert all(first in line for line in (now - later))
     assert len(now - later) < len(now) / 5
+
+
+def test_a_gateway_finds_the_server_at_another_port(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('server = "http://127.0.0.1:8080"\nkey = "gateway.key"\n')
+
+    point_to(config, "http://127.0.0.1:8095")
+
+    assert config.read_text() == 'server = "http://127.0.0.1:8095"\nkey = "gateway.key"\n'
+    assert config.stat().st_mode & 0o777 == 0o600
 
 
 def test_every_line_of_the_made_up_day_is_a_record(tmp_path: Path) -> None:
