@@ -43,6 +43,7 @@ cd "$ROOT"
 python=$ROOT/.venv/bin/python
 [ "$action" = up ] || exec "$python" -m deploy.supervisor "$action"
 set -- "$python" -m deploy.demo
+[ -z "$once" ] || set -- "$@" --once
 [ -z "$input" ] || set -- "$@" --input "$input"
 # shellcheck disable=SC2086 # empty or one word
 exec "$python" -m deploy.supervisor up $once -- "$@"

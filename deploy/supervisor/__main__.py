@@ -43,11 +43,11 @@ STOP_SECONDS = 180.0
 
 
 class Told(Exception):
-    """A signal told us to stop; `number` says which."""
+    """A signal told us to stop; `code` is what we end with."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.number = number
+        self.code = 128 + number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def _up(layout: Layout, command: Sequence[str], once: bool) -> int:
                     _serve(layout)
                 return code
         except Told as told:
-            return 128 + told.number
+            return told.code
 
 
 def _follow(layout: Layout, command: Sequence[str]) -> int:
@@ -102,8 +102,11 @@ def _follow(layout: Layout, command: Sequence[str]) -> int:
     ) as running:
         try:
             return running.wait()
-        except Told:
+        except Told as told:
             os.killpg(running.pid, signal.SIGTERM)
+            # A command that was only minding what serves says so by ending well.
+            if running.wait() == 0:
+                told.code = 0
             raise
 
 

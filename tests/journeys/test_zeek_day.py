@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.own_log import move
+from deploy.demo.own_log import move
 from tests.shared_data import topic
 from tests.site import Site, last_hours
 

@@ -32,7 +32,6 @@ class Moved:
     too_old: int
     not_records: Counter[str]
     accounts: Counter[str]
-    first: datetime
 
 
 def move(source: Path, account: str, target: Path, now: datetime) -> Moved:
@@ -43,34 +42,30 @@ def move(source: Path, account: str, target: Path, now: datetime) -> Moved:
     """
     by = hour_start(now) - HOUR - hour_start(_last(source, account))
     tally, accounts = Tally(), Counter[str]()
-    too_old, first = 0, now
+    too_old = 0
     with target.open("w") as out:
         for batch in iter_records([str(source)], None, account, tally):
             kept = _moved(batch, by, now - OLDEST)
             too_old += batch.num_rows - kept.num_rows
             out.writelines(f"{line}\n" for line in ndjson(kept))
             accounts.update(str(name) for name in kept.column("account").to_pylist())
-            if kept.num_rows:
-                first = min(first, _moments(kept)[0])
     if not accounts:
         raise NoRecords
-    return Moved(by, too_old, tally.not_records, accounts, first)
+    return Moved(by, too_old, tally.not_records, accounts)
 
 
 def _last(source: Path, account: str) -> datetime:
     batches = iter_records([str(source)], None, account, Tally())
-    last = [_moments(batch)[1] for batch in batches if batch.num_rows]
+    last = [_last_of(batch) for batch in batches if batch.num_rows]
     if not last:
         raise NoRecords
     return max(last)
 
 
-def _moments(batch: pa.RecordBatch) -> tuple[datetime, datetime]:
-    """The first and the last time of a batch, to the second."""
-    extremes = pc.min_max(batch.column("observed_at").cast(pa.int64())).as_py()
-    second = 10**9 // NANOSECONDS[_unit(batch)]
-    first, last = (extremes[name] // second for name in ("min", "max"))
-    return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
+def _last_of(batch: pa.RecordBatch) -> datetime:
+    """To the second."""
+    last = pc.max(batch.column("observed_at").cast(pa.int64())).as_py()
+    return datetime.fromtimestamp(last // (10**9 // NANOSECONDS[_unit(batch)]), UTC)
 
 
 def _moved(batch: pa.RecordBatch, by: timedelta, oldest: datetime) -> pa.RecordBatch:
