@@ -75,8 +75,13 @@ def note(tx: Connection, before: ClockRow | None, now: datetime, boot: Boot) -> 
     if after is None or (before is not None and before.last_leaf_at == after.last_leaf_at):
         return
     queries.set_boot(tx, boot.name, boot.seconds)
-    if is_trusted(before, now):
+    if is_trusted(after, now):
         queries.trust_clock(tx, int(now.timestamp()))
+
+
+def doubt(tx: Connection) -> None:
+    """Nothing is destroyed or lent from now on until the peer's clock agrees."""
+    queries.trust_clock(tx, 0)
 
 
 def agree(tx: Connection, now: datetime, cosigned_at: int) -> bool:

@@ -28,7 +28,7 @@ def clock_state(keeper: Keeper) -> dict[str, Any]:
 def confirm(keeper: Keeper) -> bool:
     """Somebody looked at another clock: a `recovery` leaf in every log; false if none was needed.
 
-    The clock stays doubtful: nothing is destroyed or lent until the peer's agrees. Raises
+    The clock is doubtful from now on: nothing is destroyed or lent until the peer's agrees. Raises
     Refused(clock-behind), since no log goes back in time.
     """
     before = clock_state(keeper)
@@ -39,6 +39,7 @@ def confirm(keeper: Keeper) -> bool:
                 "why": before["refuses"], "confirmed_at": before["now"]}  # fmt: skip
         for tenant in queries.tenants(call.tx):
             call.ledger(tenant.name).append(Draft("recovery", told), call.now)
+        clock.doubt(call.tx)
     return True
 
 

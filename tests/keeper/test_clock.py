@@ -205,6 +205,27 @@ def test_a_confirmed_clock_is_logged_and_destroys_nothing_alone(
         assert days[: len(before[1])] == before[1]
 
 
+def test_a_step_of_hours_that_was_confirmed_destroys_nothing_alone(still_pair: Pair) -> None:
+    """However small: who looked may be mistaken, and a day ahead is a day of everyone's."""
+    now = utc_now() + timedelta(minutes=1)
+
+    def at(wall: timedelta, ran: int) -> Keeper:
+        folder = still_pair.processes["operator"].folder
+        return Keeper.open(folder, lambda: now + wall, lambda: Boot("one", 1000 + ran))
+
+    with closing(at(timedelta(0), 0)) as keeper:
+        write_leaf(keeper)
+        before = kept(keeper)
+    with closing(at(25 * HOUR, 60)) as keeper:
+        assert clock_state(keeper)["refuses"] == "clock-stepped"
+        assert confirm(keeper)
+        assert clock_state(keeper)["refuses"] == "clock-doubtful"
+        write_leaf(keeper)
+        keep_up(keeper)
+        chain, _, shreds = kept(keeper)
+        assert (chain, shreds) == (before[0], before[2])
+
+
 def test_a_clock_is_confirmed_forward_only(still_pair: Pair) -> None:
     with still_pair.owner("operator", -YEAR) as keeper:
         leaves = types(keeper)
