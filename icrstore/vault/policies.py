@@ -8,15 +8,16 @@ other pools would be refused for ever.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from accounts.models import Policy
-from accounts.policies import policies_of
+from accounts.policies import SOONEST, policies_of
 from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keeper
 from icrstore.seal.pools import Pools, in_force
 from icrstore.vault.keyring import SealerKeys
+from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import pools_of
 from icrstore.warrant.strict import StatementError
@@ -24,41 +25,46 @@ from icrstore.warrant.strict import StatementError
 logger = logging.getLogger(__name__)
 
 LOGGED = "logged"
-_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class PoolsByHour:
     """The policies that every keeper has logged; hours from ``held_from`` on must wait."""
 
-    policies: tuple[tuple[datetime, Pools], ...] = ()
-    held_from: datetime = _NEVER
+    policies: tuple[tuple[datetime, Pools], ...]
+    held_from: datetime
 
     def at(self, hour: datetime) -> Pools:
         return in_force(self.policies, hour)
 
 
-def hand_in_policies(keys: SealerKeys, keepers: Sequence[Keeper]) -> None:
+def hand_in_policies(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> None:
     """Have each keeper log the policies that it has not, as far as anybody knows. Safe to repeat.
 
-    What was refused is brought again for as long as another keeper has it: its hours wait.
+    What was refused is brought again until its hour, and then for as long as another keeper has it:
+    its hours wait.
     """
     for tenant in tenants():
         for row in policies_of(tenant.name):
-            if not _is_dead(row, keepers):
+            if not _is_dead(row, keepers, now):
                 _hand_in(row, keys, keepers)
 
 
-def pools_by_hour(tenant: str, keepers: Sequence[Keeper]) -> PoolsByHour:
-    """What a tenant's hours are sealed by. A policy that every keeper refused never holds."""
+def pools_by_hour(tenant: str, keepers: Sequence[Keeper], now: datetime) -> PoolsByHour:
+    """What a tenant's hours are sealed by. A policy that every keeper refused never holds.
+
+    From ``SOONEST`` after ``now`` on another policy may still be loaded: whoever seals for longer
+    looks again.
+    """
     made: list[tuple[datetime, Pools]] = []
+    known_until = now + SOONEST
     for row in policies_of(tenant):
-        if _is_dead(row, keepers):
+        if _is_dead(row, keepers, now):
             continue
         if not all(row.keepers.get(_name(keeper)) == LOGGED for keeper in keepers):
-            return PoolsByHour(tuple(made), row.effective)
+            return PoolsByHour(tuple(made), min(row.effective, known_until))
         made.append(pools_of(_envelope(row)))
-    return PoolsByHour(tuple(made))
+    return PoolsByHour(tuple(made), known_until)
 
 
 def _hand_in(row: Policy, keys: SealerKeys, keepers: Sequence[Keeper]) -> None:
@@ -85,13 +91,15 @@ def _log_at(keeper: Keeper, row: Policy, keys: SealerKeys) -> str:
     return LOGGED
 
 
-def _is_dead(row: Policy, keepers: Sequence[Keeper]) -> bool:
-    """Whether every keeper refused it, or it is none: somebody wrote the database."""
+def _is_dead(row: Policy, keepers: Sequence[Keeper], now: datetime) -> bool:
+    """Whether every keeper refused it, and its hour has begun by all clocks, so that none takes it
+    any more; or it is none: somebody wrote the database."""
     try:
         _envelope(row)
     except StatementError:
         return True
-    return all(str(row.keepers.get(_name(keeper))).startswith("refused:") for keeper in keepers)
+    is_refused = all(str(row.keepers.get(_name(one))).startswith("refused:") for one in keepers)
+    return is_refused and row.effective + SKEW < now
 
 
 def _envelope(row: Policy) -> Envelope:

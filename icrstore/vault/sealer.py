@@ -91,7 +91,7 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
-            pools = pools_by_hour(tenant.name, days.keepers)
+            pools = pools_by_hour(tenant.name, days.keepers, now)
             for shard in range(tenant.shards):
                 while sealed := _seal_group(tenant, shard, keys, days, pools, now):
                     count += sealed
@@ -103,7 +103,8 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
-            by = _SealedBy(keys, _day_keys(tenant, days), pools_by_hour(tenant.name, days.keepers))
+            pools = pools_by_hour(tenant.name, days.keepers, now)
+            by = _SealedBy(keys, _day_keys(tenant, days), pools)
             for shard in range(tenant.shards):
                 count += _seal_empty(tenant, shard, by, now)
     return count

@@ -21,7 +21,7 @@ def seal() -> None:
     publish.publish_intake_keys(keys, now)
     keepers = keepers_of(keys.signing)
     days = DayKeys(settings.SECRETS, keepers)
-    policies.hand_in_policies(keys, keepers)
+    policies.hand_in_policies(keys, keepers, now)
     sealer.seal_waiting(keys, days, now)
     sealer.seal_empty_hours(keys, days, now)
     register.register_epochs(keys, keepers, now)

@@ -17,7 +17,7 @@ from accounts.policies import add_policy
 from icrstore.flow.schema import address_bytes
 from icrstore.inbox.models import Batch
 from icrstore.query.run import run_open
-from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.epoch import HOUR, ROLES, hour_start
 from icrstore.seal.pools import Pool
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.policies import hand_in_policies, pools_by_hour
@@ -103,7 +103,7 @@ def lasting(
         made = policy(pair, begins, POOLS), policy(pair, begins + HOUR, LATER)
         for one in made:
             add_policy(rooms.tenant, one.encode(), rooms.now - HOUR)
-        hand_in_policies(rooms.keys, rooms.keepers)
+        hand_in_policies(rooms.keys, rooms.keepers, rooms.now)
         with pair.serving_ahead(AHEAD):
             go_ahead(rooms, patch)
             for n in (-1, 0, 1):
@@ -262,11 +262,33 @@ def test_hours_wait_for_as_long_as_one_keeper_may_have_the_policy_and_another_no
 ) -> None:
     rooms, second = provider.rooms, provider.begins + HOUR
     said(provider, operator=operator, oversight=oversight)
-    pools = pools_by_hour(rooms.tenant.name, rooms.keepers)
+    pools = pools_by_hour(rooms.tenant.name, rooms.keepers, rooms.now)
     assert (pools.held_from == second) == is_held
     wanted = provider.policies[1 if (operator, oversight) == ("logged", "logged") else 0]
     assert is_held or pools.at(second).sha256 == wanted.sha256
     assert pools.at(provider.begins).sha256 == provider.policies[0].sha256
+
+
+def test_a_policy_that_both_refused_is_brought_again_until_its_hour(provider: Provider) -> None:
+    """A keeper refuses for many reasons that end: its clock, a pin or a grant that comes later."""
+    rooms, effective = provider.rooms, hour_start(provider.rooms.now) + 30 * HOUR
+    made = policy(rooms.pair, effective, POOLS)
+    add_policy(rooms.tenant, made.encode(), rooms.now)
+    row = Policy.objects.filter(effective=effective)
+    row.update(keepers={f"{role}-1": "refused: clock-ahead" for role in ROLES})
+    hand_in_policies(rooms.keys, rooms.keepers, rooms.now)
+    assert set(row.get().keepers.values()) == {"logged"}
+
+
+def test_no_look_seals_hours_for_which_a_policy_may_still_be_loaded(provider: Provider) -> None:
+    """A look may take hours, and what it read at its beginning is then no longer all there is."""
+    rooms, hour = provider.rooms, hour_start(provider.rooms.now) + HOUR
+    waits = rooms.take_records(an_hour(rooms, hour)[:1], first_hour=hour, last_hour=hour)
+    Batch.objects.filter(id=waits.id).update(urgent=True)
+    seal_waiting(rooms.keys, rooms.days, hour - timedelta(minutes=30))
+    assert state_of(waits) == "accepted"
+    seal_waiting(rooms.keys, rooms.days, hour - timedelta(minutes=29))
+    assert state_of(waits) == "sealed"
 
 
 def test_nothing_is_sealed_of_an_hour_that_waits_and_nothing_lost(provider: Provider) -> None:
@@ -277,7 +299,7 @@ def test_nothing_is_sealed_of_an_hour_that_waits_and_nothing_lost(provider: Prov
     assert not Epoch.objects.filter(hour__gt=provider.begins).exists()
     assert [state_of(sealed), state_of(waits)] == ["sealed", "accepted"]
     # The keeper that was away has it after all: its word is asked for at the next look.
-    hand_in_policies(provider.rooms.keys, provider.rooms.keepers)
+    hand_in_policies(provider.rooms.keys, provider.rooms.keepers, provider.rooms.now)
     seal(provider)
     assert state_of(waits) == "sealed"
 
