@@ -32,8 +32,8 @@ _TOLD = ("release", "disclosure")
 
 @dataclass(frozen=True)
 class Draft:
-    """A leaf to be. ``subject`` is what the commitment hides (an account, or an address's sealed
-    name); ``account`` whether it is an account, so that there is someone to tell."""
+    """A leaf to be. ``subject`` is what the commitment hides (an account, or an address by its name
+    of the default pools); ``is_account`` whether there is someone to tell."""
 
     type: str
     told: Mapping[str, Any]

@@ -50,7 +50,7 @@ def inclusion(keeper: Keeper, pseudonym: str, index: int, size: int) -> dict[str
 
 
 def where(keeper: Keeper, caller: bytes, tenant: str) -> dict[str, Any]:
-    """Which log is a tenant's, for its engine or notifier: a pseudonym hides whose log it is.
+    """Which log is a tenant's, for its engine or notifier: who reads logs elsewhere is not to know.
 
     Raises Refused(unknown-engine), also for a tenant that is not there.
     """

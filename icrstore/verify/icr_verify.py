@@ -1,4 +1,4 @@
-"""Checks an answer, access or receipt by itself: no server, no database, no other file of icrstore.
+"""Checks an answer, access, receipt or certificate by itself: no server, no database, no other file of icrstore.
 
 A second implementation, on purpose, of what the other rooms do: DSSE v1 (secure-systems-lab),
 RFC 6962 inclusion, C2SP signed-note, tlog-checkpoint and tlog-cosignature. It needs Python 3.11 and
@@ -1175,7 +1175,7 @@ def _told_of(logged: dict[str, Any]) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="icr-verify",
-        description="Check offline that an answer, access or receipt is true and not changed.",
+        description="Check offline that what you were given is true and not changed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -72,6 +72,16 @@ def test_a_lawful_question_is_answered_so_the_rogue_is_able(swapped: Swapped) ->
     assert pair.keepers().disclose(question, pair.disclosure(question, ACCOUNT))
 
 
+def test_a_false_share_hides_a_row_and_nobody_can_tell(
+    swapped: Swapped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit: what opens with a share of each is checked, that a share is the atom's is not."""
+    pair = swapped.pair
+    monkeypatch.setattr(swapped.rogue, "share", lambda eid, account: bytes(32))
+    lent = pair.run(pair.question())
+    assert pair.open_rows(lent, swapped.sealed, AccountSelector(ACCOUNT)) == []
+
+
 def refused(swapped: Swapped, question: Question) -> str:
     """The honest keeper's reason. The rogue has committed to the same question, and nothing that
     it can show brings the honest one any further."""
