@@ -13,6 +13,8 @@ from icrstore.keeper.client import KeepersRefused, Question
 from icrstore.ledger.models import Checkpoint, Leaf, Log
 from icrstore.notices.models import Notice
 from icrstore.query.models import Query
+from icrstore.retention.forget import forget
+from icrstore.retention.models import Certificate
 from icrstore.seal.epoch import ROLES
 from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.dsse import Envelope, raw_public
@@ -138,6 +140,19 @@ def test_a_table_has_a_line_for_each_row(watch: Watch) -> None:
     refusals = watch.icr("refusals").out
     assert "operator: expired, oversight: expired" in refusals
     assert digest not in refusals
+
+
+@pytest.mark.parametrize("what", ["accesses", "refusals"])
+def test_what_was_forgotten_after_its_year_is_not_taken_for_hidden(watch: Watch, what: str) -> None:
+    long_ago = utc_now() - timedelta(days=400)
+    Query.objects.update(created_at=long_ago, ended_at=long_ago)
+    for role in ROLES:
+        Certificate.objects.create(
+            tenant=watch.rooms.tenant, role=role, instance=1, epochs=0, evidence=b"",
+            day=(utc_now() - timedelta(days=366)).date(),
+        )  # fmt: skip
+    forget()
+    assert watch.differences(what) == []
 
 
 def test_a_hidden_access_shows_at_both_keepers(watch: Watch) -> None:

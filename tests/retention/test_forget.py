@@ -174,22 +174,32 @@ def put_query(janitor: Rooms, put_at: datetime, **changed: Any) -> tuple[LodgedW
             valid_from=put_at, valid_to=put_at,
         )  # fmt: skip
         query = Query.objects.create(
-            tenant_id=TENANT, warrant=warrant, sha256=warrant.sha256, sealed=b"", **changed
+            tenant_id=TENANT, warrant=warrant, sha256=warrant.sha256, **{"sealed": b"", **changed}
         )
         Query.objects.filter(id=query.id).update(created_at=put_at)
     return warrant, query
 
 
-def test_queries_and_warrants_go_when_all_that_they_could_reach_has(
+def test_what_was_asked_goes_when_all_that_it_could_reach_has(
     janitor: Rooms, database: Database
 ) -> None:
-    put_query(janitor, ago(366))
-    _, kept = put_query(janitor, ago(364))
+    """That it was asked stays: oversight counts it beside the keepers' logs, which never forget."""
+    _, old = put_query(janitor, ago(366), sealed=b"asked", share_key=b"key", waiting=[])
+    _, new = put_query(janitor, ago(364), sealed=b"asked", share_key=b"key", waiting=[])
+    unused, query = put_query(janitor, ago(366))
+    with of_tenant(TENANT):
+        query.delete()
+        LodgedWarrant.objects.update(sealed=b"ordered")
     certify(ago(365))
     as_janitor(database)
     with of_tenant(TENANT):
-        assert list(Query.objects.all()) == [kept]
-        assert LodgedWarrant.objects.count() == 1
+        held = {row.id: row for row in Query.objects.select_related("warrant")}
+        assert held.keys() == {old.id, new.id}
+        assert bytes(held[old.id].sealed) == bytes(held[old.id].warrant.sealed) == b""
+        assert held[old.id].share_key is held[old.id].waiting is None
+        assert (bytes(held[new.id].sealed), held[new.id].waiting) == (b"asked", [])
+        assert bytes(held[new.id].warrant.sealed) == b"ordered"
+        assert not LodgedWarrant.objects.filter(id=unused.id).exists()
 
 
 def test_an_answer_waits_thirty_days(janitor: Rooms, database: Database) -> None:

@@ -49,10 +49,14 @@ BEGIN
     -- Sealed or not: a body that was never sealed has expired all the same.
     DELETE FROM inbox_batch AS b WHERE tenant_id = tenant AND last_hour < over
         AND NOT EXISTS (SELECT 1 FROM vault_epoch_batches WHERE batch_id = b.id);
-    -- All that a query could reach has expired when the day has on which it was put.
-    DELETE FROM query_query WHERE tenant_id = tenant AND created_at < over;
+    -- All that a query could reach has expired when the day has on which it was put: what it asked
+    -- goes. That it was asked stays, as in the keepers' logs: oversight holds one against the other.
+    UPDATE query_query SET sealed = '', share_key = NULL, waiting = NULL
+        WHERE tenant_id = tenant AND created_at < over AND sealed <> '';
     DELETE FROM query_lodgedwarrant AS w WHERE tenant_id = tenant AND valid_to < over
         AND NOT EXISTS (SELECT 1 FROM query_query WHERE warrant_id = w.id);
+    UPDATE query_lodgedwarrant SET sealed = ''
+        WHERE tenant_id = tenant AND valid_to < over AND sealed <> '';
     RETURN gone;
 END $$;
 """
