@@ -19,14 +19,16 @@ from icrstore.warrant.strict import time_text
 # A batch is sealed when its hours have ended, and its receipt follows within seconds.
 LATE = timedelta(hours=1)
 
-# Runs of numbers between two batches of a stream, or before its first (streams begin with 1).
+# Runs of numbers between two batches of a stream, or before its first (streams begin with 1, and
+# after a year with what followed the last that was forgotten).
 _MISSING = """
-SELECT c.name, held.stream, held.before + 1, held.sequence - 1 FROM (
-    SELECT collector_id, stream, sequence, coalesce(
-        lag(sequence) OVER (PARTITION BY collector_id, stream ORDER BY sequence), 0) AS before
-    FROM inbox_batch WHERE tenant_id = %(tenant)s
-      AND (%(collector)s::bigint IS NULL OR collector_id = %(collector)s)) AS held
-JOIN accounts_collector AS c ON c.id = held.collector_id
+SELECT name, held.stream, held.before + 1, held.sequence - 1 FROM (
+    SELECT c.name, stream, sequence, greatest(
+        lag(sequence) OVER (PARTITION BY c.id, stream ORDER BY sequence),
+        (c.forgotten ->> stream)::bigint, 0) AS before
+    FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id
+    WHERE b.tenant_id = %(tenant)s
+      AND (%(collector)s::bigint IS NULL OR c.id = %(collector)s)) AS held
 WHERE held.sequence > held.before + 1
 ORDER BY 1, 2, 3 OFFSET %(skip)s LIMIT %(most)s
 """

@@ -1,8 +1,9 @@
-"""Checks an answer, access, receipt or certificate by itself: no server, no database, no other file of icrstore.
+"""Checks what icrstore hands out by itself: no server, no database, no other file of icrstore.
 
-A second implementation, on purpose, of what the other rooms do: DSSE v1 (secure-systems-lab),
-RFC 6962 inclusion, C2SP signed-note, tlog-checkpoint and tlog-cosignature. It needs Python 3.11 and
-`cryptography`, trusts only the trust file that it is given, and opens no connection.
+An answer, an access, a receipt or a certificate. A second implementation, on purpose, of what the
+other rooms do: DSSE v1 (secure-systems-lab), RFC 6962 inclusion, C2SP signed-note, tlog-checkpoint
+and tlog-cosignature. It needs Python 3.11 and `cryptography`, trusts only the trust file that it is
+given, and opens no connection.
 """
 
 import argparse

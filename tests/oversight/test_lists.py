@@ -79,7 +79,8 @@ def test_a_refusal_says_which_keeper_and_why_and_is_an_access_too(
     rooms: Rooms, reader: Reader
 ) -> None:
     said = [{"keeper": "operator", "code": "expired"}, {"keeper": "oversight", "code": "expired"}]
-    put(rooms.tenant, state="refused", keepers=said, selectors=2)
+    before = rooms.now - timedelta(minutes=1)
+    put(rooms.tenant, state="refused", keepers=said, selectors=2, ended_at=before)
     put(rooms.tenant, state="refused", keepers=said[:1])
     put(rooms.tenant, state="failed", keepers=[{"keeper": "oversight", "code": "unreachable"}])
     put(rooms.tenant, selectors=5)

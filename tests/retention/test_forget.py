@@ -11,6 +11,7 @@ from psycopg import errors
 
 from accounts.models import Nonce, Tenant
 from accounts.tenancy import of_tenant
+from icrstore.inbox.gaps import missing
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.retention.forget import drop_months, forget, months
@@ -106,6 +107,21 @@ def test_an_expired_day_goes_once_both_have_certified_it(
     assert as_janitor(database)[0] == 1
     assert as_janitor(database)[0] == 0
     assert hours() == batches() == {ago(364).date(), ago(1).date()}
+
+
+def test_what_was_forgotten_is_no_gap(janitor: Rooms, database: Database) -> None:
+    first, _, lost, _ = (put_batch(janitor, ago(days)) for days in (367, 366, 300, 200))
+    lost.delete()
+    certify(ago(365))
+    as_janitor(database)
+    assert batches() == {ago(200).date()}
+    (run,) = missing(TENANT, 0, 10)
+    assert (run.stream, run.first, run.last) == (first.stream, lost.sequence, lost.sequence)
+    # What is forgotten later of a lower number brings nothing back.
+    late = put_batch(janitor, ago(366))
+    Batch.objects.filter(id=late.id).update(sequence=first.sequence)
+    as_janitor(database)
+    assert missing(TENANT, 0, 10) == [run]
 
 
 def test_a_certificate_of_a_living_day_destroys_nothing(janitor: Rooms, database: Database) -> None:

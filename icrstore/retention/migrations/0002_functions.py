@@ -47,8 +47,20 @@ BEGIN
     DELETE FROM vault_epoch WHERE tenant_id = tenant AND hour < over;
     GET DIAGNOSTICS gone = ROW_COUNT;
     -- Sealed or not: a body that was never sealed has expired all the same.
-    DELETE FROM inbox_batch AS b WHERE tenant_id = tenant AND last_hour < over
-        AND NOT EXISTS (SELECT 1 FROM vault_epoch_batches WHERE batch_id = b.id);
+    -- Of each stream the last number that went is kept, so that nobody takes it for a gap.
+    WITH went AS (
+        DELETE FROM inbox_batch AS b WHERE tenant_id = tenant AND last_hour < over
+            AND NOT EXISTS (SELECT 1 FROM vault_epoch_batches WHERE batch_id = b.id)
+        RETURNING collector_id, stream, sequence
+    ), lasts AS (
+        SELECT c.id, w.stream,
+               greatest(max(w.sequence), (c.forgotten ->> w.stream)::bigint) AS sequence
+        FROM went AS w JOIN accounts_collector AS c ON c.id = w.collector_id GROUP BY 1, 2
+    ), streams AS (
+        SELECT id, jsonb_object_agg(stream, sequence) AS forgotten FROM lasts GROUP BY 1
+    )
+    UPDATE accounts_collector AS c SET forgotten = c.forgotten || s.forgotten
+        FROM streams AS s WHERE s.id = c.id;
     -- All that a query could reach has expired when the day has on which it was put: what it asked
     -- goes. That it was asked stays, as in the keepers' logs: oversight holds one against the other.
     UPDATE query_query SET sealed = '', share_key = NULL, waiting = NULL
@@ -99,7 +111,7 @@ $$;
 class Migration(migrations.Migration):
     dependencies = [
         ("retention", "0001_initial"),
-        ("accounts", "0003_row_security"),
+        ("accounts", "0006_forgotten"),
         ("inbox", "0003_row_security"),
         ("vault", "0003_row_security"),
         ("query", "0003_row_security"),
