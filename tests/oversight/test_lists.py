@@ -170,6 +170,14 @@ def test_an_ended_hour_is_unsealed_until_every_keeper_has_logged_an_epoch_of_eac
     ]
 
 
+def test_no_hour_of_an_expired_day_lacks_anything(rooms: Rooms, reader: Reader) -> None:
+    """From 00:00Z of D+365 on nothing of D is kept, and so not from the same time of day on."""
+    since(rooms, 24 * 400)
+    (first, *_) = reader.read("gaps")["unsealed"]
+    day = utc_now().date() - timedelta(days=364)
+    assert first["hour"] == f"{day}T00:00:00Z"
+
+
 def test_an_hour_that_a_batch_still_reaches_is_unsealed_and_the_batch_is_late_after_an_hour(
     rooms: Rooms, reader: Reader
 ) -> None:
