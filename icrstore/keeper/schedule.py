@@ -19,14 +19,14 @@ def key_schedule(keeper: Keeper, tenant: str, first: str, last: str) -> dict[str
     Raises Refused(unknown-tenant, malformed, too-many-days, no-day-key, clock-behind).
     """
     try:
-        span = date.fromisoformat(last) - date.fromisoformat(first)
+        begin, end = date.fromisoformat(first), date.fromisoformat(last)
     except ValueError:
         raise Refused("malformed", 400) from None
-    if span.days >= MOST_DAYS:
+    if (end - begin).days >= MOST_DAYS:
         raise Refused("too-many-days", 400)
     with keeper.write() as call:
         queries.tenant(call.tx, tenant)
-        rows = queries.days(call.tx, tenant, first, last)
+        rows = queries.days(call.tx, tenant, begin.isoformat(), end.isoformat())
         today = call.now.date()
     days = {r.day: r.public for r in rows if not is_expired(date.fromisoformat(r.day), today)}
     if not days:

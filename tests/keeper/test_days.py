@@ -16,9 +16,12 @@ from icrstore.keeper.files import write_whole
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.keys import Chain
 from icrstore.keeper.locked import BoxError, lock, unlock
+from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.encode import prf
 from icrstore.seal.epoch import is_expired
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import KeySchedule
 from tests.keeper.pair import TENANT, Pair, boot_of, last_hour, rows_of, utc_now
 
 TODAY = date(2026, 11, 22)
@@ -59,6 +62,13 @@ def ahead(keeper: Keeper, by: timedelta) -> Keeper:
 def held(keeper: Keeper) -> list[queries.DayRow]:
     with keeper.store.read() as tx:
         return queries.days(tx, TENANT, "0000", "9999")
+
+
+def test_a_day_in_another_spelling_is_that_day_alone(keeper: Keeper) -> None:
+    today = utc_now().date()
+    shown = key_schedule(keeper, TENANT, f"{today}", f"{today:%Y%m%d}")
+    schedule = KeySchedule.parse(Envelope.read(shown, "key-schedule"))
+    assert list(schedule.days) == [f"{today}"]
 
 
 def test_a_pinned_tenant_has_400_days(keeper: Keeper) -> None:
