@@ -20,6 +20,7 @@ from tests.api.test_enrolment import Doors, body_of, doors, invite
 from tests.api.test_investigators import Desk, content, desk
 from tests.api.web import Caller, Edge, Told, Web
 from tests.keeper.pair import TENANT
+from tests.oversight.bodies import LISTS, Body, header
 
 __all__ = ["desk", "doors"]
 
@@ -121,15 +122,34 @@ def disclosure(edge: Edge, desk: Desk, doors: Doors) -> Letter:
     return Letter(desk.caller(), "GET", f"/v1/queries/{queued}/disclosure", {}, b"", 200)
 
 
+def gaps(edge: Edge, desk: Desk, doors: Doors) -> Letter:
+    return Letter(edge.caller, "GET", "/v1/gaps", {}, b"", 200)
+
+
+def watched(what: str) -> Callable[[Edge, Desk, Doors], Letter]:
+    """A list of an oversight body's, by one of its people."""
+
+    def made(edge: Edge, desk: Desk, doors: Doors) -> Letter:
+        body = Body().pin(TENANT)
+        caller = Caller(edge.caller.web, body.person)
+        return Letter(
+            caller, "GET", f"/v1/oversight/{TENANT}/{what}", header(body.grant()), b"", 200
+        )
+
+    return made
+
+
 TAKEN: dict[str, Callable[[Edge, Desk, Doors], Letter]] = {
     "POST /v1/enrolments": enrolment,
     "GET /v1/intake-key": intake_key,
     "POST /v1/batches": push,
     "GET /v1/batches/{batch_id}": batch,
+    "GET /v1/gaps": gaps,
     "POST /v1/warrants": warrant,
     "POST /v1/queries": request,
     "GET /v1/queries/{query_id}": query,
     "GET /v1/queries/{query_id}/disclosure": disclosure,
+    **{f"GET /v1/oversight/{{tenant}}/{what}": watched(what) for what in LISTS},
 }
 
 
