@@ -8,11 +8,9 @@ from django.db.models import Count
 
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
-from icrstore.seal.epoch import hour_start
+from icrstore.seal.epoch import LIFE_DAYS, hour_start
 from icrstore.vault.models import EpochSeal
 from icrstore.warrant.strict import time_text
-
-RETENTION = timedelta(days=365)
 
 # Each ended hour of each shard without an epoch that every keeper logged, or which a batch reaches
 # that is not sealed and logged. Of an epoch and its seals this reads what web may see.
@@ -38,7 +36,7 @@ def unsealed(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str,
     """By hour and shard, since the tenant was added and within the retention."""
     with of_tenant(tenant), connection.cursor() as cursor:
         held = Tenant.objects.get(name=tenant)
-        first = max(hour_start(held.created_at), hour_start(now - RETENTION))
+        first = max(hour_start(held.created_at), hour_start(now - timedelta(days=LIFE_DAYS + 1)))
         cursor.execute(_UNSEALED, {
             "tenant": tenant, "shards": held.shards, "first": first,
             "last": hour_start(now) - timedelta(hours=1), "skip": skip, "most": most,
