@@ -24,8 +24,8 @@ from icrstore.vault.register import register_epochs
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.statements import HourRange
 from tests.attacks.thief import Selector, StolenRow, atoms_of, opens_seed, prf
-from tests.keeper.pair import HOUR, Pair, code_of
-from tests.keeper.test_shred import certified, held_days, until_expiry
+from tests.keeper.pair import HOUR, Pair, code_of, held_days
+from tests.keeper.test_shred import certified, until_expiry
 from tests.vault.rooms import Database, make_rooms, record
 
 ACCOUNTS = ("line-1", "17-zoe", "22-max")

@@ -586,6 +586,12 @@ def _selector_keys(
     return SelectorKeys(shares[0], shares[1], epoch.eid, kind, name)
 
 
+def held_days(keeper: StoreOwner) -> list[queries.DayRow]:
+    """The days whose keys this keeper has."""
+    with keeper.store.read() as tx:
+        return queries.days(tx, TENANT, "0000", "9999")
+
+
 def code_of(call: Callable[[], Any]) -> str:
     """The stable code by which a keeper refuses a call; fails the test if it does not."""
     try:
