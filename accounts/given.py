@@ -1,12 +1,33 @@
-"""Keys and names as operators give them on the command line."""
+"""What operators give on the command line: keys, names, tenants; and how help is laid out."""
 
+import argparse
 import re
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.shell.keyfile import read_public
 from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import Fields, StatementError
+
+
+class Command(BaseCommand):
+    """A command whose help keeps its lines, with examples among them."""
+
+    def create_parser(self, *args: Any, **options: Any) -> Any:
+        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(*args, **options)
+
+
+def known_tenant(given: str) -> Tenant:
+    """The tenant of that name. Raises `CommandError`."""
+    with of_tenant(given):
+        tenant = Tenant.objects.filter(name=given).first()
+    if tenant is None:
+        raise CommandError(f"no tenant {given}: tenant add comes first")
+    return tenant
 
 
 def public_key(given: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Self
 
 from deploy import database, services
 from deploy.layout import SERVERS, Layout
-from deploy.provision import confirm_clocks, provision, require_keepers
+from deploy.provision import provision, require_keepers
 from deploy.supervisor import Supervisor, drop_to
 from icrstore.keeper.keys import KEYS
 
@@ -65,8 +65,6 @@ class Installation:
         require_keepers(self)
         self.start(*SERVERS)
         self.migrate()
-        if not services.keepers_elsewhere(self.layout):
-            confirm_clocks(self)
         provision(self)
         self.start(*(name for name in ours if name not in SERVERS))
 

@@ -70,9 +70,9 @@ def provision(site: "Installation") -> None:
 
 
 def confirm_clocks(site: "Installation") -> None:
-    """Let keepers go on that were switched off for days. Safe to repeat.
+    """Let a demonstration's keepers go on that were switched off for days. Safe to repeat.
 
-    At a real one a person looks at another clock first: here nothing but made-up records is lost.
+    Anywhere else a person looks at another clock first: here nothing but made-up records is lost.
     """
     for role in services.KEEPER_ROLES:
         state = json.loads(_keeper(site, role, "clock", "show", "--json"))

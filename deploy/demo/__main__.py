@@ -15,6 +15,7 @@ from deploy.demo.own_log import NoRecords
 from deploy.demo.telling import Telling, Untrue
 from deploy.installation import Installation
 from deploy.layout import Layout
+from deploy.provision import confirm_clocks
 from icrstore.flow.errors import FlowRefused
 
 
@@ -24,7 +25,9 @@ def main() -> int:
     parser.add_argument("--input", type=Path, help="your own log instead of a made-up day")
     asked = parser.parse_args()
     port = int(os.environ["ICR_URL"].rpartition(":")[2])
-    telling = Telling(Installation(Layout(Path(os.environ["ICR_VAR"]), port)), asked.input)
+    site = Installation(Layout(Path(os.environ["ICR_VAR"]), port))
+    confirm_clocks(site)
+    telling = Telling(site, asked.input)
     try:
         account = story.tell(telling, asked.input)
     except (NoRecords, FlowRefused) as problem:

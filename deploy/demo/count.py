@@ -15,7 +15,6 @@ import duckdb
 from deploy.demo import raw
 
 SECOND = 10**9
-MOST_PORTS = 65_536
 
 # (destination, protocol, port or None) -> distinct records
 Services = Counter[tuple[str, int, int | None]]

@@ -56,8 +56,9 @@ class _Commands:
 
     def add(self, name: str, about: str, run: Run, example: str) -> argparse.ArgumentParser:
         made = self._commands.add_parser(
-            name, help=about, description=about, epilog=f"example:\n  {example}"
-        )
+            name, help=about.partition("\n")[0], description=about,
+            epilog=f"example:\n  {example}",
+        )  # fmt: skip
         made.formatter_class = argparse.RawDescriptionHelpFormatter
         made.add_argument("--json", action="store_true", help="one JSON object on stdout")
         made.set_defaults(run=run)
@@ -243,7 +244,8 @@ def _add_policies(commands: _Commands) -> None:
     )
     pools = policies.add(
         "pools",
-        "Say how a provider's public addresses are lent, from a table with the columns\n"
+        "Say how a provider's public addresses are lent.\n"
+        "It reads a table with the columns\n"
         "  cidr    a network, as 198.51.100.0/24; of several the longest counts, then the last\n"
         "  prefix  the bits that one subscriber has: 32 an address, 56 a home's IPv6 network\n"
         "  block   ports lent at once to one subscriber: 512; 65536 where they are not lent so\n"
@@ -275,7 +277,7 @@ def _add_oversight(commands: _Commands) -> None:
         ("gaps", "Batches that never came or wait too long, hours that are not sealed."),
     ):
         made = lists.add(
-            what, f"{about} Exit 65 where the database and a keeper's log differ.",
+            what, f"{about}\nExit 65 where the database and a keeper's log differ.",
             doors.oversight,
             f"icr oversight {what} --tenant isp-a --key ada.key --grant ada.grant \\\n"
             "    --trust trust.json --server https://icr.example",

@@ -19,7 +19,6 @@ from icrstore.desk.papers import (
     hour,
     make_grant,
     period,
-    read_file,
     read_grants,
     write_new,
 )
@@ -31,7 +30,14 @@ from icrstore.desk.selectors import (
     target,
 )
 from icrstore.desk.watching import Seen, check_grant, table, watch
-from icrstore.shell.keyfile import KeyFile, PublicKey, Use, read_public, read_public_file
+from icrstore.shell.keyfile import (
+    KeyFile,
+    PublicKey,
+    Use,
+    read_file,
+    read_public,
+    read_public_file,
+)
 from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import HourRange, PoolPolicy, Selector, Warrant

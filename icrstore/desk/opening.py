@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from icrstore.desk.asking import SEALED_FILE
-from icrstore.desk.papers import read_file
 from icrstore.seal.encode import enc
-from icrstore.shell.keyfile import KeyFile, write_secret
+from icrstore.shell.keyfile import KeyFile, read_file, write_secret
 from icrstore.shell.stop import DATA, REFUSED, USAGE, Stop
 from icrstore.verify import icr_verify
 from icrstore.verify.icr_verify import CheckFailed, Proven, Wrong

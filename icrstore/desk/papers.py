@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.desk.selectors import address_text, target_text
-from icrstore.shell.keyfile import KeyFile, read_public
-from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
+from icrstore.shell.keyfile import KeyFile, read_file, read_public
+from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import (
     AccountSelector,
@@ -33,14 +33,6 @@ def hour(given: str) -> datetime:
         return datetime.fromisoformat(f"{made[1]}T{made[2]}:00:00+00:00" if made else "")
     except ValueError:
         raise Stop(USAGE, f"{given}: no whole UTC hour: write it as 2026-11-22T08") from None
-
-
-def read_file(path: Path) -> bytes:
-    """Raises `Stop`."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Stop(NO_INPUT, f"{path}: {error.strerror}: name a file that can be read") from None
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
-from icrstore.desk.papers import read_file
 from icrstore.seal.pools import Pool
+from icrstore.shell.keyfile import read_file
 from icrstore.shell.stop import DATA, Stop
 from icrstore.warrant.statements import MOST_POOLS, read_pool
 from icrstore.warrant.strict import StatementError

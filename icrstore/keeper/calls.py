@@ -22,7 +22,7 @@ from icrstore.tlog.witness import format_request
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.machines import KeySchedule
 from icrstore.warrant.strict import Fields, StatementError, dump, encode_base64, parse_object
-from icrstore.warrant.trust import KeeperIdentity
+from icrstore.warrant.trust import KeeperIdentity, Trust
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Peer, Response
@@ -220,6 +220,18 @@ class Keeper:
         if code in _TRANSIENT:
             raise KeeperUnreachable(self.role, code)
         raise KeeperRefused(self.role, code)
+
+
+def keepers_of(
+    trust: Trust, addresses: Mapping[str, str], caller: Ed25519PrivateKey | None
+) -> tuple[Keeper, ...]:
+    """The keepers that the trust file names, where this process reaches them, by role."""
+    return tuple(Keeper(one, addresses[one.role], caller) for one in trust.keepers)
+
+
+def with_witnesses(keepers: Sequence[Keeper]) -> list[tuple[Keeper, Keeper]]:
+    """Each keeper with one of the other role, which cosigns its logs."""
+    return [(one, next(each for each in keepers if each.role != one.role)) for one in keepers]
 
 
 def _ack(value: Any, place: str) -> tuple[bytes, str | None]:

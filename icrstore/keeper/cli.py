@@ -4,6 +4,8 @@
   python -m icrstore.keeper pin tenant isp-one KEY --store keeper
   python -m icrstore.keeper serve --store keeper --socket run/keeper.sock
   python -m icrstore.keeper show --store keeper
+  python -m icrstore.keeper accesses --store keeper
+  python -m icrstore.keeper clock show --store keeper
 
 It trusts whom it is told to here, and nothing that is sent to it changes that. Compare each key
 with its owner. In the store, keys.json and keeper.db can be backed up; chain.json never.
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.accesses import COLUMNS, asked_of
 from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
@@ -24,8 +27,6 @@ from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
-from icrstore.keeper.leaves import LeafText
-from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.policies import take_late
@@ -41,7 +42,6 @@ from icrstore.warrant.strict import (
     decode_base64,
     dump,
     encode_base64,
-    parse_object,
 )
 from icrstore.wire import hpke
 
@@ -146,35 +146,13 @@ def confirm_clock(asked: argparse.Namespace) -> None:
 
 
 def accesses(asked: argparse.Namespace) -> None:
-    """Who asked and who was refused, by this keeper's own private texts: what nobody elsewhere can
-    hide. Whom it was about is not in it."""
     with closing(Keeper.open(asked.store)) as keeper:
-        rows = listed(keeper)
+        rows = asked_of(keeper)
     if asked.json:
         print(dump({"accesses": rows}).decode())
         return
     for row in rows:
-        print("  ".join(str(row.get(name, "-")) for name in _ACCESS))
-
-
-_ACCESS = ("tenant", "leaf", "day", "type", "request_sha256", "warrant_sha256", "authority", "code")
-_ASKED = ("commit", "release", "disclosure", "refusal")
-
-
-def listed(keeper: Keeper) -> list[dict[str, Any]]:
-    """Every commit, release, disclosure and refusal of every tenant, in the logs' order."""
-    rows = []
-    with keeper.store.read() as tx:
-        for tenant in queries.tenants(tx):
-            ledger = Ledger(tx, keeper.identity, tenant)
-            for number, text in enumerate(queries.leaf_texts(tx, tenant.name, 0, tenant.size)):
-                lines = LeafText.parse(text.decode())
-                if lines.type in _ASKED:
-                    (leaf,) = ledger.leaves(number, 1)
-                    said = parse_object(leaf.private.encode())
-                    told = {name: said[name] for name in _ACCESS if name in said}
-                    rows.append({**told, "leaf": number, "day": lines.day})
-    return rows
+        print("  ".join(str(row.get(name, "-")) for name in COLUMNS))
 
 
 def _pin_tenant(asked: argparse.Namespace) -> None:
@@ -240,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         description=_CLOCK,
     ))  # fmt: skip
     made = _command(commands, "accesses", "list who asked and who was refused", accesses)
+    made.description = "From this keeper's own log: what nobody elsewhere can hide. Not about whom."
     made.add_argument("--json", action="store_true")
 
     made = _command(commands, "serve", "lend, until SIGTERM", _serve)

@@ -28,7 +28,7 @@ from icrstore.keeper.evidence import EvidenceError
 from icrstore.keeper.leaves import told_of
 from icrstore.keeper.names import lend_info
 from icrstore.seal.encode import text
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import Request, Selector, Warrant
@@ -89,7 +89,7 @@ class Keepers:
             raise ValueError("there must be one keeper of each role")
         self._keepers = dict(keepers)
         self._carriers = {
-            role: Carrier(keeper, keepers[_other(role)]) for role, keeper in keepers.items()
+            role: Carrier(keeper, keepers[other_role(role)]) for role, keeper in keepers.items()
         }
 
     def name(self, role: Role) -> str:
@@ -202,7 +202,3 @@ class Keepers:
             return read_shares(plain, committed.epochs, question.selectors)
         except (hpke.DoesNotOpen, EvidenceError) as error:
             raise keeper.untrue("shares") from error
-
-
-def _other(role: Role) -> Role:
-    return next(each for each in ROLES if each != role)

@@ -14,7 +14,7 @@ from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keys import Chain, Identity
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.store import Connection, Store
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import Role, other_role
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import StatementError
 
@@ -70,7 +70,7 @@ class Keeper:
 
     @property
     def peer_role(self) -> Role:
-        return next(role for role in ROLES if role != self.identity.role)
+        return other_role(self.identity.role)
 
     @contextmanager
     def write(self) -> Iterator[Call]:

@@ -72,7 +72,7 @@ class Copier:
         except LogError as error:
             raise self.keeper.untrue("checkpoint") from error
         with of_tenant(log.tenant_id):
-            newest = log.checkpoints.order_by("-size", "-cosigned_at").first()
+            newest = log.newest()
             held = _held(log, signed.size)
         is_whole = newest is not None and newest.size == held == signed.size
         return is_whole and newest is not None and now - newest.cosigned_at < COSIGNED_EVERY

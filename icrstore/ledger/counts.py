@@ -50,7 +50,7 @@ def counts(tenant: str) -> list[LogCount]:
 
 
 def _count(log: Log) -> LogCount:
-    newest = log.checkpoints.order_by("-size", "-cosigned_at").first()
+    newest = log.newest()
     size = newest.size if newest else 0
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, [log.id, size])

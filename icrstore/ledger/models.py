@@ -18,6 +18,10 @@ class Log(models.Model):
     origin = models.CharField(max_length=160, unique=True)
     pseudonym = models.CharField(max_length=16)
 
+    def newest(self) -> "Checkpoint | None":
+        """The largest size that is copied, as it was cosigned last."""
+        return self.checkpoints.order_by("-size", "-cosigned_at").first()
+
 
 class Checkpoint(models.Model):
     """A size that the log signed and the other keeper cosigned; its leaves and nodes are here."""
@@ -29,7 +33,7 @@ class Checkpoint(models.Model):
 
     class Meta:
         constraints = [
-            # The newest of a log (`serve`); copied twice it is one row.
+            # `Log.newest`; copied twice it is one row.
             models.UniqueConstraint(fields=["log", "size", "cosigned_at"], name="checkpoint_once"),
         ]
 

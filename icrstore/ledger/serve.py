@@ -54,7 +54,7 @@ def _log(role: str, pseudonym: str) -> Iterator[Checkpoint]:
         raise NotCopied
     with of_caller(pseudonym):
         log = Log.objects.filter(role=role, pseudonym=pseudonym).first()
-        newest = log and log.checkpoints.order_by("-size", "-cosigned_at").first()
+        newest = log and log.newest()
         if not newest:
             raise NotCopied
         yield newest

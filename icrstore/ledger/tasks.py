@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from icrstore.keeper.calls import Keeper
+from icrstore.keeper.calls import keepers_of, with_witnesses
 from icrstore.ledger import copying
 from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.trust import Trust
@@ -18,9 +18,5 @@ def copy() -> None:
     """A task of its own: what goes wrong here keeps nobody from being told."""
     key = KeyFile.read(settings.SECRETS / "notifier.key", "signing").signing()
     trust = Trust.parse(settings.TRUST.read_bytes())
-    keepers = [Keeper(one, settings.KEEPERS[one.role], key) for one in trust.keepers]
-    copiers = [
-        copying.Copier(keeper, next(each for each in keepers if each.role != keeper.role))
-        for keeper in keepers
-    ]
-    copying.copy(copiers, timezone.now())
+    pairs = with_witnesses(keepers_of(trust, settings.KEEPERS, key))
+    copying.copy([copying.Copier(*pair) for pair in pairs], timezone.now())

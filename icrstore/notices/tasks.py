@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from icrstore.keeper.calls import Keeper
+from icrstore.keeper.calls import keepers_of, with_witnesses
 from icrstore.keeper.telling import Teller
 from icrstore.notices import pull, report, sign_in
 from icrstore.notices.deliver import Delivery
@@ -33,11 +33,8 @@ def tell() -> None:
 def tellers_of(keys: NotifierKeys) -> tuple[Teller, ...]:
     """The keepers that the trust file names, each with one of the other role as its witness."""
     trust = Trust.parse(settings.TRUST.read_bytes())
-    keepers = [Keeper(one, settings.KEEPERS[one.role], keys.signing) for one in trust.keepers]
-    return tuple(
-        Teller(keeper, next(each for each in keepers if each.role != keeper.role), keys.opening)
-        for keeper in keepers
-    )
+    pairs = with_witnesses(keepers_of(trust, settings.KEEPERS, keys.signing))
+    return tuple(Teller(*pair, keys.opening) for pair in pairs)
 
 
 def mail() -> Mail:

@@ -3,7 +3,8 @@
 from celery import shared_task
 from django.conf import settings
 
-from icrstore.keeper.client import Keeper, Keepers
+from icrstore.keeper.calls import keepers_of
+from icrstore.keeper.client import Keepers
 from icrstore.query.keyring import EngineKeys
 from icrstore.query.run import run_open
 from icrstore.warrant.trust import Trust
@@ -14,10 +15,5 @@ def answer() -> None:
     """Take what is queued to the keepers."""
     keys = EngineKeys.load(settings.SECRETS, settings.ENGINE)
     trust = Trust.parse(settings.TRUST.read_bytes())
-    keepers = Keepers(
-        {
-            identity.role: Keeper(identity, settings.KEEPERS[identity.role], keys.identity)
-            for identity in trust.keepers
-        }
-    )
-    run_open(keys, keepers, settings.ONE_HOST)
+    by_role = {one.role: one for one in keepers_of(trust, settings.KEEPERS, keys.identity)}
+    run_open(keys, Keepers(by_role), settings.ONE_HOST)

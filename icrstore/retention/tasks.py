@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from icrstore.keeper.calls import Keeper
+from icrstore.keeper.calls import keepers_of, with_witnesses
 from icrstore.keeper.courier import Courier
 from icrstore.retention import certificates, forget
 from icrstore.warrant.trust import Trust
@@ -20,8 +20,4 @@ def retain() -> None:
 def couriers() -> list[Courier]:
     """The keepers that the trust file names, each with one of the other role as its witness."""
     trust = Trust.parse(settings.TRUST.read_bytes())
-    keepers = [Keeper(one, settings.KEEPERS[one.role], None) for one in trust.keepers]
-    return [
-        Courier(keeper, next(each for each in keepers if each.role != keeper.role))
-        for keeper in keepers
-    ]
+    return [Courier(*pair) for pair in with_witnesses(keepers_of(trust, settings.KEEPERS, None))]

@@ -31,6 +31,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _SHARE = {kind: enc(b"icr/v1/share", kind.encode("ascii")) for kind in KINDS}
 
 
+def other_role(role: Role) -> Role:
+    """Who cosigns the logs of a keeper of this role."""
+    return next(each for each in ROLES if each != role)
+
+
 class EpochError(Exception):
     """An epoch's seal does not open, or does not hold the atom that was committed to."""
 

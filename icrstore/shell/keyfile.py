@@ -135,7 +135,7 @@ def read_public(given: str, use: Use) -> bytes:
 
 def _public_of_file(path: Path, use: Use) -> bytes | None:
     """From a file of base64 alone, or of a key, private or public, for this use."""
-    if (raw := decode_base64(_read(path).decode("ascii", "replace").strip())) is not None:
+    if (raw := decode_base64(read_file(path).decode("ascii", "replace").strip())) is not None:
         return raw
     made = read_public_file(path)
     return made.public if made.use == use else None
@@ -146,7 +146,7 @@ def read_public_file(path: Path) -> PublicKey:
 
     Raises `Stop`.
     """
-    fields = _fields(path, _read(path))
+    fields = _fields(path, read_file(path))
     try:
         made = PublicKey(_use(fields), fields.text("name"), fields.base64("public"))
     except StatementError as error:
@@ -158,7 +158,7 @@ def read_public_file(path: Path) -> PublicKey:
 
 def read_secret(path: Path) -> bytes:
     """The bytes of a file that only its owner can read. Raises `Stop`."""
-    content = _read(path)
+    content = read_file(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Stop(DATA, f"{path}: others can read it: run `chmod 600 {path}`")
     return content
@@ -178,7 +178,8 @@ def write_secret(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Raises `Stop`."""
     try:
         return path.read_bytes()
     except OSError as error:

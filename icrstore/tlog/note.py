@@ -20,7 +20,6 @@ COSIGNATURE = 0x04
 MAX_NOTE_BYTES = 1 << 17  # Room for the 16 post-quantum signatures that a reader must bear.
 
 _KEY_BYTES = 32
-_SIGNATURE_BYTES = 64
 _TIME_BYTES = 8
 _LATEST_TIME = (1 << 63) - 1
 _KEY_ID_BYTES = 4

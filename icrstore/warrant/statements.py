@@ -374,9 +374,7 @@ def _address(value: str, place: str) -> bytes:
 def read_target(value: Any, place: str) -> Target:
     fields = Fields(value, place)
     cidr = fields.text("cidr", 49)
-    # Python would also take a netmask, a hostmask, a zone or no length: each another reading.
-    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
-        raise StatementError("not-a-network", place)
+    _network(cidr, place)
     made = Target(cidr, fields.time("from"), fields.time("to"))
     fields.finish()
     if made.end <= made.first:
@@ -401,17 +399,23 @@ def read_pool(value: Any, place: str) -> Pool:
 
 def _pool_network(cidr: str, place: str) -> IPv4Network | IPv6Network:
     """In its one spelling; and IPv4 addresses are no pool of IPv6, which would never meet them."""
-    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
-        raise StatementError("not-a-network", f"{place}.cidr")
-    network = ipaddress.ip_network(cidr)
+    network = _network(cidr, f"{place}.cidr")
     if str(network) != cidr or str(network).startswith("::ffff:"):
         raise StatementError("not-the-usual-spelling", f"{place}.cidr")
     return network
 
 
+def _network(cidr: str, place: str) -> IPv4Network | IPv6Network:
+    # Python would also take a netmask, a hostmask, a zone or no length: each another reading.
+    if not _CIDR.fullmatch(cidr) or not _is_network(cidr):
+        # Raised here and not below: the library's message repeats the network.
+        raise StatementError("not-a-network", place)
+    return ipaddress.ip_network(cidr)
+
+
 def _is_network(cidr: str) -> bool:
     try:
-        ipaddress.ip_network(cidr, strict=True)
+        ipaddress.ip_network(cidr)
     except ValueError:
         return False
     return True

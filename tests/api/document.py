@@ -72,7 +72,7 @@ def _check_content(answered: str, allowed: Iterable[Object], media_type: str, bo
         return
     wrong = [list(errors(one.get("schema", {}), json.loads(body))) for one in described]
     if all(wrong):
-        shown = "; ".join(wrong[0])
+        shown = "; ".join(wrong[0][:3])
         raise AssertionError(_add(f"{answered} with another body: {shown}", "its schema"))
 
 

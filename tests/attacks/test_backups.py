@@ -19,13 +19,13 @@ from django.db import connections
 from icrstore.keeper import queries
 from icrstore.keeper.keys import CHAIN, KEYS
 from icrstore.keeper.upkeep import keep_up
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.vault.register import register_epochs
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.statements import HourRange
 from tests.attacks.thief import Selector, StolenRow, atoms_of, opens_seed, prf
-from tests.keeper.pair import HOUR, Pair, code_of
-from tests.keeper.test_shred import certified, held_days, until_expiry
+from tests.keeper.pair import HOUR, Pair, code_of, held_days
+from tests.keeper.test_shred import certified, until_expiry
 from tests.vault.rooms import Database, make_rooms, record
 
 ACCOUNTS = ("line-1", "17-zoe", "22-max")
@@ -138,7 +138,7 @@ def test_once_it_has_expired_the_backup_with_todays_key_files_opens_nothing(
 def test_one_keeper_that_destroyed_it_is_enough(loot: Loot, tmp_path: Path, role: Role) -> None:
     """The other one's key files were stolen the day before."""
     loot.pair.live_until(loot.expiry + timedelta(minutes=1))
-    other = next(each for each in ROLES if each != role)
+    other = other_role(role)
     then = atoms_of(loot.with_keys(other, loot.keys_of_then[other], tmp_path / "then"))
     assert then
     with pytest.raises(InvalidTag):

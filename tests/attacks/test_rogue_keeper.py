@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.client import Question
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import dump, encode_base64, time_text
@@ -52,7 +52,7 @@ def swapped(
     request: pytest.FixtureRequest, template: Pair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Swapped]:
     role: Role = request.param
-    honest = next(each for each in ROLES if each != role)
+    honest = other_role(role)
     with copy_pair(template, tmp_path_factory.mktemp("rogue")) as pair:
         sealed = pair.seal_epoch(last_hour(), rows_of(ACCOUNT, OTHER))
         assert pair.register(sealed) == {each: [None] for each in ROLES}

@@ -17,14 +17,17 @@ from tests.bench.measure import peak_bytes, timed
 def main(postgres: int) -> None:
     django.setup()
     # Models can only be imported now.
-    from icrstore.vault import months, register, sealer, tasks
+    from icrstore.keeper.calls import keepers_of
+    from icrstore.vault import months, register, sealer
     from icrstore.vault.keyring import SealerKeys
     from icrstore.vault.schedule import DayKeys
+    from icrstore.warrant.trust import Trust
 
     now = timezone.now()
     keys = SealerKeys.load(settings.SECRETS)
     months.make_months(now)
-    keepers = tasks.keepers_of(keys.signing)
+    trust = Trust.parse(settings.TRUST.read_bytes())
+    keepers = keepers_of(trust, settings.KEEPERS, keys.signing)
     days = DayKeys(settings.SECRETS, keepers)
     batches, cost = timed(lambda: sealer.seal_waiting(keys, days, now), postgres)
     peak = peak_bytes()

@@ -1,33 +1,15 @@
 """A question from beginning to end, and where it ends early."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from icrstore.shell import client
 from icrstore.shell.keyfile import KeyFile
 from icrstore.verify import icr_verify
 from tests.desk.fake_web import FakeWeb
 from tests.desk.office import ACCOUNT, Office, icr
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Office:
-    return Office.make(tmp_path)
-
-
-@pytest.fixture
-def web() -> Iterator[FakeWeb]:
-    with FakeWeb() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
 
 
 def asked(office: Office, web: FakeWeb) -> None:

@@ -12,11 +12,6 @@ from icrstore.warrant.strict import encode_base64
 from tests.desk.office import Office, icr
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Office:
-    return Office.make(tmp_path)
-
-
 @pytest.mark.parametrize(("use", "kind"), [("signing", "signing"), ("answers", "recipient")])
 def test_a_new_key_is_its_owners_alone_and_shows_its_public_half(
     tmp_path: Path, use: str, kind: str

@@ -1,13 +1,11 @@
 """Questions of purposes 1 and 3 from draft to opened answer, and long answers of purpose 2."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from icrstore.desk.asking import printable
-from icrstore.shell import client
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Request, Warrant
 from tests.desk.fake_web import FakeWeb
@@ -16,22 +14,6 @@ from tests.desk.office import ACCOUNT, Office, Ran, icr
 ADDRESS = "198.51.100.200,2001,tcp,2026-11-22T05:25:00Z"
 HOURS = ("--from", "2026-11-22T00", "--to", "2026-11-22T06")
 NETWORK = "192.0.2.0/24"
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Office:
-    return Office.make(tmp_path)
-
-
-@pytest.fixture
-def web() -> Iterator[FakeWeb]:
-    with FakeWeb() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
 
 
 def drafted(office: Office, purpose: str, *about: object) -> Warrant:

@@ -48,6 +48,7 @@ from icrstore.seal.epoch import (
     commitment,
     hour_start,
     new_atoms,
+    other_role,
     seal_atom,
     share,
 )
@@ -218,7 +219,7 @@ class Pair:
         """Carry each keeper's checkpoint to the other and back, as the janitor does."""
         keepers = {role: self.keeper(role, ahead=ahead) for role in ROLES}
         for role, keeper in keepers.items():
-            carrier = Carrier(keeper, keepers[_other(role)])
+            carrier = Carrier(keeper, keepers[other_role(role)])
             logged = keeper.certificates(TENANT, "0001-01-01")
             keeper.show_cosigned(carrier.carry(logged, None).evidence.checkpoint)
 
@@ -409,12 +410,12 @@ class Pair:
     # What a notifier does.
 
     def teller(self, role: Role, caller: str = "notifier") -> Teller:
-        keepers = self.keeper(role, caller), self.keeper(_other(role), caller)
+        keepers = self.keeper(role, caller), self.keeper(other_role(role), caller)
         return Teller(*keepers, self.notifier_key)
 
     def log_keys(self, role: Role) -> LogKeys:
         """By whom a keeper's log is signed and cosigned."""
-        own, other = self.identities[role], self.identities[_other(role)]
+        own, other = self.identities[role], self.identities[other_role(role)]
         return LogKeys(own.name, own.log_key, other.name, other.witness_key)
 
     def open_rows(self, lent: Lent, sealed: SealedEpoch, selector: Selector) -> list[bytes]:
@@ -437,10 +438,6 @@ class Pair:
     def raw(self, role: Role) -> Peer:
         authority = authority_of(self.identities[role].identity_key)
         return Peer(self.processes[role].address, authority, 10, 1 << 24)
-
-
-def _other(role: Role) -> Role:
-    return next(each for each in ROLES if each != role)
 
 
 def rows_of(*accounts: str) -> dict[tuple[Kind, bytes], bytes]:
@@ -587,6 +584,12 @@ def _selector_keys(
 ) -> SelectorKeys:
     shares = [share(atoms[role], kind, name) for role in ROLES]
     return SelectorKeys(shares[0], shares[1], epoch.eid, kind, name)
+
+
+def held_days(keeper: StoreOwner) -> list[queries.DayRow]:
+    """The days whose keys this keeper has."""
+    with keeper.store.read() as tx:
+        return queries.days(tx, TENANT, "0000", "9999")
 
 
 def code_of(call: Callable[[], Any]) -> str:

@@ -22,7 +22,7 @@ from icrstore.seal.encode import prf
 from icrstore.seal.epoch import is_expired
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import KeySchedule
-from tests.keeper.pair import TENANT, Pair, boot_of, last_hour, rows_of, utc_now
+from tests.keeper.pair import TENANT, Pair, boot_of, held_days, last_hour, rows_of, utc_now
 
 TODAY = date(2026, 11, 22)
 
@@ -59,11 +59,6 @@ def ahead(keeper: Keeper, by: timedelta) -> Keeper:
     return replace(keeper, clock=lambda: utc_now() + by, boot=boot_of(by))
 
 
-def held(keeper: Keeper) -> list[queries.DayRow]:
-    with keeper.store.read() as tx:
-        return queries.days(tx, TENANT, "0000", "9999")
-
-
 def test_a_day_in_another_spelling_is_that_day_alone(keeper: Keeper) -> None:
     today = utc_now().date()
     shown = key_schedule(keeper, TENANT, f"{today}", f"{today:%Y%m%d}")
@@ -73,18 +68,18 @@ def test_a_day_in_another_spelling_is_that_day_alone(keeper: Keeper) -> None:
 
 def test_a_pinned_tenant_has_400_days(keeper: Keeper) -> None:
     today = utc_now().date()
-    days = [row.day for row in held(keeper)]
+    days = [row.day for row in held_days(keeper)]
     assert days[0] == (today - timedelta(days=364)).isoformat()
     assert days[-1] == (today + timedelta(days=35)).isoformat()
     assert len(days) == 400
-    for row in held(keeper)[::57]:
+    for row in held_days(keeper)[::57]:
         opened = OpenDay(TENANT, row, keeper.chain())
         assert opened.private_key.public_bytes() == row.public
 
 
 def test_an_old_backup_with_todays_link_opens_no_expired_day(keeper: Keeper) -> None:
     today = utc_now().date()
-    backup = held(keeper)
+    backup = held_days(keeper)
     link_of_then = keeper.chain().advance(today + timedelta(days=100))
     for row in backup:
         if is_expired(date.fromisoformat(row.day), link_of_then.day):
@@ -98,11 +93,11 @@ def test_an_old_backup_with_todays_link_opens_no_expired_day(keeper: Keeper) -> 
 
 
 def test_upkeep_moves_the_chain_and_makes_the_new_days(keeper: Keeper) -> None:
-    before, chain = held(keeper), keeper.chain()
+    before, chain = held_days(keeper), keeper.chain()
     tomorrow = ahead(keeper, timedelta(days=1))
     keep_up(tomorrow)
     keep_up(tomorrow)
-    after = held(keeper)
+    after = held_days(keeper)
     # One day has come, and one is gone.
     assert after[:-1] == before[1:]
     assert keeper.chain() == chain.advance(chain.day + timedelta(days=1))
@@ -110,10 +105,10 @@ def test_upkeep_moves_the_chain_and_makes_the_new_days(keeper: Keeper) -> None:
 
 
 def test_topping_up_changes_no_key_that_is_held(keeper: Keeper) -> None:
-    before = held(keeper)
+    before = held_days(keeper)
     with keeper.store.write() as tx:
         top_up(tx, TENANT, keeper.chain(), utc_now().date())
-    assert held(keeper) == before
+    assert held_days(keeper) == before
 
 
 def test_a_box_opens_only_in_its_place_and_unchanged() -> None:

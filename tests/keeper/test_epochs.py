@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from icrstore.seal.epoch import ROLES, Epoch, Role, new_atoms, seal_atom
+from icrstore.seal.epoch import ROLES, Epoch, Role, new_atoms, other_role, seal_atom
 from icrstore.warrant.statements import AccountSelector
 from tests.keeper.pair import (
     ACCOUNT,
@@ -85,9 +85,8 @@ def test_it_refuses_a_seal_for_another(pair: Pair, role: Role) -> None:
     epoch, atoms = Epoch.new(TENANT, last_hour(), 0), new_atoms()
     today, atom = pair.day_key(role, epoch.day), atoms[role]
     day_before = (epoch.hour - timedelta(days=1)).date().isoformat()
-    other_role = next(each for each in ROLES if each != role)
     seals = [
-        seal_atom(today, epoch, other_role, 1, atom),
+        seal_atom(today, epoch, other_role(role), 1, atom),
         seal_atom(today, epoch, role, 2, atom),
         seal_atom(today, Epoch.new(TENANT, last_hour(), 0), role, 1, atom),
         seal_atom(pair.day_key(role, day_before), epoch, role, 1, atom),

@@ -15,7 +15,7 @@ import pytest
 from icrstore.keeper.client import KeeperUnreachable, KeeperUntrue, Question
 from icrstore.keeper.leaves import Leaf
 from icrstore.keeper.server import EXIT_STORE_LOST
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.warrant.statements import AccountSelector
 from tests.keeper.pair import ACCOUNT, Pair, last_hour, rows_of, run
 
@@ -81,7 +81,7 @@ def test_no_share_is_lent_that_cannot_be_noted(own_pair: Pair, role: Role) -> No
 @needs_strace
 @each_role
 def test_a_cosignature_that_cannot_be_remembered_is_not_given(own_pair: Pair, role: Role) -> None:
-    peer = next(each for each in ROLES if each != role)
+    peer = other_role(role)
     question = own_pair.question()
     own_pair.keeper(peer).logged("/v1/commit", question.to_object())
     own_pair.keeper(role).logged("/v1/commit", question.to_object())

@@ -223,7 +223,7 @@ def lent(pair: Pair, selector: AddressSelector, begins: datetime) -> Any:
 
 
 def test_a_keeper_that_was_down_logs_a_policy_late_by_its_command_line(
-    own_pair: Pair, tmp_path: Path
+    own_pair: Pair,
 ) -> None:
     begins = last_hour() + 2 * HOUR
     made = policy(own_pair, begins)
@@ -231,8 +231,7 @@ def test_a_keeper_that_was_down_logs_a_policy_late_by_its_command_line(
         refusal = own_pair.keeper("operator", "sealer", AHEAD)
         with pytest.raises(KeeperRefused, match="past-hour"):
             refusal.log_policy(made, [own_pair.grant("sealer")])
-    folder = own_pair.processes["operator"].folder
-    with closing(StoreOwner.open(folder, lambda: utc_now() + AHEAD)) as keeper:
+    with own_pair.owner("operator", AHEAD) as keeper:
         take_late(keeper, made)
     with own_pair.serving_ahead(AHEAD):
         assert register(own_pair, "operator", by_pools(own_pair, begins, made.sha256)) is None
@@ -242,8 +241,7 @@ def test_no_policy_comes_late_to_hours_that_are_logged(own_pair: Pair) -> None:
     begins = last_hour() + 2 * HOUR
     with own_pair.serving_ahead(AHEAD):
         assert register(own_pair, "operator", by_pools(own_pair, begins, DEFAULT.sha256)) is None
-    folder = own_pair.processes["operator"].folder
-    with closing(StoreOwner.open(folder, lambda: utc_now() + AHEAD)) as keeper:
+    with own_pair.owner("operator", AHEAD) as keeper:
         with pytest.raises(Refused, match="past-hour"):
             take_late(keeper, policy(own_pair, begins))
         take_late(keeper, policy(own_pair, begins + HOUR))

@@ -14,7 +14,7 @@ from icrstore.keeper.evidence import Evidence
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.names import lend_info, witness_key_name
 from icrstore.keeper.pins import pin
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.tlog.note import Note, SigningKey, parse_note
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
@@ -34,10 +34,6 @@ from tests.keeper.pair import (
 
 each_role = pytest.mark.parametrize("role", ROLES)
 Commits = Mapping[Role, Committed]
-
-
-def other(role: Role) -> Role:
-    return next(each for each in ROLES if each != role)
 
 
 def shown(commits: Commits) -> dict[str, Any]:
@@ -159,10 +155,10 @@ def test_it_releases_nothing_on_the_proof_of_one_role_alone(
 ) -> None:
     question, commits = two
     own: dict[str, Any] = shown(commits)[role]
-    evidence: dict[str, Any] = {role: own, other(role): own}
+    evidence: dict[str, Any] = {role: own, other_role(role): own}
     assert refused_with(pair, role, question, evidence) == "evidence-refused"
     assert refused_with(pair, role, question, {str(role): own}) == "missing-field"
-    assert refused_with(pair, other(role), question, evidence) == "evidence-refused"
+    assert refused_with(pair, other_role(role), question, evidence) == "evidence-refused"
 
 
 @each_role
@@ -199,7 +195,7 @@ def test_it_lends_nothing_on_a_release_that_its_peer_did_not_cosign(pair: Pair, 
         spoil(spoilt)
         refused = code_of(lambda: lend_at(pair, role, question, Evidence.read(spoilt)))  # noqa: B023
         assert refused == "evidence-refused"
-    for wrong in (releases[other(role)].evidence, commits[role].proven.evidence):
+    for wrong in (releases[other_role(role)].evidence, commits[role].proven.evidence):
         refused = code_of(lambda: lend_at(pair, role, question, wrong))  # noqa: B023
         assert refused == "evidence-refused"
     assert lend_at(pair, role, question, own)
@@ -246,7 +242,7 @@ def test_what_is_lent_opens_for_the_committed_key_this_request_and_this_keeper(
     right = lend_info(sha256, role, 1)
     assert hpke.open_(pair.engine_key, right, sealed) is not None
     wrong = [
-        lend_info(sha256, other(role), 1),
+        lend_info(sha256, other_role(role), 1),
         lend_info(sha256, role, 2),
         lend_info(bytes(32), role, 1),
     ]

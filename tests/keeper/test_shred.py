@@ -32,6 +32,7 @@ from tests.keeper.pair import (
     Pair,
     Process,
     code_of,
+    held_days,
     last_hour,
     rows_of,
     utc_now,
@@ -56,11 +57,6 @@ def certified(keeper: Keeper) -> list[tuple[str, int]]:
         told += [(one["day"], one["epochs"]) for one in said]
         after = told[-1][0]
     return told
-
-
-def held_days(keeper: Keeper) -> list[queries.DayRow]:
-    with keeper.store.read() as tx:
-        return queries.days(tx, TENANT, "0000", "9999")
 
 
 def test_every_call_that_reaches_the_day_is_refused_from_its_first_second(still_pair: Pair) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.keys import Identity
 from icrstore.keeper.names import witness_key_name
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
 from icrstore.tlog.note import COSIGNATURE, Note, SigningKey, VerifierKey, parse_note, verify
@@ -18,10 +18,6 @@ from icrstore.wire.httpunix import Response
 from tests.keeper.pair import Pair
 
 each_role = pytest.mark.parametrize("role", ROLES)
-
-
-def peer_of(role: Role) -> Role:
-    return next(each for each in ROLES if each != role)
 
 
 def ask(pair: Pair, role: Role, old: int, proof: list[bytes], note: Note) -> Response:
@@ -50,7 +46,7 @@ def witness_key(pair: Pair, role: Role) -> VerifierKey:
 
 @each_role
 def test_it_cosigns_what_continues_and_tells_its_size_otherwise(pair: Pair, role: Role) -> None:
-    key = log_of(pair, peer_of(role), f"{1:016x}")
+    key = log_of(pair, other_role(role), f"{1:016x}")
     small, large = leaves(3), leaves(8)
     answer = ask(pair, role, 0, [], signed(key, small))
     assert answer.status == 200
@@ -69,7 +65,7 @@ def test_it_cosigns_what_continues_and_tells_its_size_otherwise(pair: Pair, role
 
 @each_role
 def test_it_never_cosigns_a_fork_also_after_a_restart(own_pair: Pair, role: Role) -> None:
-    key = log_of(own_pair, peer_of(role), f"{2:016x}")
+    key = log_of(own_pair, other_role(role), f"{2:016x}")
     assert ask(own_pair, role, 0, [], signed(key, leaves(5))).status == 200
     own_pair.processes[role].kill()
     own_pair.processes[role].start()
@@ -83,14 +79,14 @@ def test_it_never_cosigns_a_fork_also_after_a_restart(own_pair: Pair, role: Role
 
 @each_role
 def test_it_cosigns_only_the_logs_of_its_peer(pair: Pair, role: Role) -> None:
-    peer = pair.identities[peer_of(role)].name
+    peer = pair.identities[other_role(role)].name
     stranger = Ed25519PrivateKey.generate()
     tree = leaves(2)
     forged = signed(SigningKey(f"{peer}/{3:016x}", stranger), tree)
     assert ask(pair, role, 0, [], forged).status == 403
     for origin in ("elsewhere/x", f"{peer}/{3:015x}", f"{peer}/x/{3:016x}", f"{peer}x/{3:016x}",
                    f"{pair.identities[role].name}/{3:016x}"):  # fmt: skip
-        key = SigningKey(origin, log_of(pair, peer_of(role), f"{3:016x}").private)
+        key = SigningKey(origin, log_of(pair, other_role(role), f"{3:016x}").private)
         assert ask(pair, role, 0, [], signed(key, tree)).status == 404
     assert pair.raw(role).call("POST", "/add-checkpoint", {}, b"old x\n\n").status == 400
 
@@ -107,7 +103,7 @@ def main_store_held(pair: Pair, role: Role) -> Iterator[None]:
 
 @each_role
 def test_it_does_not_wait_for_the_keepers_store(pair: Pair, role: Role) -> None:
-    key = log_of(pair, peer_of(role), f"{4:016x}")
+    key = log_of(pair, other_role(role), f"{4:016x}")
     with main_store_held(pair, role):
         assert ask(pair, role, 0, [], signed(key, leaves(1))).status == 200
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.test import Client
 
 from icrstore.desk.logs import ReadLog, read_log
+from icrstore.keeper.calls import with_witnesses
 from icrstore.ledger.copying import Copier, copy
 from icrstore.ledger.models import Log
 from icrstore.seal.epoch import ROLES, Role
@@ -21,8 +22,7 @@ def trust_of(pair: Pair) -> Trust:
 
 
 def copiers(pair: Pair, caller: str = "notifier") -> list[Copier]:
-    keepers = {role: pair.keeper(role, caller) for role in ROLES}
-    return [Copier(keepers[role], keepers[_other(role)]) for role in ROLES]
+    return [Copier(*each) for each in with_witnesses([pair.keeper(r, caller) for r in ROLES])]
 
 
 def copy_logs(database: Database, pair: Pair, now: datetime | None = None) -> int:
@@ -69,7 +69,3 @@ def read_copy(database: Database, pair: Pair, role: Role) -> ReadLog:
 
 def log_of(role: Role) -> Log:
     return Log.objects.filter(tenant=TENANT, role=role).latest("id")
-
-
-def _other(role: Role) -> Role:
-    return next(each for each in ROLES if each != role)

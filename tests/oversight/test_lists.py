@@ -95,8 +95,8 @@ def test_a_refusal_says_which_keeper_and_why_and_is_an_access_too(
 
 def test_a_long_list_comes_in_pages_each_row_once(rooms: Rooms, reader: Reader) -> None:
     warrant = LodgedWarrant.objects.create(
-        tenant=rooms.tenant, sha256=bytes(32), authority="a", sealed=b"", valid_from=rooms.now,
-        valid_to=rooms.now,
+        tenant=rooms.tenant, sha256=secrets.token_bytes(32), authority="a", sealed=b"",
+        valid_from=rooms.now, valid_to=rooms.now,
     )  # fmt: skip
     Query.objects.bulk_create(
         Query(tenant=rooms.tenant, warrant=warrant, sha256=secrets.token_bytes(32), sealed=b"")

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.tenancy import of_tenant
 from icrstore.keeper.answers import KeeperUntrue, Logged
-from icrstore.keeper.calls import Keeper
+from icrstore.keeper.calls import Keeper, with_witnesses
 from icrstore.keeper.courier import Courier
 from icrstore.keeper.evidence import Evidence, check_leaves
 from icrstore.keeper.leaves import Leaf
@@ -31,11 +31,9 @@ A_DAY = 25 * HOUR
 
 def couriers_of(pair: Pair, ahead: timedelta) -> list[Courier]:
     """As the janitor's: without any key."""
-    keepers = {role: pair.keeper(role, ahead=ahead) for role in ROLES}
-    bare = {role: Keeper(each.identity, each._peer.address, None) for role, each in keepers.items()}
-    return [
-        Courier(bare[role], bare[next(other for other in ROLES if other != role)]) for role in ROLES
-    ]
+    keepers = [pair.keeper(role, ahead=ahead) for role in ROLES]
+    bare = [Keeper(each.identity, each._peer.address, None) for each in keepers]
+    return [Courier(*each) for each in with_witnesses(bare)]
 
 
 def upkeep(pair: Pair, ahead: timedelta) -> None:

@@ -223,3 +223,9 @@ def add_tenant(name: str, authority_root: bytes) -> Tenant:
 def add_collector(tenant: Tenant, name: str, key: Ed25519PrivateKey) -> Collector:
     public = raw_public(key)
     return Collector.objects.create(tenant=tenant, name=name, key=public, keyid=key_id(public))
+
+
+def state_of(batch: Batch) -> tuple[str, int, dict[str, int]]:
+    """As the sealer left it: its state, its good records, and the others by reason."""
+    batch.refresh_from_db()
+    return batch.state, batch.records, batch.rejected

@@ -6,19 +6,13 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from icrstore.inbox.models import Batch
 from icrstore.vault.bodies import MAX_ARROW_BYTES
 from icrstore.vault.sealer import seal_waiting
-from tests.vault.rooms import Rooms, arrow, frame, record
+from tests.vault.rooms import Rooms, arrow, frame, record, state_of
 
 
 def seal(rooms: Rooms) -> int:
     return seal_waiting(rooms.keys, rooms.days, rooms.now)
-
-
-def state_of(batch: Batch) -> tuple[str, int, dict[str, int]]:
-    batch.refresh_from_db()
-    return batch.state, batch.records, batch.rejected
 
 
 def rle_frame(said: int | None, held: int) -> bytes:

@@ -25,18 +25,13 @@ from icrstore.vault.sealer import ClaimLost, seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import EpochStatement
 from tests.keeper.pair import TENANT
-from tests.vault.rooms import Database, Rooms, add_tenant, arrow, frame, record
+from tests.vault.rooms import Database, Rooms, add_tenant, arrow, frame, record, state_of
 
 MINUTE = timedelta(minutes=1)
 
 
 def seal(rooms: Rooms, now: datetime | None = None) -> int:
     return seal_waiting(rooms.keys, rooms.days, now or rooms.now)
-
-
-def state_of(batch: Batch) -> tuple[str, int, dict[str, int]]:
-    batch.refresh_from_db()
-    return batch.state, batch.records, batch.rejected
 
 
 def statement_of(epoch: Epoch) -> EpochStatement:

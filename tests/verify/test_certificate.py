@@ -13,7 +13,7 @@ import pytest
 from icrstore.keeper.calls import Keeper
 from icrstore.keeper.courier import Courier
 from icrstore.keeper.leaves import LeafText
-from icrstore.seal.epoch import ROLES
+from icrstore.seal.epoch import ROLES, other_role
 from icrstore.verify.icr_verify import (
     CheckFailed,
     Wrong,
@@ -62,7 +62,7 @@ def pages(pair: Pair) -> dict[str, list[Any]]:
             for role in ROLES
         }
         return {
-            role: Courier(keeper, keepers[next(r for r in ROLES if r != role)]).certificates(
+            role: Courier(keeper, keepers[other_role(role)]).certificates(
                 TENANT, utc_now().date() - timedelta(days=900)
             )[0]
             for role, keeper in keepers.items()

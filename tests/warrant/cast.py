@@ -1,6 +1,7 @@
 """Who signs in these tests, and a warrant, a request and grants that hold at `NOW`."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,7 @@ from icrstore.warrant.statements import (
     Target,
     Warrant,
 )
+from icrstore.warrant.strict import StatementError
 from icrstore.wire import hpke
 
 HOUR = timedelta(hours=1)
@@ -105,3 +107,12 @@ GRANTS = (
 
 def granted(*grants: Envelope) -> Granted:
     return Granted.check(grants or GRANTS, AUTHORITY, raw_public(ROOT), NOW)
+
+
+def code_of(run: Callable[[], object]) -> str:
+    """The stable code by which a statement is refused; fails the test if it is not."""
+    try:
+        run()
+    except StatementError as refused:
+        return refused.code
+    raise AssertionError("it was not refused")

@@ -1,21 +1,21 @@
 """Invite, add, revoke or list the machines that push records."""
 
-import argparse
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from accounts import given
 from accounts.enrolments import NotEnrolled, Pins, invite
-from accounts.given import check_same, public_key, short_name
-from accounts.models import Collector, Enrolment, Tenant
+from accounts.given import check_same, known_tenant, public_key, short_name
+from accounts.models import Collector, Enrolment
 from accounts.tenancy import of_caller, of_tenant
 from icrstore.shell.keyfile import PublicKey
 from icrstore.warrant.dsse import key_id
 
 
-class Command(BaseCommand):
+class Command(given.Command):
     help = (
         "Collectors: the machines at an ISP that push records.\n"
         "  manage.py collector enrol isp-one edge-1      prints a token for `icr-collect enrol`\n"
@@ -24,10 +24,6 @@ class Command(BaseCommand):
         "  manage.py collector list isp-one\n"
         "The key is made where it is used, by `icr-collect enrol` or `icr-collect key`."
     )
-
-    def create_parser(self, *args: Any, **options: Any) -> Any:
-        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
-        return super().create_parser(*args, **options)
 
     def add_arguments(self, parser: Any) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -42,16 +38,14 @@ class Command(BaseCommand):
         add.add_argument("--key", required=True, help="its public key: base64, or a key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with of_tenant(options["tenant"]):
-            if not Tenant.objects.filter(name=options["tenant"]).exists():
-                raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
+        with of_tenant(known_tenant(options["tenant"]).name):
             getattr(self, f"_{options['action']}")(options["tenant"], options)
 
     def _enrol(self, tenant: str, options: dict[str, Any]) -> None:
         name = short_name(options["name"])
         try:
             pins = Pins.read(settings.TRUST)
-            token = invite(Tenant.objects.get(name=tenant), name, pins, timezone.now())
+            token = invite(known_tenant(tenant), name, pins, timezone.now())
         except NotEnrolled as refused:
             raise CommandError(refused.mend) from None
         sealer = PublicKey("signing", "sealer", pins.sealer_key)

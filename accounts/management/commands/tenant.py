@@ -1,13 +1,13 @@
 """Add an ISP, an authority or an oversight body, or list those that are there."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.given import authority_name, check_same, public_key, short_name
+from accounts import given
+from accounts.given import authority_name, check_same, known_tenant, public_key, short_name
 from accounts.models import Authority, OversightBody, Tenant
 from accounts.policies import SOONEST, add_policy, policies_of
 from accounts.tenancy import of_tenant, tenants
@@ -20,7 +20,7 @@ _MENDS = {
 }
 
 
-class Command(BaseCommand):
+class Command(given.Command):
     help = (
         "Tenants: the ISPs of this installation.\n"
         "  manage.py tenant add isp-one --root isp-root.pub\n"
@@ -31,10 +31,6 @@ class Command(BaseCommand):
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
-
-    def create_parser(self, *args: Any, **options: Any) -> Any:
-        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
-        return super().create_parser(*args, **options)
 
     def add_arguments(self, parser: Any) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -77,10 +73,8 @@ class Command(BaseCommand):
         options: dict[str, Any],
     ) -> None:
         name, root = authority_name(options["body"]), public_key(options["root"])
-        with of_tenant(options["name"]):
-            tenant = Tenant.objects.filter(name=options["name"]).first()
-            if tenant is None:
-                raise CommandError(f"no tenant {options['name']}: tenant add comes first")
+        tenant = known_tenant(options["name"])
+        with of_tenant(tenant.name):
             # Who watches is nobody who is watched: one root must not vouch for both.
             if other.objects.filter(tenant=tenant, root_key=root).exists():
                 raise CommandError(
@@ -95,10 +89,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{options['action']} {name}: {'added' if created else 'was there'}")
 
     def _pools(self, options: dict[str, Any]) -> None:
-        with of_tenant(options["name"]):
-            tenant = Tenant.objects.filter(name=options["name"]).first()
-        if tenant is None:
-            raise CommandError(f"no tenant {options['name']}: tenant add comes first")
+        tenant = known_tenant(options["name"])
         if options["file"] is not None:
             self._load(tenant, options["file"])
         for row in policies_of(tenant.name):

@@ -1,16 +1,14 @@
 """Load who the subscribers are, close an account, or count what they are owed."""
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import Tenant
-from accounts.tenancy import of_tenant
+from accounts import given
 from icrstore.notices import subscribers
 from icrstore.notices.keyring import LOOKUP
 from icrstore.notices.names import LookupKey
@@ -19,7 +17,7 @@ from icrstore.shell.keyfile import read_public_file
 from icrstore.shell.stop import Stop
 
 
-class Command(BaseCommand):
+class Command(given.Command):
     help = (
         "Subscribers: whom we owe word of who looked at their records.\n"
         "  manage.py subscribers load isp-one subscribers.csv   (- reads standard input)\n"
@@ -29,10 +27,6 @@ class Command(BaseCommand):
         "cannot be taken are told by number, and the others are loaded. Loaded again, a file\n"
         "changes nothing; a changed contact is told so at the address before."
     )
-
-    def create_parser(self, *args: Any, **options: Any) -> Any:
-        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
-        return super().create_parser(*args, **options)
 
     def add_arguments(self, parser: Any) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -45,10 +39,7 @@ class Command(BaseCommand):
         close.add_argument("account", help="the account, or - to read it, which no history keeps")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with of_tenant(options["tenant"]):
-            is_there = Tenant.objects.filter(name=options["tenant"]).exists()
-        if not is_there:
-            raise CommandError(f"no tenant {options['tenant']}: tenant add comes first")
+        given.known_tenant(options["tenant"])
         try:
             getattr(self, f"_{options['action']}")(options)
         except Stop as stop:

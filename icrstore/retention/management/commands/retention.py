@@ -4,21 +4,23 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from accounts import given
 from accounts.tenancy import of_tenant, tenants
 from icrstore.retention.forget import months
 from icrstore.retention.models import Certificate
 from icrstore.seal.epoch import LIFE_DAYS, ROLES
 
 
-class Command(BaseCommand):
+class Command(given.Command):
     help = (
-        "What is kept for how long. A day is refused from 00:00Z of D+365; each keeper destroys its"
-        " keys by itself and certifies it, and the janitor removes the rest. `status` says up to"
-        " which day both did; `certificate TENANT DAY` prints both keepers' leaves with proofs,"
-        " which icr-verify checks."
+        "Retention: what has expired, and the certificates that it was destroyed.\n"
+        "  manage.py retention status\n"
+        "  manage.py retention certificate isp-one 2025-11-22 > day.json   (for icr-verify)\n"
+        "From 00:00Z of D+365 each keeper refuses day D, destroys its keys by itself and\n"
+        "certifies it; the janitor copies both certificates and removes the rest."
     )
 
     def add_arguments(self, parser: Any) -> None:
