@@ -155,7 +155,11 @@ class Delivery:
             subscriber = open_.first()
         if subscriber is None:
             raise NotDeliverable("no-contact")
-        return subscriber, self._open(tenant, lookup, bytes(subscriber.sealed or b""))
+        sealed = bytes(subscriber.sealed or b"")
+        to = self._open(tenant, lookup, sealed)
+        if to.mac(tenant, sealed, self.keys.lookup) != subscriber.contact_mac:
+            raise NotDeliverable("contact-does-not-open")
+        return subscriber, to
 
     def _notice(self, token: int, tenant: str, now: datetime) -> int | None:
         settled: dict[str, int | datetime] = {
