@@ -42,10 +42,13 @@ class AccessesView(SubscriberView):
 class ProofView(SubscriberView):
     def get(self, request: Request, tenant: str, entry: str) -> HttpResponse:
         """One access's leaves with what proves them."""
-        for one in _record(request, tenant).entries:
-            if one.request == entry:
-                return json_response(200, one.proof(tenant))
-        raise Problem(404, "no-such-access", "take the request_sha256 of one of your accesses")
+        accesses = _record(request, tenant).entries
+        found = next((one for one in accesses if one.request == entry), None)
+        if found is None:
+            raise Problem(404, "no-such-access")
+        if not found.is_proven:
+            raise Problem(409, "not-proven")
+        return json_response(200, found.proof(tenant))
 
 
 class NoticesView(SubscriberView):
@@ -67,8 +70,9 @@ class NoticesView(SubscriberView):
 
 def _record(request: Request, tenant: str) -> entries.Record:
     token = request._request.COOKIES.get(SESSION, "")
+    now = timezone.now()
     try:
-        return entries.read(sign_in.signed_in(tenant, token, timezone.now()))
+        return entries.read(sign_in.signed_in(tenant, token, now), now)
     except sign_in.NotSignedIn:
         raise Problem(
             401, "not-signed-in", "sign in at /access/ and your provider's name"

@@ -61,11 +61,9 @@ def page(view: View) -> View:
 @page
 def record(request: HttpRequest, tenant: str) -> HttpResponse:
     """Who has looked; or the form to sign in."""
-    try:
-        reader = sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), timezone.now())
-    except sign_in.NotSignedIn:
+    found = _record(request, tenant)
+    if found is None:
         return _page(request, "sign_in.html", {"tenant": tenant})
-    found = entries.read(reader)
     return _page(request, "record.html", {"tenant": tenant, "record": found})
 
 
@@ -119,11 +117,8 @@ def leave(request: HttpRequest, tenant: str) -> HttpResponse:
 @page
 def proof(request: HttpRequest, tenant: str, entry: str) -> HttpResponse:
     """An entry's leaves as a file: what anyone needs to check it without us."""
-    try:
-        reader = sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), timezone.now())
-    except sign_in.NotSignedIn:
-        return _page(request, "gone.html", {"tenant": tenant}, 404)
-    found = next((one for one in entries.read(reader).entries if one.request == entry), None)
+    accesses = mine.entries if (mine := _record(request, tenant)) else ()
+    found = next((one for one in accesses if one.request == entry), None)
     if found is None or not found.is_proven:
         return _page(request, "gone.html", {"tenant": tenant}, 404)
     content = json.dumps(found.proof(tenant), indent=2, sort_keys=True, ensure_ascii=False)
@@ -137,6 +132,15 @@ def style(request: HttpRequest) -> HttpResponse:
     response = _sealed(HttpResponse(_STYLE.read_bytes(), content_type="text/css; charset=utf-8"))
     response["Cache-Control"] = "max-age=3600"
     return response
+
+
+def _record(request: HttpRequest, tenant: str) -> entries.Record | None:
+    """What whoever is signed in may read; None if nobody is."""
+    now = timezone.now()
+    try:
+        return entries.read(sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), now), now)
+    except sign_in.NotSignedIn:
+        return None
 
 
 def _is_known(tenant: str) -> bool:
