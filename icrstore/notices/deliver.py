@@ -25,7 +25,7 @@ from icrstore.notices.keyring import NotifierKeys
 from icrstore.notices.mail import Mail, NotSent, Unreachable
 from icrstore.notices.models import Notice, NoticeLeaf, OldContact, SignIn, Subscriber
 from icrstore.notices.names import leaf_place
-from icrstore.notices.sign_in import CODE_LIFE, code_info
+from icrstore.notices.sign_in import CODE, CODE_LIFE, code_info
 from icrstore.notices.subscribers import Contact
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.strict import Fields, StatementError, parse_object
@@ -134,9 +134,9 @@ class Delivery:
         lookup = bytes(asked.lookup)
         try:
             to = self._contact(tenant, lookup)[1]
-            code = hpke.open_(self.keys.opening, code_info(tenant, lookup), bytes(asked.sealed))
+            code = self._open_code(tenant, lookup, bytes(asked.sealed))
             message_id = self.keys.lookup.message(tenant, to.account, [bytes(asked.sealed)])
-            self.mail.send(words.sign_in_code(message_id, to.contact, code.decode()), now)
+            self.mail.send(words.sign_in_code(message_id, to.contact, code), now)
         except (NotDeliverable, hpke.DoesNotOpen):
             # Nobody's account: whoever asked is told nothing of that.
             _is_sent(asked)
@@ -148,6 +148,13 @@ class Delivery:
             return 0
         _is_sent(asked)
         return 1
+
+    def _open_code(self, tenant: str, lookup: bytes, sealed: bytes) -> str:
+        """Eight digits and nothing else: web, taken over, writes no message of its own."""
+        code = hpke.open_(self.keys.opening, code_info(tenant, lookup), sealed)
+        if not CODE.fullmatch(code):
+            raise hpke.DoesNotOpen
+        return code.decode("ascii")
 
     def _contact(self, tenant: str, lookup: bytes) -> tuple[Subscriber, Contact]:
         open_ = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None)
