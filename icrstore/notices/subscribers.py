@@ -22,8 +22,11 @@ from icrstore.wire import hpke
 COLUMNS = ["account", "channel", "contact"]
 AT_ONCE = 500
 MOST_LINE_CHARACTERS = 4096
-# One mailbox in ASCII: no comma, no bracket, no space and no control character can reach a header.
-_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+# One mailbox in ASCII (RFC 5321, a dot-string): no comma, no bracket, no space and no control
+# character can reach a header, and without a question mark no "encoded word" (RFC 2047), which a
+# header decodes to any of them. A dot at the beginning Python's own writer of headers fails on.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+"
+_MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 class NotASubscriberFile(Exception):

@@ -39,10 +39,14 @@ def test_bad_lines_are_told_by_number_and_the_others_are_loaded(office: Office) 
         b'"line,14",email,fourteen@example.net',
         b"line-15,email,fifteen@example.net\x00\n",
         b"line-16,email,x@example.net%0aBcc:y@example.net\n",
+        # Words that a header decodes: into another address, into lines, into an error.
+        b"line-17,email,=?utf-8?q?eve=40example.net=2C?=@example.net\n",
+        b"line-18,email,=?utf-8?q?a=0ABcc=3Ab?=@example.net\n",
+        b"line-19,email,=?utf-8?q??=@example.net\n",
     ]
     loaded = office.load_lines(*lines)
     assert (loaded.new, loaded.same, loaded.changed) == (2, 0, 0)
-    assert sorted(loaded.bad) == [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16, 17]
+    assert sorted(loaded.bad) == [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20]
     told = " ".join(loaded.bad.values())
     for word in ("example", "line-", "cafe", "fax", "aaaa", "llll"):
         assert word not in told
@@ -247,7 +251,19 @@ def test_a_contact_that_nobody_loaded_gets_no_message_and_no_code(office: Office
     assert office.owed_at_keepers(victim) == []
 
 
-@pytest.mark.parametrize("contact", ["zoë@example.net", "a@b, c@d", "no address"])
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "zoë@example.net",
+        "a@b, c@d",
+        "=?utf-8?q?a=0Ab?=@c",
+        "=?utf-8?q??=@c",
+        "._.~aaZ~^Z*Z`a+`*%{#={`Z%&.|Z/Z&_+'$=a=^@c",
+        "a..b@c",
+        "a.@c",
+        "a" * 65 + "@c",
+    ],
+)
 def test_what_is_no_address_stops_no_other_message(office: Office, contact: str) -> None:
     victim, other = new_name(), new_name()
     office.load(victim)
