@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -165,12 +165,19 @@ def _sealed(response: HttpResponse) -> HttpResponse:
 
 
 def _is_own_form(request: HttpRequest) -> bool:
-    """A small form that no other site began. Browsers that do not say are held by SameSite."""
+    """A small form that no other site began, whole. Browsers that do not say are held by
+    SameSite."""
     origin = request.headers.get("Sec-Fetch-Site", "same-origin")
     length = request.headers.get("Content-Length", "")
     is_small = length.isdecimal() and int(length) <= MOST_FORM_BYTES
     is_form = request.content_type == "application/x-www-form-urlencoded"
-    return origin in ("same-origin", "none") and is_small and is_form
+    if origin not in ("same-origin", "none") or not is_small or not is_form:
+        return False
+    try:
+        request.POST  # noqa: B018 - read here, once, since it may be cut off
+    except UnreadablePostError:
+        return False
+    return True
 
 
 def _with_cookie(

@@ -117,7 +117,8 @@ def _load_one(
         .filter(tenant=tenant, lookup=lookup, closed_at=None)
         .first()
     )
-    if before is not None and contact.mac(tenant, before.sealed, key) == before.contact_mac:
+    held = bytes((before and before.sealed) or b"")
+    if before is not None and contact.mac(tenant, held, key) == before.contact_mac:
         loaded.same += 1
         return
     sealed = contact.seal(tenant, lookup, notifier)

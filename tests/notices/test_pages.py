@@ -1,9 +1,11 @@
 """The pages as a browser gets them: signed in or not, of the right tenant, and shut tight."""
 
 import html
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client, override_settings
@@ -289,6 +291,28 @@ def test_wrong_forms_are_refused(office: Office, web: Client, account: str) -> N
     for _ in range(5):
         assert post(web, f"{HOME}/code", account=account)[0] == 200
     assert post(web, f"{HOME}/code", account=account)[0] == 429
+
+
+class _Slow(io.RawIOBase):
+    """A connection whose other side stopped in the middle (`icrstore.web.Conversation`)."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("step", ["code", "enter", "leave"])
+def test_a_form_that_comes_too_slowly_is_refused_as_any_wrong_one(
+    office: Office, web: Client, step: str
+) -> None:
+    office.database.use("web")
+    form = "application/x-www-form-urlencoded"
+    cut_off: dict[str, Any] = {"wsgi.input": io.BufferedReader(_Slow()), "CONTENT_LENGTH": "7"}
+    response = web.generic("POST", f"{HOME}/{step}", b"account", content_type=form, **cut_off)
+    assert response.status_code == 400
+    assert response["Cache-Control"] == "no-store"
 
 
 def test_every_page_is_shut_tight_and_has_no_script(
