@@ -9,13 +9,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from rest_framework.request import Request
 
 from api.doors import Door, json_response
-from api.pages.access import HEADERS, SESSION
+from api.pages.access import HEADERS, record_of
 from api.problems import Problem
-from icrstore.notices import entries, sign_in
+from icrstore.notices import entries
 from icrstore.warrant.strict import time_text
 
 
@@ -69,14 +68,10 @@ class NoticesView(SubscriberView):
 
 
 def _record(request: Request, tenant: str) -> entries.Record:
-    token = request._request.COOKIES.get(SESSION, "")
-    now = timezone.now()
-    try:
-        return entries.read(sign_in.signed_in(tenant, token, now), now)
-    except sign_in.NotSignedIn:
-        raise Problem(
-            401, "not-signed-in", "sign in at /access/ and your provider's name"
-        ) from None
+    found = record_of(request._request, tenant)
+    if found is None:
+        raise Problem(401, "not-signed-in")
+    return found
 
 
 def _checked(record: entries.Record) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def page(view: View) -> View:
 @page
 def record(request: HttpRequest, tenant: str) -> HttpResponse:
     """Who has looked; or the form to sign in."""
-    found = _record(request, tenant)
+    found = record_of(request, tenant)
     if found is None:
         return _page(request, "sign_in.html", {"tenant": tenant})
     return _page(request, "record.html", {"tenant": tenant, "record": found})
@@ -117,7 +117,7 @@ def leave(request: HttpRequest, tenant: str) -> HttpResponse:
 @page
 def proof(request: HttpRequest, tenant: str, entry: str) -> HttpResponse:
     """An entry's leaves as a file: what anyone needs to check it without us."""
-    accesses = mine.entries if (mine := _record(request, tenant)) else ()
+    accesses = mine.entries if (mine := record_of(request, tenant)) else ()
     found = next((one for one in accesses if one.request == entry), None)
     if found is None or not found.is_proven:
         return _page(request, "gone.html", {"tenant": tenant}, 404)
@@ -134,7 +134,7 @@ def style(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _record(request: HttpRequest, tenant: str) -> entries.Record | None:
+def record_of(request: HttpRequest, tenant: str) -> entries.Record | None:
     """What whoever is signed in may read; None if nobody is."""
     now = timezone.now()
     try:

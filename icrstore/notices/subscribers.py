@@ -117,7 +117,7 @@ def _load_one(
         .filter(tenant=tenant, lookup=lookup, closed_at=None)
         .first()
     )
-    held = bytes((before and before.sealed) or b"")
+    held = bytes(before.sealed or b"") if before else b""
     if before is not None and contact.mac(tenant, held, key) == before.contact_mac:
         loaded.same += 1
         return
