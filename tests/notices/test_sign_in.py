@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection, connections, transaction
 
-from icrstore.notices import sign_in
+from icrstore.notices import deliver, sign_in
 from icrstore.notices.models import Session, SignIn
 from icrstore.notices.sign_in import NotSignedIn, TooMany
 from icrstore.wire import hpke
@@ -264,3 +264,21 @@ def test_networks_are_told_apart_however_the_address_is_written() -> None:
     network = sign_in._network
     assert network("::ffff:192.0.2.1") == network("192.0.2.1") != network("::ffff:192.0.2.2")
     assert network("2001:db8::1") == network("2001:db8::2") != network("2001:db8:0:1::1")
+
+
+def test_whoever_asks_for_codes_without_end_holds_up_no_notice(
+    office: Office, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        ask(office, account)
+    monkeypatch.setattr(deliver, "LOOK_SECONDS", 0.0)
+    notifier = deliver.Delivery(office.keys, office.mail, "https://isp.example/access/")
+    assert notifier.send_codes(later(seconds=1)) == 0
+    assert not SignIn.objects.filter(is_sent=True).exists()
+    # Nor in the part of a look that is the notices'.
+    monkeypatch.undo()
+    office.answer(account)
+    office.pull()
+    office.deliver(later(seconds=1))
+    told = [one["Subject"] for one in office.sink.to(address_of(account))]
+    assert told == ["A new entry in your access record", *2 * ["Your sign-in code"]]
