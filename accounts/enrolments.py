@@ -102,8 +102,10 @@ def enrol(invited: Enrolment, key: bytes, now: datetime) -> Collector:
 
 
 def _add(invited: Enrolment, key: bytes, now: datetime) -> Collector:
-    # Of two that come at once one changes the row; the other waits here and then changes none.
-    if not Enrolment.objects.filter(id=invited.id, used_at=None).update(used_at=now):
+    # Of two that come at once one changes the row; the other waits here and then changes none. Nor
+    # does a token that was made anew since it was looked up.
+    unused = Enrolment.objects.filter(token_sha256=invited.token_sha256, used_at=None)
+    if not unused.update(used_at=now):
         raise NotEnrolled("token-used", "a token serves once: have a new one made")
     return Collector.objects.create(
         tenant_id=invited.tenant_id, name=invited.name, key=key, keyid=key_id(key)

@@ -9,13 +9,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from rest_framework.request import Request
 
 from api.doors import Door, json_response
-from api.pages.access import HEADERS, SESSION
+from api.pages.access import HEADERS, record_of
 from api.problems import Problem
-from icrstore.notices import entries, sign_in
+from icrstore.notices import entries
 from icrstore.warrant.strict import time_text
 
 
@@ -42,10 +41,13 @@ class AccessesView(SubscriberView):
 class ProofView(SubscriberView):
     def get(self, request: Request, tenant: str, entry: str) -> HttpResponse:
         """One access's leaves with what proves them."""
-        for one in _record(request, tenant).entries:
-            if one.request == entry:
-                return json_response(200, one.proof(tenant))
-        raise Problem(404, "no-such-access", "take the request_sha256 of one of your accesses")
+        accesses = _record(request, tenant).entries
+        found = next((one for one in accesses if one.request == entry), None)
+        if found is None:
+            raise Problem(404, "no-such-access")
+        if not found.is_proven:
+            raise Problem(409, "not-proven")
+        return json_response(200, found.proof(tenant))
 
 
 class NoticesView(SubscriberView):
@@ -66,13 +68,10 @@ class NoticesView(SubscriberView):
 
 
 def _record(request: Request, tenant: str) -> entries.Record:
-    token = request._request.COOKIES.get(SESSION, "")
-    try:
-        return entries.read(sign_in.signed_in(tenant, token, timezone.now()))
-    except sign_in.NotSignedIn:
-        raise Problem(
-            401, "not-signed-in", "sign in at /access/ and your provider's name"
-        ) from None
+    found = record_of(request._request, tenant)
+    if found is None:
+        raise Problem(401, "not-signed-in")
+    return found
 
 
 def _checked(record: entries.Record) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -61,11 +61,9 @@ def page(view: View) -> View:
 @page
 def record(request: HttpRequest, tenant: str) -> HttpResponse:
     """Who has looked; or the form to sign in."""
-    try:
-        reader = sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), timezone.now())
-    except sign_in.NotSignedIn:
+    found = record_of(request, tenant)
+    if found is None:
         return _page(request, "sign_in.html", {"tenant": tenant})
-    found = entries.read(reader)
     return _page(request, "record.html", {"tenant": tenant, "record": found})
 
 
@@ -119,11 +117,8 @@ def leave(request: HttpRequest, tenant: str) -> HttpResponse:
 @page
 def proof(request: HttpRequest, tenant: str, entry: str) -> HttpResponse:
     """An entry's leaves as a file: what anyone needs to check it without us."""
-    try:
-        reader = sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), timezone.now())
-    except sign_in.NotSignedIn:
-        return _page(request, "gone.html", {"tenant": tenant}, 404)
-    found = next((one for one in entries.read(reader).entries if one.request == entry), None)
+    accesses = mine.entries if (mine := record_of(request, tenant)) else ()
+    found = next((one for one in accesses if one.request == entry), None)
     if found is None or not found.is_proven:
         return _page(request, "gone.html", {"tenant": tenant}, 404)
     content = json.dumps(found.proof(tenant), indent=2, sort_keys=True, ensure_ascii=False)
@@ -137,6 +132,15 @@ def style(request: HttpRequest) -> HttpResponse:
     response = _sealed(HttpResponse(_STYLE.read_bytes(), content_type="text/css; charset=utf-8"))
     response["Cache-Control"] = "max-age=3600"
     return response
+
+
+def record_of(request: HttpRequest, tenant: str) -> entries.Record | None:
+    """What whoever is signed in may read; None if nobody is."""
+    now = timezone.now()
+    try:
+        return entries.read(sign_in.signed_in(tenant, request.COOKIES.get(SESSION, ""), now), now)
+    except sign_in.NotSignedIn:
+        return None
 
 
 def _is_known(tenant: str) -> bool:
@@ -161,12 +165,19 @@ def _sealed(response: HttpResponse) -> HttpResponse:
 
 
 def _is_own_form(request: HttpRequest) -> bool:
-    """A small form that no other site began. Browsers that do not say are held by SameSite."""
+    """A small form that no other site began, whole. Browsers that do not say are held by
+    SameSite."""
     origin = request.headers.get("Sec-Fetch-Site", "same-origin")
     length = request.headers.get("Content-Length", "")
     is_small = length.isdecimal() and int(length) <= MOST_FORM_BYTES
     is_form = request.content_type == "application/x-www-form-urlencoded"
-    return origin in ("same-origin", "none") and is_small and is_form
+    if origin not in ("same-origin", "none") or not is_small or not is_form:
+        return False
+    try:
+        request.POST  # noqa: B018 - read here, once, since it may be cut off
+    except UnreadablePostError:
+        return False
+    return True
 
 
 def _with_cookie(

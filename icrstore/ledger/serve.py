@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from accounts.tenancy import of_caller
 from icrstore.ledger.models import Checkpoint, Leaf, Log, Node
+from icrstore.seal.epoch import ROLES
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, bundle, tile_bytes
 
@@ -50,7 +51,8 @@ def _whole(made: bytes, wanted: Tile, count: int) -> bytes:
 @contextmanager
 def _log(role: str, pseudonym: str) -> Iterator[Checkpoint]:
     """The newest checkpoint of a log that somebody names. Raises `NotCopied`."""
-    if not re.fullmatch(r"[0-9a-f]{16}", pseudonym, re.ASCII):
+    # PostgreSQL is asked for nothing that cannot be a name: it takes no zero byte in a text.
+    if role not in ROLES or not re.fullmatch(r"[0-9a-f]{16}", pseudonym, re.ASCII):
         raise NotCopied
     with of_caller(pseudonym):
         log = Log.objects.filter(role=role, pseudonym=pseudonym).first()

@@ -25,7 +25,7 @@ from icrstore.notices.keyring import NotifierKeys
 from icrstore.notices.mail import Mail, NotSent, Unreachable
 from icrstore.notices.models import Notice, NoticeLeaf, OldContact, SignIn, Subscriber
 from icrstore.notices.names import leaf_place
-from icrstore.notices.sign_in import CODE_LIFE, code_info
+from icrstore.notices.sign_in import CODE, CODE_LIFE, code_info
 from icrstore.notices.subscribers import Contact
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.strict import Fields, StatementError, parse_object
@@ -111,17 +111,20 @@ class Delivery:
         return count
 
     def send_codes(self, now: datetime) -> int:
-        """Only the codes, for which people wait at their screens."""
-        count = 0
+        """Only the codes, for which people wait at their screens; for as long as a look sends."""
+        count, ends = 0, time.monotonic() + LOOK_SECONDS
         with held_token() as token, contextlib.suppress(Unreachable):
             for tenant in _shuffled():
-                while (sent := self._code(token, tenant, now)) is not None:
+                while time.monotonic() < ends:
+                    if (sent := self._code(token, tenant, now)) is None:
+                        break
                     count += sent
         return count
 
     def _steps(self) -> list[tuple[Callable[[int, str, datetime], int | None], str]]:
         names = _shuffled()
-        steps = (self._code, self._old_contact, self._notice)
+        # Codes come last: they have a look of their own, and no end if somebody floods us.
+        steps = (self._old_contact, self._notice, self._code)
         return [(step, name) for step in steps for name in names]
 
     def _code(self, token: int, tenant: str, now: datetime) -> int | None:
@@ -134,9 +137,9 @@ class Delivery:
         lookup = bytes(asked.lookup)
         try:
             to = self._contact(tenant, lookup)[1]
-            code = hpke.open_(self.keys.opening, code_info(tenant, lookup), bytes(asked.sealed))
+            code = self._open_code(tenant, lookup, bytes(asked.sealed))
             message_id = self.keys.lookup.message(tenant, to.account, [bytes(asked.sealed)])
-            self.mail.send(words.sign_in_code(message_id, to.contact, code.decode()), now)
+            self.mail.send(words.sign_in_code(message_id, to.contact, code), now)
         except (NotDeliverable, hpke.DoesNotOpen):
             # Nobody's account: whoever asked is told nothing of that.
             _is_sent(asked)
@@ -149,13 +152,24 @@ class Delivery:
         _is_sent(asked)
         return 1
 
+    def _open_code(self, tenant: str, lookup: bytes, sealed: bytes) -> str:
+        """Eight digits and nothing else: web, taken over, writes no message of its own."""
+        code = hpke.open_(self.keys.opening, code_info(tenant, lookup), sealed)
+        if not CODE.fullmatch(code):
+            raise hpke.DoesNotOpen
+        return code.decode("ascii")
+
     def _contact(self, tenant: str, lookup: bytes) -> tuple[Subscriber, Contact]:
         open_ = Subscriber.objects.filter(tenant=tenant, lookup=lookup, closed_at=None)
         with of_tenant(tenant):
             subscriber = open_.first()
         if subscriber is None:
             raise NotDeliverable("no-contact")
-        return subscriber, self._open(tenant, lookup, bytes(subscriber.sealed or b""))
+        sealed = bytes(subscriber.sealed or b"")
+        to = self._open(tenant, lookup, sealed)
+        if to.mac(tenant, sealed, self.keys.lookup) != subscriber.contact_mac:
+            raise NotDeliverable("contact-does-not-open")
+        return subscriber, to
 
     def _notice(self, token: int, tenant: str, now: datetime) -> int | None:
         settled: dict[str, int | datetime] = {

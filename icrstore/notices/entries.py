@@ -6,7 +6,7 @@ page must never be a lie.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.tenancy import of_tenant
@@ -17,6 +17,9 @@ from icrstore.notices.sign_in import SignedIn
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.statements import HourRange
 from icrstore.warrant.strict import Fields, StatementError, parse_object
+
+# The notifier asks every few seconds: who last heard from a keeper longer ago has no word on today.
+CURRENT_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,16 @@ class Entry:
 @dataclass(frozen=True)
 class Record:
     """All entries, the newest first; ``checked_at`` is when both keepers last said all that they
-    know (None: one of them never did); ``unreadable`` counts the rows that somebody spoilt."""
+    know (None: one of them never did), ``is_current`` whether that was just now; ``unreadable``
+    counts the rows that somebody spoilt."""
 
     entries: tuple[Entry, ...]
     checked_at: datetime | None
+    is_current: bool
     unreadable: int
 
 
-def read(reader: SignedIn) -> Record:
+def read(reader: SignedIn, now: datetime) -> Record:
     """Everything that this subscriber may read."""
     theirs = Notice.objects.filter(tenant=reader.tenant, lookup=reader.lookup)
     with of_tenant(reader.tenant):
@@ -104,13 +109,20 @@ def read(reader: SignedIn) -> Record:
         opened = [leaf for row in rows if (leaf := _leaf(reader, row)) is not None]
         unreadable += len(rows) - len(opened)
         if opened:
-            entries.append(_entry(notice, opened, all(row.logged for row in rows)))
+            entries.append(_entry(notice, opened, _is_logged(rows)))
     shown = [
         entry for entry in entries
         if reader.since is None or any(hours.end > reader.since for hours in entry.hours)
     ]  # fmt: skip
     ordered = sorted(shown, key=lambda entry: (entry.at, entry.request), reverse=True)
-    return Record(tuple(ordered), checked_at, unreadable)
+    is_current = checked_at is not None and now - checked_at <= CURRENT_FOR
+    return Record(tuple(ordered), checked_at, is_current, unreadable)
+
+
+def _is_logged(rows: Iterable[NoticeLeaf]) -> bool:
+    """Whether each keeper is there, and has logged that each of its leaves was told of."""
+    logged = {(row.role, row.logged) for row in rows}
+    return logged == {(role, True) for role in ROLES}
 
 
 def _leaf(reader: SignedIn, row: NoticeLeaf) -> Leaf | None:

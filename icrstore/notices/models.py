@@ -20,7 +20,7 @@ class Subscriber(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     lookup = models.BinaryField()
     sealed = models.BinaryField(null=True)
-    # Tells a changed contact from the same one loaded again.
+    # Tells a changed contact from the same one loaded again, and what nobody loaded from both.
     contact_mac = models.BinaryField(null=True)
     since = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)

@@ -37,9 +37,11 @@ class LookupKey:
         """The key of what this subscriber may read: none without their account."""
         return prf(self.raw, "access", text(tenant), text(account))
 
-    def contact(self, tenant: str, account: str, channel: str, contact: str) -> bytes:
-        """Tells one contact from another, and nothing else."""
-        parts = (text(tenant), text(account), text(channel), text(contact))
+    def contact(
+        self, tenant: str, account: str, channel: str, contact: str, sealed: bytes
+    ) -> bytes:
+        """Tells one contact from another, and what was loaded from what somebody else sealed."""
+        parts = (text(tenant), text(account), text(channel), text(contact), sealed)
         return prf(self.raw, "contact", *parts)
 
     def network(self, network: str) -> bytes:

@@ -6,6 +6,7 @@ it. Every account is answered alike, whether it is somebody's or not: web does n
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from icrstore.warrant.strict import StatementError
 from icrstore.wire import hpke
 
 CODE_LIFE = timedelta(minutes=10)
+CODE = re.compile(rb"[0-9]{8}")
 MOST_TRIES = 5
 SESSION_LIFE = timedelta(minutes=30)
 # Codes asked for within an hour: of one account, so that nobody floods a mailbox or guesses on;
@@ -134,8 +136,9 @@ def leave(tenant: str, token: str) -> None:
 def forget(tenant: str, lookup: bytes) -> None:
     """End every session and code of an account: it is closed, or its contact changed."""
     with of_tenant(tenant):
-        Session.objects.filter(tenant=tenant, lookup=lookup).delete()
+        # First the codes: whoever is just entering one is waited for, and then has a session.
         SignIn.objects.filter(tenant=tenant, lookup=lookup).delete()
+        Session.objects.filter(tenant=tenant, lookup=lookup).delete()
 
 
 def sweep(now: datetime) -> None:
@@ -181,6 +184,8 @@ def _network(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return "unknown"
+    if parsed.version == 6 and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
     return str(ip_network((parsed, 32 if parsed.version == 4 else 64), strict=False))
 
 

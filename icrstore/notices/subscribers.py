@@ -22,8 +22,11 @@ from icrstore.wire import hpke
 COLUMNS = ["account", "channel", "contact"]
 AT_ONCE = 500
 MOST_LINE_CHARACTERS = 4096
-# One mailbox in ASCII: no comma, no bracket, no space and no control character can reach a header.
-_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+# One mailbox in ASCII (RFC 5321, a dot-string): no comma, no bracket, no space and no control
+# character can reach a header, and without a question mark no "encoded word" (RFC 2047), which a
+# header decodes to any of them. A dot at the beginning Python's own writer of headers fails on.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+"
+_MAILBOX = re.compile(rf"(?=.{{1,64}}@){_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 class NotASubscriberFile(Exception):
@@ -48,11 +51,18 @@ class Contact:
 
     @classmethod
     def open(cls, tenant: str, lookup: bytes, sealed: bytes, key: hpke.PrivateKey) -> "Contact":
-        """Raises DoesNotOpen."""
+        """Raises DoesNotOpen and StatementError. Anybody can seal one: its `mac` says more."""
         content = hpke.open_(key, subscriber_info(tenant, lookup), sealed)
         fields = Fields(parse_object(content))
         fields.version()
-        return cls(fields.text("account"), fields.text("channel"), fields.text("contact"))
+        try:
+            return _contact([fields.text(name) for name in COLUMNS])
+        except _BadLine:
+            raise hpke.DoesNotOpen from None
+
+    def mac(self, tenant: str, sealed: bytes, key: LookupKey) -> bytes:
+        """That ``sealed`` was loaded as this: who only writes the database cannot make it."""
+        return key.contact(tenant, self.account, self.channel, self.contact, sealed)
 
 
 @dataclass
@@ -102,16 +112,17 @@ def _load_one(
     tenant: str, contact: Contact, key: LookupKey, notifier: bytes, now: datetime, loaded: Loaded
 ) -> None:
     lookup = key.find(tenant, contact.account)
-    mac = key.contact(tenant, contact.account, contact.channel, contact.contact)
     before = (
         Subscriber.objects.select_for_update()
         .filter(tenant=tenant, lookup=lookup, closed_at=None)
         .first()
     )
-    if before is not None and before.contact_mac == mac:
+    held = bytes(before.sealed or b"") if before else b""
+    if before is not None and contact.mac(tenant, held, key) == before.contact_mac:
         loaded.same += 1
         return
     sealed = contact.seal(tenant, lookup, notifier)
+    mac = contact.mac(tenant, sealed, key)
     if before is None:
         # Whoever had the account before may not be read by whoever has it now.
         was_used = Subscriber.objects.filter(tenant=tenant, lookup=lookup).exists()

@@ -171,6 +171,14 @@ def test_a_newer_token_ends_the_older(doors: Doors) -> None:
     assert post(doors, newer).status == 201
 
 
+def test_a_newer_token_ends_the_older_while_it_is_being_used(doors: Doors) -> None:
+    invited = invitation(invite())
+    newer = invite()
+    with pytest.raises(NotEnrolled, match="token-used"):
+        enrol(invited, raw_public(Ed25519PrivateKey.generate()), doors.rooms.now)
+    assert post(doors, newer).status == 201
+
+
 def test_who_does_not_have_the_key_cannot_enrol_it(doors: Doors) -> None:
     token, other = invite(), Ed25519PrivateKey.generate()
     told = doors.post(KEY, "/v1/enrolments", body_of(token, other))

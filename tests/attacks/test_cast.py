@@ -122,7 +122,7 @@ ACTS = (
 LOGS = (
     "ledger/<str:keeper>/<str:log>/checkpoint", "ledger/<str:keeper>/<str:log>/tile/<path:tile>",
 )  # fmt: skip
-OPEN = ("access.css", "healthz", "readyz")
+OPEN = ("access.css", "docs", "v1/schema", "healthz", "readyz")
 
 
 def test_every_door_is_tried_here() -> None:

@@ -87,7 +87,8 @@ def test_what_is_there_may_be_cached_and_what_is_not_is_not_found(
         assert told["Cache-Control"] == "public, max-age=31536000, immutable"
         for path in (
             f"/ledger/oversight/{log}/checkpoint", f"/ledger/operator/{'0' * 16}/checkpoint",
-            "/ledger/operator/%00/checkpoint", f"{place}/tile/0/999", f"{place}/tile/0/0",
+            "/ledger/operator/%00/checkpoint", place.replace("operator", "%00") + "/checkpoint",
+            f"{place}/tile/0/999", f"{place}/tile/0/0",
             f"{place}/tile/entries/../0",
             f"{place}/{Tile(0, size // 256, size % 256 + 1).path}",
         ):  # fmt: skip

@@ -69,6 +69,37 @@ def test_a_proof_is_the_one_that_the_page_gives(office: Office, web: Client, acc
         assert (status, told["code"]) == (404, "no-such-access")
 
 
+def test_a_proof_that_one_keeper_has_still_to_complete_is_refused_until_it_is(
+    office: Office, web: Client, account: str
+) -> None:
+    path = f"{ME}/accesses/{office.answer(account).request.sha256.hex()}/proof"
+    office.look()
+    lacking = office.notice(account).leaves.filter(role="oversight", is_disclosure=True)
+    assert lacking.delete()[0] == 1
+    sign_in(web, office, account)
+    status, told = get(web, path)
+    assert (status, told["code"]) == (409, "not-proven")
+    office.database.use("admin")
+    office.pull()
+    office.database.use("web")
+    assert get(web, path)[0] == 200
+
+
+def test_a_leaf_that_nobody_cosigned_yet_is_no_failure(
+    office: Office, web: Client, account: str
+) -> None:
+    path = f"{ME}/accesses/{office.answer(account).request.sha256.hex()}/proof"
+    keeper = office.pair.processes["oversight"]
+    keeper.stop()
+    try:
+        office.pull()
+    finally:
+        keeper.start()
+    sign_in(web, office, account)
+    assert len(get(web, f"{ME}/accesses")[1]["accesses"]) == 1
+    assert get(web, path)[1]["code"] == "not-proven"
+
+
 def test_nobody_has_looked_comes_with_the_time_of_a_whole_check_or_without_one(
     office: Office, web: Client, account: str
 ) -> None:

@@ -1,9 +1,11 @@
 """The pages as a browser gets them: signed in or not, of the right tenant, and shut tight."""
 
 import html
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client, override_settings
@@ -16,7 +18,7 @@ from icrstore.shell.keyfile import write_secret
 from icrstore.verify import icr_verify
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import AUTHORITY, TENANT
-from tests.notices.office import Office, new_name
+from tests.notices.office import Office, later, new_name
 from tests.notices.test_sign_in import code_of
 from tests.vault.rooms import add_tenant
 
@@ -121,6 +123,37 @@ def test_nobody_has_looked_is_said_only_with_the_date_of_a_whole_check(
     Pull.objects.filter(role="oversight").delete()
     office.database.use("web")
     assert "Nobody has looked" not in get(web)
+
+
+def test_one_keepers_word_of_the_telling_is_not_said_to_be_boths(
+    office: Office, web: Client, account: str
+) -> None:
+    office.answer(account)
+    office.look()
+    office.database.use("admin")
+    office.notice(account).leaves.filter(role="oversight").delete()
+    sign_in(web, office, account)
+    page = get(web)
+    assert "so far only one keeper, operator" in page
+    assert "as both keepers logged" not in page
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_a_check_of_long_ago_is_no_word_about_today(
+    office: Office, web: Client, account: str, is_looked_at: bool
+) -> None:
+    if is_looked_at:
+        office.answer(account)
+    office.look()
+    sign_in(web, office, account)
+    assert "may be missing" not in get(web)
+    office.database.use("admin")
+    Pull.objects.filter(role="operator").update(complete_at=later(hours=-2))
+    office.database.use("web")
+    page = get(web)
+    assert "may be missing" in page
+    assert "Nobody has looked" not in page
+    assert ("Your records were looked at" in page) == is_looked_at
 
 
 def test_a_spoilt_row_is_told_of_and_never_read_as_nobody(
@@ -258,6 +291,28 @@ def test_wrong_forms_are_refused(office: Office, web: Client, account: str) -> N
     for _ in range(5):
         assert post(web, f"{HOME}/code", account=account)[0] == 200
     assert post(web, f"{HOME}/code", account=account)[0] == 429
+
+
+class _Slow(io.RawIOBase):
+    """A connection whose other side stopped in the middle (`icrstore.web.Conversation`)."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("step", ["code", "enter", "leave"])
+def test_a_form_that_comes_too_slowly_is_refused_as_any_wrong_one(
+    office: Office, web: Client, step: str
+) -> None:
+    office.database.use("web")
+    form = "application/x-www-form-urlencoded"
+    cut_off: dict[str, Any] = {"wsgi.input": io.BufferedReader(_Slow()), "CONTENT_LENGTH": "7"}
+    response = web.generic("POST", f"{HOME}/{step}", b"account", content_type=form, **cut_off)
+    assert response.status_code == 400
+    assert response["Cache-Control"] == "no-store"
 
 
 def test_every_page_is_shut_tight_and_has_no_script(

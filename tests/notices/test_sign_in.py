@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 
-from icrstore.notices import sign_in
+from icrstore.notices import deliver, sign_in
 from icrstore.notices.models import Session, SignIn
 from icrstore.notices.sign_in import NotSignedIn, TooMany
+from icrstore.wire import hpke
 from tests.keeper.pair import TENANT, utc_now
 from tests.notices.office import Office, address_of, later, new_name
 from tests.vault.rooms import add_tenant
@@ -210,3 +211,74 @@ def test_a_session_row_opens_nothing_without_its_cookie(office: Office, account:
     with pytest.raises(NotSignedIn):
         sign_in.signed_in(TENANT, token, utc_now())
     assert office.keys.lookup.access(TENANT, account) not in bytes(row.sealed)
+
+
+def test_who_signs_in_while_the_contact_changes_is_out_once_it_has(
+    office: Office, account: str
+) -> None:
+    browser, code = ask(office, account), code_of(office, account)
+
+    def change() -> None:
+        try:
+            head, line = b"account,channel,contact\n", f"{account},email,new@example.net\n"
+            office.load_lines(head, line.encode())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            now, lookup = utc_now(), office.keys.lookup
+            token = sign_in.enter(TENANT, account, browser, code, lookup, now)
+            changing = pool.submit(change)
+            while not _waits_for_a_row():
+                assert not changing.done()
+        changing.result()
+    with pytest.raises(NotSignedIn):
+        sign_in.signed_in(TENANT, token, utc_now())
+
+
+def _waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_a_code_that_is_no_code_is_not_sent(office: Office, account: str) -> None:
+    """Web seals what is sent: who takes it over writes no message of their own."""
+    ask(office, account)
+    lookup = office.keys.lookup.find(TENANT, account)
+    for sealed in (b"call 0900 123456", b"1234567", b"\xff" * 8):
+        SignIn.objects.update(is_sent=False, claim=None, sealed=hpke.seal(
+            office.keys.opening.public_bytes(), sign_in.code_info(TENANT, lookup), sealed
+        ))  # fmt: skip
+        office.deliver(later(seconds=1))
+        assert SignIn.objects.get().is_sent
+    assert office.sink.messages == []
+
+
+def test_networks_are_told_apart_however_the_address_is_written() -> None:
+    network = sign_in._network
+    assert network("::ffff:192.0.2.1") == network("192.0.2.1") != network("::ffff:192.0.2.2")
+    assert network("2001:db8::1") == network("2001:db8::2") != network("2001:db8:0:1::1")
+
+
+def test_whoever_asks_for_codes_without_end_holds_up_no_notice(
+    office: Office, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        ask(office, account)
+    monkeypatch.setattr(deliver, "LOOK_SECONDS", 0.0)
+    notifier = deliver.Delivery(office.keys, office.mail, "https://isp.example/access/")
+    assert notifier.send_codes(later(seconds=1)) == 0
+    assert not SignIn.objects.filter(is_sent=True).exists()
+    # Nor in the part of a look that is the notices'.
+    monkeypatch.undo()
+    office.answer(account)
+    office.pull()
+    office.deliver(later(seconds=1))
+    told = [one["Subject"] for one in office.sink.to(address_of(account))]
+    assert told == ["A new entry in your access record", *2 * ["Your sign-in code"]]

@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from icrstore.notices import sign_in
 from icrstore.notices.models import Notice, OldContact, Subscriber
-from icrstore.notices.subscribers import NoSubscriber, NotASubscriberFile
+from icrstore.notices.subscribers import Contact, NoSubscriber, NotASubscriberFile
 from icrstore.shell.keyfile import PublicKey, write_secret
 from icrstore.warrant.strict import dump
 from tests.keeper.pair import TENANT, utc_now
@@ -38,10 +39,14 @@ def test_bad_lines_are_told_by_number_and_the_others_are_loaded(office: Office) 
         b'"line,14",email,fourteen@example.net',
         b"line-15,email,fifteen@example.net\x00\n",
         b"line-16,email,x@example.net%0aBcc:y@example.net\n",
+        # Words that a header decodes: into another address, into lines, into an error.
+        b"line-17,email,=?utf-8?q?eve=40example.net=2C?=@example.net\n",
+        b"line-18,email,=?utf-8?q?a=0ABcc=3Ab?=@example.net\n",
+        b"line-19,email,=?utf-8?q??=@example.net\n",
     ]
     loaded = office.load_lines(*lines)
     assert (loaded.new, loaded.same, loaded.changed) == (2, 0, 0)
-    assert sorted(loaded.bad) == [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16, 17]
+    assert sorted(loaded.bad) == [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20]
     told = " ".join(loaded.bad.values())
     for word in ("example", "line-", "cafe", "fax", "aaaa", "llll"):
         assert word not in told
@@ -209,3 +214,67 @@ def test_the_command_names_file_and_line_and_loads_the_others(
         with pytest.raises(CommandError, match=r"nothing: No such file.*: name a file"):
             call_command("subscribers", "load", TENANT, str(tmp_path / "nothing"), stdout=out)
     assert Subscriber.objects.count() == 1
+
+
+def plant(office: Office, victim: str, account: str, contact: str) -> None:
+    """As who writes PostgreSQL can: the public key seals anything to the notifier."""
+    lookup = office.keys.lookup.find(TENANT, victim)
+    public = office.keys.opening.public_bytes()
+    sealed = Contact(account, "email", contact).seal(TENANT, lookup, public)
+    Subscriber.objects.filter(lookup=lookup).update(sealed=sealed)
+
+
+def test_a_contact_that_nobody_loaded_gets_no_message_and_no_code(office: Office) -> None:
+    victim, thief = new_name(), new_name()
+    office.load(victim, thief)
+    office.answer(victim)
+    sign_in.ask(
+        TENANT, victim, "192.0.2.1", office.keys.lookup, office.keys.opening.public_bytes(),
+        office.now,
+    )  # fmt: skip
+    plant(office, victim, victim, "thief@example.net")
+    assert office.look() == 0
+    # With the mark of the thief's own row, which is a true one.
+    lookup = office.keys.lookup.find
+    mark = Subscriber.objects.get(lookup=lookup(TENANT, thief)).contact_mac
+    Subscriber.objects.filter(lookup=lookup(TENANT, victim)).update(contact_mac=mark)
+    plant(office, victim, thief, address_of(thief))
+    Notice.objects.update(next_attempt_at=utc_now())
+    assert office.look() == 0
+    assert office.sink.messages == []
+    assert office.notice(victim).why == "contact-does-not-open"
+    assert len(office.owed_at_keepers(victim)) == 4
+    # The provider's file, loaded again, mends it.
+    assert office.load(victim, now=utc_now()).changed == 1
+    office.look()
+    assert len(office.sink.to(address_of(victim))) == 1
+    assert office.owed_at_keepers(victim) == []
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "zoë@example.net",
+        "a@b, c@d",
+        "=?utf-8?q?a=0Ab?=@c",
+        "=?utf-8?q??=@c",
+        "._.~aaZ~^Z*Z`a+`*%{#={`Z%&.|Z/Z&_+'$=a=^@c",
+        "a..b@c",
+        "a.@c",
+        "a" * 65 + "@c",
+    ],
+)
+def test_what_is_no_address_stops_no_other_message(office: Office, contact: str) -> None:
+    victim, other = new_name(), new_name()
+    office.load(victim)
+    plant(office, victim, victim, contact)
+    lookup = office.keys.lookup.find(TENANT, victim)
+    sealed = Subscriber.objects.get(lookup=lookup).sealed
+    OldContact.objects.create(
+        tenant_id=TENANT, lookup=lookup, sealed=sealed, replaced_at=office.now,
+        next_attempt_at=office.now,
+    )  # fmt: skip
+    office.load(other)
+    office.answer(other)
+    assert office.look() == 1
+    assert [to for _, to, _ in office.sink.messages] == [address_of(other)]

@@ -144,6 +144,16 @@ def test_a_telling_that_somebody_wrote_into_the_database_is_no_telling(office: O
     assert office.owed_at_keepers(account) == []
 
 
+def test_a_debt_marked_as_logged_stays_one_at_the_keepers(office: Office) -> None:
+    account = new_name()
+    office.load(account)
+    office.answer(account)
+    office.pull()
+    NoticeLeaf.objects.update(logged=True)
+    assert office.look() == 0
+    assert len(office.owed_at_keepers(account)) == 4
+
+
 def test_another_leafs_telling_is_no_telling(office: Office) -> None:
     first, second = new_name(), new_name()
     office.load(first)
