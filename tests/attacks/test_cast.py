@@ -330,7 +330,7 @@ def test_nothing_of_home_is_in_anything_that_others_hear(cast: Cast) -> None:
     needles = [
         needle.encode()
         for needle in (
-            NAMED, NEIGHBOUR, CLOSED, "asked-", "edge-1", "edge-colleague", home.batch, home.query,
+            NAMED, NEIGHBOUR, CLOSED, "asked-", "edge-colleague", home.batch, home.query,
             home.warrant.sha256.hex(), home.house.authority, cast.entry,
         )
     ]  # fmt: skip
