@@ -37,18 +37,17 @@ class Stack:
         self._is_provisioned = False
 
     def start(self, *names: str) -> None:
-        """Start these and whatever they call, with the tables made. Safe to call again."""
-        for name in names:
-            self._start(name)
-
-    def _start(self, name: str) -> None:
-        for callee in CALLS[name]:
-            self._start(callee)
-        if "postgres" in CALLS[name]:
+        """Start these side by side, after whatever they call, with the tables made. Repeatable."""
+        callees = {callee: None for name in names for callee in CALLS[name]}
+        self._start(*callees)
+        if "postgres" in callees:
             self.provision()
-        if name not in self._started:
-            self.installation.start(name)
-            self._started.add(name)
+        self._start(*names)
+
+    def _start(self, *names: str) -> None:
+        wanted = [name for name in names if name not in self._started]
+        self.installation.start(*wanted)
+        self._started.update(wanted)
 
     def migrate(self) -> None:
         """Start PostgreSQL with today's tables in it."""

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from icrstore.inbox.models import Batch
 from icrstore.keeper.client import Keeper
+from icrstore.seal.epoch import hour_start
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
@@ -154,8 +155,9 @@ def test_another_tenants_epochs_hold_up_nobody(rooms: Rooms) -> None:
 
 def test_an_epoch_ahead_of_its_keepers_clock_waits_for_its_hour(rooms: Rooms) -> None:
     ahead = rooms.now + timedelta(minutes=4)
-    batch = rooms.take(frame(arrow([record(ahead)])), first_hour=rooms.hour,
-                       last_hour=rooms.hour + timedelta(hours=2))  # fmt: skip
+    batch = rooms.take(
+        frame(arrow([record(ahead)])), first_hour=rooms.hour, last_hour=hour_start(ahead)
+    )
     Batch.objects.update(urgent=True)
     seal_waiting(rooms.keys, rooms.days, rooms.now)
     epoch = batch.epochs.get()
