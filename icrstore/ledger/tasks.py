@@ -15,7 +15,7 @@ LONGEST_SECONDS = 600
 
 @shared_task(time_limit=LONGEST_SECONDS)
 def copy() -> None:
-    """A task of its own: what goes wrong here keeps nobody from being told."""
+    """A task of its own: what fails here fails no telling, though both take turns in one worker."""
     key = KeyFile.read(settings.SECRETS / "notifier.key", "signing").signing()
     trust = Trust.parse(settings.TRUST.read_bytes())
     pairs = with_witnesses(keepers_of(trust, settings.KEEPERS, key))
