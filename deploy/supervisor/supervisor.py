@@ -73,6 +73,7 @@ class Supervisor:
         self._logs = logs
         self._state_file = state_file
         self._runs: dict[str, _Run] = {}
+        self._started: list[tuple[str, ...]] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watch services", daemon=True)
@@ -103,8 +104,10 @@ class Supervisor:
                 before = self._runs.get(service.name)
                 if before is not None and before.state not in (State.FAILED, State.STOPPED):
                     raise ValueError(f"{service.name} is already {before.state}")
+            for service in services:
                 log = Log(self._logs / f"{service.name}.log")
                 self._runs[service.name] = _Run(service, log)
+            self._started.append(tuple(service.name for service in services))
         for service in services:
             self.wait(service.name)
 
@@ -118,9 +121,17 @@ class Supervisor:
                 raise NotReady(name, run.reason, run.log.tail())
             time.sleep(TICK_SECONDS)
 
-    def stop(self, name: str) -> None:
-        """Ask it to stop, wait its grace time, then kill its whole process group. Safe twice."""
-        run = self._runs[name]
+    def stop(self, *names: str) -> None:
+        """Ask them to stop, side by side; wait each one's grace time, then kill its whole process
+        group. Safe twice."""
+        asked = [(self._runs[name], self._ask_to_stop(self._runs[name])) for name in names]
+        for run, process in asked:
+            if process is not None:
+                _await_exit(process.pid, run.service.grace_seconds)
+                _end(process)
+            run.state, run.reason = State.STOPPED, "it was stopped"
+
+    def _ask_to_stop(self, run: _Run) -> subprocess.Popen[bytes] | None:
         with self._lock:
             # From here the watcher leaves this run alone: nothing restarts it.
             process, run.process = run.process, None
@@ -128,14 +139,12 @@ class Supervisor:
         if process is not None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, run.service.stop_signal)
-            _await_exit(process.pid, run.service.grace_seconds)
-            _end(process)
-        run.state, run.reason = State.STOPPED, "it was stopped"
+        return process
 
     def stop_all(self) -> None:
-        """Stop everything, last started first. Whatever fails, the rest is still stopped."""
-        for name in reversed(list(self._runs)):
-            self.stop(name)
+        """Stop everything, last started first; what was started side by side stops so."""
+        for names in reversed(self._started):
+            self.stop(*names)
 
     def pid(self, name: str) -> int:
         """The process now running; raises NotReady between a failure and the next start."""

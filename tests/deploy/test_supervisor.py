@@ -99,6 +99,20 @@ def test_it_stops_in_the_reverse_order_of_starting(tmp_path: Path) -> None:
     assert order.read_text().split() == ["third", "second", "first"]
 
 
+def test_what_was_started_side_by_side_stops_side_by_side(tmp_path: Path) -> None:
+    asked, ended = tmp_path / "asked", tmp_path / "ended"
+    # Neither ends by itself before both were asked to.
+    both = f'while [ "$(wc -l < {asked})" -lt 2 ]; do sleep 0.01; done'
+    with Supervisor(tmp_path / "log", tmp_path / "state.json") as supervisor:
+        supervisor.start(*(
+            script(name, f"trap 'echo {name} >> {asked}; {both}; echo {name} >> {ended}; exit'"
+                         f" TERM; echo up; {FOREVER}", grace_seconds=5)
+            for name in ("first", "second")
+        ))  # fmt: skip
+
+    assert sorted(ended.read_text().split()) == ["first", "second"]
+
+
 def test_a_process_that_ignores_its_stop_signal_is_killed(supervisor: Supervisor) -> None:
     supervisor.start(script("deaf", f"trap '' TERM; echo up; {FOREVER}", grace_seconds=0.2))
     pid = supervisor.pid("deaf")
