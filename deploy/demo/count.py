@@ -34,7 +34,7 @@ SELECT DISTINCT coalesce(account, ?) AS account, moment + moved_by AS moment,
     line.* EXCLUDE (account, moment)
 FROM line, shift WHERE moment + moved_by >= first
 """
-_NAMED = f"CREATE TABLE record AS SELECT DISTINCT * FROM ({raw.NDJSON})"  # noqa: S608
+_NAMED = f"CREATE TABLE record AS SELECT DISTINCT * FROM ({raw.NDJSON})"  # noqa: S608 - ours
 # An account's record of the last hours whose port nobody else had within two minutes of it.
 _UNIQUE = """
 SELECT public_address, public_port, protocol, moment FROM record AS it
