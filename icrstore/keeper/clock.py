@@ -66,13 +66,13 @@ def is_trusted(held: ClockRow | None, now: datetime) -> bool:
     return held is None or int(now.timestamp()) - held.trusted_at <= ahead
 
 
-def note(tx: Connection, before: ClockRow | None, now: datetime, boot: Boot) -> None:
-    """If this transaction wrote a leaf, the next moment is measured from it.
+def note(tx: Connection, now: datetime, boot: Boot) -> None:
+    """If the last leaf is of this very second, the next moment is measured from it.
 
     A leaf that a doubtful clock wrote takes no doubt away.
     """
     after = queries.clock(tx)
-    if after is None or (before is not None and before.last_leaf_at == after.last_leaf_at):
+    if after is None or after.last_leaf_at != int(now.timestamp()):
         return
     queries.set_boot(tx, boot.name, boot.seconds)
     if is_trusted(after, now):

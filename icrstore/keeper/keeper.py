@@ -92,7 +92,7 @@ class Keeper:
             now, boot, held = self.clock(), self.boot(), queries.clock(tx)
             check(held, now, boot)
             yield Call(self, tx, now, clocks.is_trusted(held, now))
-            clocks.note(tx, held, now, boot)
+            clocks.note(tx, now, boot)
 
     @contextmanager
     def refusals_logged(

@@ -96,10 +96,13 @@ def test_a_clock_that_was_set_while_the_host_ran_is_found_out(
     now = utc_now()
     seconds = 1000
 
-    def at(wall: timedelta, ran: int) -> Keeper:
+    def at(wall: timedelta, ran: int, boot: str = "one") -> Keeper:
         folder = still_pair.processes["operator"].folder
-        return Keeper.open(folder, lambda: now + wall, lambda: Boot("one", seconds + ran))
+        return Keeper.open(folder, lambda: now + wall, lambda: Boot(boot, seconds + ran))
 
+    # Two leaves in one second, of two boots: the later boot's counts.
+    with closing(at(timedelta(0), 0, "the one before")) as keeper:
+        write_leaf(keeper)
     with closing(at(timedelta(0), 0)) as keeper:
         write_leaf(keeper)
     # An hour passes on both clocks, and NTP may correct a little.
