@@ -1,0 +1,22 @@
+"""What was refused: to engines, one leaf each; to strangers, a count."""
+
+from icrstore.keeper.store import Connection
+
+
+def add_refusal(tx: Connection, tenant_name: str, request_sha256: bytes, code: str) -> bool:
+    """Whether this refusal is a new one."""
+    made = tx.execute(
+        "INSERT OR IGNORE INTO refusal VALUES (?, ?, ?)", (tenant_name, request_sha256, code)
+    )
+    return made.rowcount == 1
+
+
+def count_stranger(tx: Connection, code: str) -> None:
+    tx.execute(
+        "INSERT INTO stranger VALUES (?, 1) ON CONFLICT DO UPDATE SET refused = refused + 1",
+        (code,),
+    )
+
+
+def strangers(tx: Connection) -> dict[str, int]:
+    return dict(tx.execute("SELECT code, refused FROM stranger ORDER BY code").fetchall())
