@@ -12,11 +12,11 @@ from icrstore.keeper.ledger import Ledger
 from icrstore.warrant.strict import parse_object
 
 COLUMNS = ("tenant", "leaf", "day", "type", "request_sha256", "warrant_sha256", "authority", "code")
-_ASKED = ("commit", "release", "disclosure", "refusal")
+_ASKED = ("commit", "release", "expired", "disclosure", "refusal")
 
 
 def asked_of(keeper: Keeper) -> list[dict[str, Any]]:
-    """Every commit, release, disclosure and refusal of every tenant, in the logs' order."""
+    """Every commit, release, end without one, disclosure and refusal of every tenant, in the logs' order."""
     rows = []
     with keeper.store.read() as tx:
         for tenant in queries.tenants(tx):

@@ -9,6 +9,7 @@ from typing import Any
 from icrstore.keeper import queries
 from icrstore.keeper.cases import Case, check_retention, read_body
 from icrstore.keeper.errors import Refused
+from icrstore.keeper.expiry import has_ended
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.queries import EpochRow, RequestRow
 from icrstore.warrant.authority import check_engine_key, check_request
@@ -43,17 +44,19 @@ def commit(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     The same bytes from the same engine give the same leaves, however often.
     """
     asked = Commit.parse(body)
-    with (
-        keeper.refusals_logged(caller, asked.tenant, asked.case.request.sha256),
-        keeper.write() as call,
-    ):
-        # First, so that an engine learns of no other tenant what was asked there.
-        queries.engine_named(call.tx, asked.tenant, caller)
-        before = queries.request(call.tx, asked.case.request.sha256)
-        if before is None or before.tenant != asked.tenant:
-            before = _first(call, caller, asked)
-        _check_same(call, before, caller, asked)
-        return _answer(call, before)
+    with keeper.refusals_logged(caller, asked.tenant, asked.case.request.sha256):
+        with keeper.write() as call:
+            # First, so that an engine learns of no other tenant what was asked there.
+            queries.engine_named(call.tx, asked.tenant, caller)
+            row = queries.request(call.tx, asked.case.request.sha256)
+            if row is None or row.tenant != asked.tenant:
+                row = _first(call, caller, asked)
+            _check_same(call, row, caller, asked)
+            answer = None if has_ended(call, row) else _answer(call, row)
+        # From here an expired request is known to be, so refusing it cannot be taken back.
+        if answer is None:
+            raise Refused("request-expired")
+        return answer
 
 
 def _first(call: Call, caller: bytes, asked: Commit) -> RequestRow:

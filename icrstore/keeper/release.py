@@ -2,7 +2,6 @@
 the other keeper cosigned, does a keeper log that it lets the selectors be opened."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from icrstore.keeper import queries
@@ -14,13 +13,12 @@ from icrstore.keeper.cases import (
 )
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import Evidence, EvidenceError, check_evidence
+from icrstore.keeper.expiry import has_ended
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.queries import RequestRow
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.authority import SKEW
-
-FIRST_RELEASE_LIFE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,7 @@ def release(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     with keeper.refusals_logged(caller, tenant, asked.request_sha256):
         with keeper.write() as call:
             row = find_request(call, asked.request_sha256, caller)
-            if row.state == "committed" and not _is_too_late(call, row):
-                row = _first(call, row, asked)
-            elif row.state == "committed":
-                queries.mark_expired(call.tx, row.sha256)
-            else:
-                _check_repeat(call, row)
-            answer = _answer(call, row) if row.release_leaf is not None else None
+            answer = None if has_ended(call, row) else _released(call, row, asked)
         # From here an expired request is known to be, so refusing it cannot be taken back.
         if answer is None:
             raise Refused("request-expired")
@@ -70,6 +62,15 @@ def tenant_of_request(keeper: Keeper, request_sha256: bytes, caller: bytes) -> s
         if row is None or not queries.is_engine_of(tx, row.tenant, caller):
             raise Refused("unknown-request", 404)
     return row.tenant
+
+
+def _released(call: Call, row: RequestRow, asked: Release) -> dict[str, Any]:
+    """The leaves of the release, written now or before. Raises Refused(release-over)."""
+    if row.released_at is None:
+        row = _first(call, row, asked)
+    else:
+        check_repeatable(call, row.released_at)
+    return _answer(call, row)
 
 
 def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
@@ -151,17 +152,6 @@ def _are_stored(ledger: Ledger, evidence: Evidence, first_leaf: int) -> bool:
     return [(leaf.index, leaf.text, leaf.private) for leaf in stored] == [
         (leaf.index, leaf.text, leaf.private) for leaf in evidence.leaves
     ]
-
-
-def _is_too_late(call: Call, row: RequestRow) -> bool:
-    return call.unix_seconds > row.committed_at + int(FIRST_RELEASE_LIFE.total_seconds())
-
-
-def _check_repeat(call: Call, row: RequestRow) -> None:
-    """Raises Refused(request-expired, release-over)."""
-    if row.released_at is None:
-        raise Refused("request-expired")
-    check_repeatable(call, row.released_at)
 
 
 def check_repeatable(call: Call, released_at: int) -> None:

@@ -125,6 +125,8 @@ CREATE TABLE IF NOT EXISTS request (
     CHECK ((answer_sha256 IS NULL) = (state != 'disclosed'))
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256);  -- the budget
+CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
+    WHERE state = 'committed';                         -- committed_before
 CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
     request_sha256 BLOB NOT NULL REFERENCES request (sha256),
     position INTEGER NOT NULL,

@@ -19,9 +19,9 @@ from icrstore.inbox.models import Batch
 from icrstore.query.keyring import EngineKeys
 from icrstore.query.lodge import NotLodged, lodge_request, lodge_warrant
 from icrstore.query.models import LodgedWarrant, Query
-from icrstore.query.run import run_open
+from icrstore.query.run import _question, run_open
 from icrstore.seal.encode import enc
-from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.epoch import HOUR, ROLES, hour_start
 from icrstore.vault.models import Epoch
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
@@ -321,6 +321,24 @@ def test_a_question_that_a_keeper_refuses_says_which_and_why(office: Office) -> 
     assert {said["keeper"] for said in second.keepers} == {"operator", "oversight"}
     assert len({said["code"] for said in second.keepers}) == 1
     assert (second.disclosure, second.share_key) == (None, None)
+
+
+def test_an_engine_that_is_back_too_late_ends_the_query_with_both_keepers_word(
+    office: Office,
+) -> None:
+    pair, query = office.rooms.pair, office.put(office.lodge())
+    question, _ = _question(query, office.keys, office.rooms.now)
+    pair.keepers().commit(question)
+    # The engine died here, and is back after sixteen minutes.
+    for role in ROLES:
+        with pair.owner(role) as keeper, keeper.store.write() as tx:
+            long_ago = "UPDATE request SET committed_at = committed_at - 960 WHERE sha256 = ?"
+            tx.execute(long_ago, (question.request.sha256,))
+    assert office.run() == 1
+    query.refresh_from_db()
+    said = [{"keeper": role, "code": "request-expired"} for role in ROLES]
+    assert (query.state, query.keepers, query.disclosure) == ("refused", said, None)
+    assert office.run() == 0
 
 
 def test_lodging_asks_for_the_warrant_and_the_right_authority(office: Office) -> None:

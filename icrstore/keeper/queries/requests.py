@@ -44,9 +44,10 @@ _REQUEST_COLUMNS = ", ".join(RequestRow.__dataclass_fields__)
 
 
 def requests_under(tx: Connection, tenant_name: str, warrant_sha256: bytes) -> int:
-    """How many questions a warrant has been used for."""
+    """How many questions a warrant has been used for; one that ended unreleased is given back."""
     row = tx.execute(
-        "SELECT count(*) FROM request WHERE tenant = ? AND warrant_sha256 = ?",
+        "SELECT count(*) FROM request"
+        " WHERE tenant = ? AND warrant_sha256 = ? AND state != 'expired'",
         (tenant_name, warrant_sha256),
     ).fetchone()
     return int(row[0])
@@ -58,6 +59,16 @@ def request(tx: Connection, sha256: bytes) -> RequestRow | None:
         (sha256,),
     ).fetchone()
     return RequestRow(*row) if row else None
+
+
+def committed_before(tx: Connection, tenant_name: str, unix_seconds: int) -> list[RequestRow]:
+    """What was committed before a time and not released, in the order of its leaves."""
+    rows = tx.execute(
+        f"SELECT {_REQUEST_COLUMNS} FROM request"  # noqa: S608 - our own names
+        " WHERE tenant = ? AND state = 'committed' AND committed_at < ? ORDER BY commit_leaf",
+        (tenant_name, unix_seconds),
+    )
+    return [RequestRow(*row) for row in rows]
 
 
 def add_request(tx: Connection, made: RequestRow, eids: Iterable[bytes]) -> None:
