@@ -72,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_LIFE + _EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = _Commands(top, "key|grant|warrant|lodge|ask|status|open|oversight|policy")
+    commands = _Commands(top, "key|grant|revoke|warrant|lodge|ask|status|open|oversight|policy")
     _add_keys(commands)
     _add_grant(commands)
+    _add_revoke(commands)
     _add_warrants(commands)
     _add_asking(commands)
     _add_open(commands)
@@ -123,6 +124,24 @@ def _add_grant(commands: _Commands) -> None:
     grant.add_argument("--key", required=True, metavar="PUBLIC", help="base64, or a file of it")
     grant.add_argument("--days", type=_positive, required=True, metavar="N")
     grant.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+
+def _add_revoke(commands: _Commands) -> None:
+    revoke = commands.add(
+        "revoke",
+        "Take back, with the root key that granted it, a person's or a sealer host's key.",
+        doors.revoke,
+        "icr revoke --root root.key --issuer police --tenant isp-a \\\n"
+        "    --key ada.pub --reason 'left' --out ada.revoke\n"
+        "it holds where a keeper has it: bring it to the owner of each, who runs\n"
+        "  python -m icrstore.keeper revoke ada.revoke --store ...",
+    )
+    revoke.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
+    revoke.add_argument("--issuer", required=True, metavar="NAME", help="as in the grant")
+    revoke.add_argument("--tenant", required=True, metavar="NAME", help="the provider")
+    revoke.add_argument("--key", required=True, metavar="PUBLIC", help="base64, or a file of it")
+    revoke.add_argument("--reason", metavar="TEXT", help="stands in the logs' private texts")
+    revoke.add_argument("--out", type=Path, required=True, metavar="FILE")
 
 
 def _add_warrants(commands: _Commands) -> None:

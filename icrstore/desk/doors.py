@@ -18,6 +18,7 @@ from icrstore.desk.papers import (
     WarrantPaper,
     hour,
     make_grant,
+    make_revocation,
     period,
     read_grants,
     write_new,
@@ -79,6 +80,19 @@ def grant(given: Given) -> int:
     keyid = PublicKey("signing", given.holder, public).keyid
     until = f"until {told['not_after']}: key id {keyid}, in {given.out}"
     return _tell(given, [f"{given.issuer} grants {given.role} to {given.holder}, {until}"], told)
+
+
+def revoke(given: Given) -> int:
+    root = KeyFile.read(given.root, "signing")
+    public = read_public(given.key, "signing")
+    made = make_revocation(
+        root, issuer=given.issuer, tenant=given.tenant, key=public, reason=given.reason
+    )
+    write_new(given.out, made.encode() + b"\n")
+    keyid = PublicKey("signing", given.issuer, public).keyid
+    told = f"{given.issuer} takes back key id {keyid} at {given.tenant}: in {given.out}"
+    return _tell(given, [told, "nothing is revoked before both keepers have it"],
+                 parse_object(made.payload))  # fmt: skip
 
 
 def policy_pools(given: Given) -> int:

@@ -12,6 +12,7 @@ from icrstore.desk.selectors import address_text, target_text
 from icrstore.shell.keyfile import KeyFile, read_file, read_public
 from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.dsse import Envelope, key_id
+from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import (
     AccountSelector,
     Grant,
@@ -143,6 +144,22 @@ def make_grant(
         Grant.parse(envelope)
     except StatementError as error:
         raise Stop(USAGE, f"this cannot stand in a grant ({error}): give it otherwise") from None
+    return envelope
+
+
+def make_revocation(
+    root: KeyFile, *, issuer: str, tenant: str, key: bytes, reason: str | None
+) -> Envelope:
+    """A root's word that a key which it granted signs nothing at a tenant any more. Raises
+    `Stop`."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = Revocation(tenant, issuer, key, now, reason)
+    envelope = Envelope.sign("revoke", made.to_fields(), root.signing())
+    try:
+        Revocation.parse(envelope)
+    except StatementError as error:
+        why = f"this cannot stand in a revocation ({error}): give it otherwise"
+        raise Stop(USAGE, why) from None
     return envelope
 
 

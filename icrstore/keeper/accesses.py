@@ -16,7 +16,7 @@ _ASKED = ("commit", "release", "expired", "disclosure", "refusal")
 
 
 def asked_of(keeper: Keeper) -> list[dict[str, Any]]:
-    """Every commit, release, end without one, disclosure and refusal of every tenant, in the logs' order."""
+    """Every commit, release, expiry, disclosure and refusal of every tenant, in the logs' order."""
     rows = []
     with keeper.store.read() as tx:
         for tenant in queries.tenants(tx):

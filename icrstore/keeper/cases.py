@@ -15,7 +15,7 @@ from icrstore.keeper.queries import RequestRow
 from icrstore.seal.encode import enc, text
 from icrstore.seal.epoch import is_expired
 from icrstore.warrant.authority import Granted, check_warrant
-from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import AccountSelector, Request, Warrant
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
@@ -73,6 +73,14 @@ class Case:
         granted = Granted.check(self.grants, unchecked.authority, root, call.now)
         return granted, check_warrant(self.warrant, granted, call.now)
 
+    def check_unrevoked(self, call: Call, tenant: str) -> None:
+        """Raise Refused(revoked) if a key that signed was revoked by its authority's root."""
+        authority = Warrant.parse(self.warrant).authority
+        root = queries.pinned(call.tx, "authority", tenant, authority) or b""
+        signed = {one.keyid for each in (self.warrant, self.request) for one in each.signatures}
+        if any(key_id(key) in signed for key in queries.revoked_by(call.tx, tenant, root)):
+            raise Refused("revoked")
+
     def told(self, type_: str) -> dict[str, Any]:
         return told_of(type_, *self._read_with_digests())
 
@@ -110,10 +118,11 @@ def check_retention(request: Request, call: Call) -> None:
 
 
 def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
-    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day).
+    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day,
+    revoked).
 
-    The engine must be pinned still, with the key by which it committed, and no day of the request
-    have expired since.
+    The engine must be pinned still, with the key by which it committed; no day of the request have
+    expired since, and no key that signed it or its warrant been revoked.
     """
     row = queries.request(call.tx, request_sha256)
     if row is None:
@@ -121,7 +130,9 @@ def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow
     if row.engine_identity != caller:
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
-    check_retention(Request.parse(Case.of(call, row).request), call)
+    case = Case.of(call, row)
+    check_retention(Request.parse(case.request), call)
+    case.check_unrevoked(call, row.tenant)
     return row
 
 

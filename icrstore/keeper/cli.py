@@ -20,6 +20,8 @@ from typing import Any
 
 from icrstore.keeper import queries
 from icrstore.keeper.accesses import COLUMNS, asked_of
+from icrstore.keeper.budgets import A_DAY, pin_budget
+from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
@@ -32,10 +34,12 @@ from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.policies import take_late
 from icrstore.keeper.queries import NotifierRow, Peer
 from icrstore.keeper.recovery import clock_state, confirm
+from icrstore.keeper.revocations import revoke
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import read_account
 from icrstore.warrant.strict import (
     Fields,
     StatementError,
@@ -112,6 +116,8 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
                  "notices_owed": queries.debts_untold(tx, t.name, now),
                  "notices_overdue": queries.debts_untold(tx, t.name, late),
+                 "budgets": {**A_DAY, **queries.budgets(tx, t.name)},
+                 "canaries": queries.canaries(tx, t.name),
                  "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],
@@ -171,6 +177,30 @@ def _pin_notifier(asked: argparse.Namespace) -> None:
         pin_notifier(keeper, made, asked.replace)
 
 
+def _pin_budget(asked: argparse.Namespace) -> None:
+    with closing(Keeper.open(asked.store)) as keeper:
+        pin_budget(keeper, asked.of, asked.tenant, asked.a_day, asked.replace)
+
+
+def _pin_canaries(asked: argparse.Namespace) -> None:
+    try:
+        accounts = [read_account(line, "") for line in asked.file.read_text("utf-8").splitlines()]
+    except (StatementError, UnicodeDecodeError):
+        # Without its message: it must not repeat an account.
+        raise Refused("no-list-of-accounts") from None
+    with closing(Keeper.open(asked.store)) as keeper:
+        print(f"{pin_canaries(keeper, asked.tenant, accounts)} new")
+
+
+def _revoke(asked: argparse.Namespace) -> None:
+    try:
+        envelope = Envelope.parse(asked.file.read_bytes(), "revoke")
+        with closing(Keeper.open(asked.store)) as keeper:
+            print("revoked" if revoke(keeper, envelope) else "it was revoked before")
+    except StatementError as error:
+        raise Refused(error.code) from None
+
+
 def _pin_peer(asked: argparse.Namespace) -> None:
     peer = Peer(asked.role, asked.name, asked.log_key, asked.witness_key)
     with closing(Keeper.open(asked.store)) as keeper:
@@ -210,6 +240,11 @@ def _parser() -> argparse.ArgumentParser:
     made = _command(commands, "policy", about, _policy)
     made.add_argument("file", type=Path, help="as `icr policy pools` wrote it")
 
+    made = _command(
+        commands, "revoke", "take back a key, as the root that granted it says", _revoke
+    )
+    made.add_argument("file", type=Path, help="as `icr revoke` wrote it")
+
     made = _command(commands, "show", "show who is trusted, and what is owed", show)
     made.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
@@ -248,6 +283,17 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--tenant", required=True)
     made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
+    made = _command(kinds, "budget", "how many questions each may put in a UTC day", _pin_budget)
+    made.add_argument("of", choices=A_DAY, help="officer: an investigator's key")
+    made.add_argument("a_day", type=_count, help=f"until pinned: {A_DAY}")
+    made.add_argument("--tenant", required=True)
+    made.add_argument("--replace", action="store_true", help="instead of the number pinned before")
+
+    about = "accounts that nobody has: who names one gets nothing, and an ALERT is in the log"
+    made = _command(kinds, "canaries", about, _pin_canaries)
+    made.add_argument("file", type=Path, help="one account a line, the same at both keepers")
+    made.add_argument("--tenant", required=True)
+
     made = _command(kinds, "peer", "the keeper of the other role", _pin_peer)
     made.add_argument("role", choices=ROLES)
     made.add_argument("name", type=_name)
@@ -276,6 +322,12 @@ def _key(value: str) -> bytes:
     if key is None or len(key) != 32:
         raise argparse.ArgumentTypeError("a key is 32 bytes in base64")
     return key
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or len(value) > 7:
+        raise argparse.ArgumentTypeError("write a number from 0 to 9999999")
+    return int(value)
 
 
 def _sealing_key(value: str) -> bytes:

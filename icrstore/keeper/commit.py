@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.budgets import askers, check_budgets
+from icrstore.keeper.canaries import check_canaries
 from icrstore.keeper.cases import Case, check_retention, read_body
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.expiry import has_ended
@@ -15,7 +17,7 @@ from icrstore.keeper.queries import EpochRow, RequestRow
 from icrstore.warrant.authority import check_engine_key, check_request
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EngineKey
-from icrstore.warrant.statements import Request
+from icrstore.warrant.statements import AccountSelector, Request
 from icrstore.warrant.strict import time_text
 
 
@@ -48,6 +50,7 @@ def commit(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         with keeper.write() as call:
             # First, so that an engine learns of no other tenant what was asked there.
             queries.engine_named(call.tx, asked.tenant, caller)
+            asked.case.check_unrevoked(call, asked.tenant)
             row = queries.request(call.tx, asked.case.request.sha256)
             if row is None or row.tenant != asked.tenant:
                 row = _first(call, caller, asked)
@@ -66,8 +69,9 @@ def _first(call: Call, caller: bytes, asked: Commit) -> RequestRow:
     2. The warrant is of this tenant, in force, and signed by two who may sign.
     3. An investigator signed the request, and all of it is within the warrant.
     4. It reaches no expired day and no hour to come.
-    5. The warrant's budget allows one more question.
-    6. From here it is asked: the leaves, the epochs and the request are one transaction.
+    5. The budgets of the warrant, the officer and the authority allow one more question.
+    6. It names no account that nobody has: last, so that a canary is told from no other account.
+    7. From here it is asked: the leaves, the epochs and the request are one transaction.
     """
     # 1.
     engine_key = _check_engine(call, caller, asked)
@@ -78,11 +82,16 @@ def _first(call: Call, caller: bytes, asked: Commit) -> RequestRow:
     request = check_request(asked.case.request, warrant, warrant_sha256, granted, call.now)
     # 4.
     check_retention(request, call)
-    # 5. The store has one writer, so no two questions see the same count.
-    if queries.requests_under(call.tx, asked.tenant, warrant_sha256) >= warrant.max_requests:
-        raise Refused("budget-spent")
+    # 5.
+    by = askers(call, warrant, granted.signers(asked.case.request, "investigator"))
+    check_budgets(call, asked.tenant, warrant_sha256, warrant, by)
     # 6.
-    return _log(call, caller, asked, engine_key, request)
+    named = [one.account for one in request.selectors if isinstance(one, AccountSelector)]
+    check_canaries(call, asked.tenant, asked.case.request.sha256, named)
+    # 7.
+    row = _log(call, caller, asked, engine_key, request)
+    queries.add_askers(call.tx, asked.tenant, row.sha256, by)
+    return row
 
 
 def _check_engine(call: Call, caller: bytes, asked: Commit) -> EngineKey:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.canaries import check_canaries
 from icrstore.keeper.cases import Case, find_request, read_body
 from icrstore.keeper.debts import owe_disclosure
 from icrstore.keeper.errors import Refused
@@ -36,6 +37,8 @@ def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
     """From here the disclosure is in the log: if all stops now it is logged but unread."""
     case = Case.of(call, row)
     _check_named(case, named)
+    # A resolved address may name who was not asked for by name.
+    check_canaries(call, row.tenant, row.sha256, named.accounts)
     ledger = call.ledger(row.tenant)
     first_leaf = ledger.size
     drafts = case.drafts_of_accounts(

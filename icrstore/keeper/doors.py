@@ -19,6 +19,7 @@ from icrstore.keeper.lend import lend
 from icrstore.keeper.names import authority_of
 from icrstore.keeper.recovery import take_cosigned
 from icrstore.keeper.release import release
+from icrstore.keeper.revocations import take_revocation
 from icrstore.keeper.schedule import key_schedule
 from icrstore.keeper.shred import certificates
 from icrstore.keeper.witness import Witness
@@ -71,7 +72,8 @@ class Answer:
 
 class Doors:
     """Calls by engines, sealers and notifiers are signed (RFC 9421); logs, public keys and
-    shredding certificates are for everyone, and everyone may bring a cosigned checkpoint.
+    shredding certificates are for everyone, and everyone may bring a cosigned checkpoint, or the
+    revocation that a root signed.
 
     A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch, policy or
     notice that was taken gives the answer that it gave, a refusal is in the log once, what is lent
@@ -96,6 +98,8 @@ class Doors:
             return Answer(TEXT, self._witness.add_checkpoint(knock.body))
         if knock.path == "/v1/cosigned":
             return Answer(JSON, dump(take_cosigned(self._keeper, knock.body)))
+        if knock.path == "/v1/revocations":
+            return Answer(JSON, dump(take_revocation(self._keeper, knock.body)))
         if knock.path == "/v1/epochs":
             caller = self._signer(knock, lambda id_: sealer_with(self._keeper, knock.body, id_))
             return Answer(JSON, dump(register(self._keeper, caller, knock.body)))

@@ -12,7 +12,7 @@ from icrstore.keeper.days import OpenDays
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft, Ledger
-from icrstore.keeper.policies import pools_of_tenant
+from icrstore.keeper.policies import pools_of_tenant, sealers
 from icrstore.keeper.queries import EpochRow
 from icrstore.seal.epoch import EpochError, commitment, hour_start, open_seal
 from icrstore.seal.pools import Pools, in_force
@@ -58,7 +58,7 @@ def sealer_with(keeper: Keeper, body: bytes, keyid: str) -> bytes | None:
     asked = Registration.parse(body)
     with keeper.store.read() as tx:
         tenant = queries.tenant(tx, asked.tenant)
-    granted = Granted.check(asked.grants, tenant.name, tenant.root_key, keeper.clock())
+        granted = sealers(tx, tenant, asked.grants, keeper.clock())
     return next((key for key in granted.keys("sealer") if key_id(key) == keyid), None)
 
 
@@ -70,7 +70,7 @@ def register(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     asked = Registration.parse(body)
     with keeper.write() as call:
         tenant = queries.tenant(call.tx, asked.tenant)
-        granted = Granted.check(asked.grants, tenant.name, tenant.root_key, call.now)
+        granted = sealers(call.tx, tenant, asked.grants, call.now)
         if caller not in granted.keys("sealer"):
             raise Refused("no-sealer")
         days = OpenDays(call.tx, tenant.name, keeper.chain())

@@ -1,5 +1,8 @@
 """What a keeper refuses, and the one failure that it does not survive."""
 
+# Reasons that are in the leaf and for oversight: who was refused reads "refused" for each of them.
+WITHHELD = frozenset({"canary", "revoked"})
+
 
 class KeeperError(Exception):
     """Something that a keeper will not or cannot do."""

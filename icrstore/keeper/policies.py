@@ -4,6 +4,7 @@ Which of them is in force at an hour depends on that hour alone, so what was sea
 found by it for ever: none begins in an hour that has begun, and none takes another's place.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -40,10 +41,14 @@ class Ruling:
         fields.finish()
         return cls(envelope, PoolPolicy.parse(envelope), grants)
 
-    def granted(self, tenant: Tenant, keeper: Keeper) -> list[bytes]:
-        """The sealer hosts for which the tenant's root vouches."""
-        checked = Granted.check(self.grants, tenant.name, tenant.root_key, keeper.clock())
-        return checked.keys("sealer")
+
+def sealers(tx: Connection, tenant: Tenant, grants: Iterable[Envelope], now: datetime) -> Granted:
+    """The sealer hosts for which the tenant's root vouches, and which it did not revoke.
+
+    Raises `StatementError`.
+    """
+    granted = Granted.check(grants, tenant.name, tenant.root_key, now)
+    return granted.without(queries.revoked_by(tx, tenant.name, tenant.root_key))
 
 
 def sealer_with(keeper: Keeper, body: bytes, keyid: str) -> bytes | None:
@@ -51,7 +56,8 @@ def sealer_with(keeper: Keeper, body: bytes, keyid: str) -> bytes | None:
     asked = Ruling.parse(body)
     with keeper.store.read() as tx:
         tenant = queries.tenant(tx, asked.policy.tenant)
-    return next((key for key in asked.granted(tenant, keeper) if key_id(key) == keyid), None)
+        granted = sealers(tx, tenant, asked.grants, keeper.clock())
+    return next((key for key in granted.keys("sealer") if key_id(key) == keyid), None)
 
 
 def take_policy(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def take_policy(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     asked = Ruling.parse(body)
     with keeper.write() as call:
         tenant = queries.tenant(call.tx, asked.policy.tenant)
-        if caller not in asked.granted(tenant, keeper):
+        if caller not in sealers(call.tx, tenant, asked.grants, call.now).keys("sealer"):
             raise Refused("no-sealer")
         _log(call, tenant, asked.envelope, asked.policy)
         return {"sha256": asked.envelope.sha256.hex()}

@@ -53,6 +53,23 @@ CREATE TABLE IF NOT EXISTS policy (                    -- never changed: one fro
     statement BLOB NOT NULL,                           -- as the tenant's root signed it
     PRIMARY KEY (tenant, effective)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS budget (                    -- questions a day, where pinned
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),
+    most INTEGER NOT NULL CHECK (most >= 0),
+    PRIMARY KEY (tenant, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS canary (                    -- accounts that nobody has
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    mac BLOB NOT NULL CHECK (length(mac) = 32),        -- under a key of the tag key
+    PRIMARY KEY (tenant, mac)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revocation (                -- keys that their root took back
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    root BLOB NOT NULL CHECK (length(root) = 32),
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    PRIMARY KEY (tenant, root, key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS peer (
     role TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -127,6 +144,14 @@ CREATE TABLE IF NOT EXISTS request (
 CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256);  -- the budget
 CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
     WHERE state = 'committed';                         -- committed_before
+CREATE TABLE IF NOT EXISTS asker (                     -- in whose budgets a request counts
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),
+    name BLOB NOT NULL,                                -- an officer's key
+    day TEXT NOT NULL,                                 -- UTC, of the commit
+    request_sha256 BLOB NOT NULL REFERENCES request (sha256),
+    PRIMARY KEY (tenant, kind, name, day, request_sha256)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
     request_sha256 BLOB NOT NULL REFERENCES request (sha256),
     position INTEGER NOT NULL,

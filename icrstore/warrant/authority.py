@@ -3,7 +3,7 @@
 Keepers, web and engine check by these functions; only the roots that they are given differ.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,6 +38,11 @@ class Granted:
             if grant.not_before - SKEW <= now < grant.not_after:
                 made.append(grant)
         return cls(issuer, tuple(made))
+
+    def without(self, revoked: Collection[bytes]) -> "Granted":
+        """But for keys that the issuer took back."""
+        kept = tuple(grant for grant in self.grants if grant.key not in revoked)
+        return Granted(self.issuer, kept)
 
     def keys(self, role: str) -> list[bytes]:
         return [grant.key for grant in self.grants if grant.role == role]

@@ -4,6 +4,7 @@ import http.client
 import ipaddress
 import re
 import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -86,10 +87,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def __init__(self, path: str, timeout_seconds: float) -> None:
         super().__init__("localhost", timeout=timeout_seconds)
-        self._path = path
+        self._path, self._timeout_seconds = path, timeout_seconds
 
     def connect(self) -> None:
-        """Connect to the path instead of to the host."""
+        """Connect to the path instead of to the host, waiting where many others do too."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        # A socket with Python's timeout does not block, and would fail at once where the peer's
+        # queue is full; the kernel's own timeout bounds a wait in that queue.
+        wait = struct.pack("@ll", *divmod(int(self._timeout_seconds * 1_000_000), 1_000_000))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
         self.sock.connect(self._path)
+        self.sock.settimeout(self._timeout_seconds)

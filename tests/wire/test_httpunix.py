@@ -179,3 +179,27 @@ def test_loopback_of_both_families_is_this_host() -> None:
 def test_a_header_cannot_be_smuggled_in(address: str) -> None:
     with pytest.raises(ValueError, match="Invalid header value"):
         _peer(address).call("GET", "/", {"X-Told": "a\r\nX-Other: b"})
+
+
+def test_a_caller_waits_in_a_full_queue_and_no_longer_than_it_would_for_an_answer(
+    tmp_path: Path,
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        first = socket.socket(socket.AF_UNIX)
+        first.connect(str(tmp_path / "s"))
+        with first, pytest.raises(CallFailed, match="unreachable"):
+            _peer(f"unix:{tmp_path / 's'}", timeout_seconds=0.05).call("GET", "/", {})
+
+        def serve() -> None:
+            listener.accept()[0].close()
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        later = threading.Timer(0.05, serve)
+        later.start()
+        assert _peer(f"unix:{tmp_path / 's'}").call("GET", "/", {}).status == 204
+        later.join()

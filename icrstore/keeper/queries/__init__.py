@@ -3,6 +3,8 @@
 A file for each concept; who asks writes ``queries.NAME`` whichever file it is in.
 """
 
+from icrstore.keeper.queries.budgets import *  # noqa: F403
+from icrstore.keeper.queries.canaries import *  # noqa: F403
 from icrstore.keeper.queries.clocks import *  # noqa: F403
 from icrstore.keeper.queries.day_keys import *  # noqa: F403
 from icrstore.keeper.queries.debts import *  # noqa: F403
@@ -10,4 +12,5 @@ from icrstore.keeper.queries.epochs import *  # noqa: F403
 from icrstore.keeper.queries.leaves import *  # noqa: F403
 from icrstore.keeper.queries.refusals import *  # noqa: F403
 from icrstore.keeper.queries.requests import *  # noqa: F403
+from icrstore.keeper.queries.revocations import *  # noqa: F403
 from icrstore.keeper.queries.trusted import *  # noqa: F403

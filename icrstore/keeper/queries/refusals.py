@@ -11,6 +11,14 @@ def add_refusal(tx: Connection, tenant_name: str, request_sha256: bytes, code: s
     return made.rowcount == 1
 
 
+def was_refused(tx: Connection, tenant_name: str, request_sha256: bytes, code: str) -> bool:
+    found = tx.execute(
+        "SELECT 1 FROM refusal WHERE tenant = ? AND request_sha256 = ? AND code = ?",
+        (tenant_name, request_sha256, code),
+    )
+    return found.fetchone() is not None
+
+
 def count_stranger(tx: Connection, code: str) -> None:
     tx.execute(
         "INSERT INTO stranger VALUES (?, 1) ON CONFLICT DO UPDATE SET refused = refused + 1",

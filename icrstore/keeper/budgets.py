@@ -1,0 +1,53 @@
+"""Budgets: how many questions a warrant is good for, and how many an officer and an authority may
+put in a UTC day.
+
+An officer is an investigator's key. What ended unreleased is given back (`expiry`). The store has
+one writer, so no two questions see the same count.
+"""
+
+from collections.abc import Sequence
+
+from icrstore.keeper import queries
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.keeper import Call, Keeper
+from icrstore.keeper.ledger import Draft
+from icrstore.keeper.queries import Asker
+from icrstore.seal.encode import text
+from icrstore.seal.epoch import day_of
+from icrstore.warrant.statements import Warrant
+
+# Questions a day, of each officer and each authority, until a keeper's owner pins another number.
+A_DAY = {"officer": 200, "authority": 2_000}
+
+
+def askers(call: Call, warrant: Warrant, officers: Sequence[bytes]) -> list[Asker]:
+    """In whose budgets a question of today counts: every officer's who signed, the authority's."""
+    day = day_of(call.now)
+    of_authority = Asker("authority", text(warrant.authority), day)
+    return [*(Asker("officer", key, day) for key in officers), of_authority]
+
+
+def check_budgets(
+    call: Call, tenant: str, warrant_sha256: bytes, warrant: Warrant, by: Sequence[Asker]
+) -> None:
+    """Raises Refused(budget-spent, officer-budget-spent, authority-budget-spent)."""
+    if queries.requests_under(call.tx, tenant, warrant_sha256) >= warrant.max_requests:
+        raise Refused("budget-spent")
+    allowed = {**A_DAY, **queries.budgets(call.tx, tenant)}
+    for asker in by:
+        if queries.requests_by(call.tx, tenant, asker) >= allowed[asker.kind]:
+            raise Refused(f"{asker.kind}-budget-spent")
+
+
+def pin_budget(keeper: Keeper, kind: str, tenant: str, most: int, replace: bool) -> None:
+    """Pin how many questions a day each of a kind may put. Raises Refused(already-pinned)."""
+    with keeper.write() as call:
+        queries.tenant(call.tx, tenant)
+        before = queries.budgets(call.tx, tenant).get(kind)
+        if before == most:
+            return
+        if before is not None and not replace:
+            raise Refused("already-pinned")
+        queries.set_budget(call.tx, tenant, kind, most)
+        told = {"pin": "budget", "kind": kind, "a_day": most}
+        call.ledger(tenant).append(Draft("pin", told), call.now)

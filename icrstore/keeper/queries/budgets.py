@@ -1,0 +1,43 @@
+"""Who put a question, and how many they may put in a day."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from icrstore.keeper.store import Connection
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Whose budget a question counts in: ``kind`` officer (``name`` is the key) or authority."""
+
+    kind: str
+    name: bytes
+    day: str
+
+
+def budgets(tx: Connection, tenant_name: str) -> dict[str, int]:
+    """Questions a day by kind of asker, as far as somebody pinned them."""
+    return dict(tx.execute("SELECT kind, most FROM budget WHERE tenant = ?", (tenant_name,)))
+
+
+def set_budget(tx: Connection, tenant_name: str, kind: str, most: int) -> None:
+    tx.execute("INSERT OR REPLACE INTO budget VALUES (?, ?, ?)", (tenant_name, kind, most))
+
+
+def requests_by(tx: Connection, tenant_name: str, asker: Asker) -> int:
+    """How many questions of one day count in one budget; what ended unreleased does not."""
+    row = tx.execute(
+        "SELECT count(*) FROM asker AS a JOIN request AS r ON r.sha256 = a.request_sha256"
+        " WHERE a.tenant = ? AND a.kind = ? AND a.name = ? AND a.day = ? AND r.state != 'expired'",
+        (tenant_name, asker.kind, asker.name, asker.day),
+    ).fetchone()
+    return int(row[0])
+
+
+def add_askers(
+    tx: Connection, tenant_name: str, request_sha256: bytes, askers: Iterable[Asker]
+) -> None:
+    tx.executemany(
+        "INSERT INTO asker VALUES (?, ?, ?, ?, ?)",
+        [(tenant_name, each.kind, each.name, each.day, request_sha256) for each in askers],
+    )
