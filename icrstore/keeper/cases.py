@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from icrstore.keeper import queries
@@ -55,16 +56,22 @@ class Case:
         }
         return lock(call.keeper.identity.storage, _place(self.request.sha256), dump(kept))
 
-    def read(self) -> tuple[Warrant, Request]:
-        """The statements as values; only of a case that was checked."""
-        return Warrant.parse(self.warrant), Request.parse(self.request)
+    @cached_property
+    def warrant_said(self) -> Warrant:
+        """What the warrant says; it is believed only once `granted` checked it."""
+        return Warrant.parse(self.warrant)
+
+    @cached_property
+    def request_said(self) -> Request:
+        """What the request says; it is believed only of a case that was committed."""
+        return Request.parse(self.request)
 
     def granted(self, call: Call, tenant: str) -> tuple[Granted, Warrant]:
         """Who may sign, by the authority's root that is pinned now, and the warrant in force.
 
         Raises `StatementError` and Refused(wrong-tenant, unknown-authority).
         """
-        unchecked = Warrant.parse(self.warrant)
+        unchecked = self.warrant_said
         if unchecked.tenant != tenant:
             raise Refused("wrong-tenant")
         root = queries.pinned(call.tx, "authority", tenant, unchecked.authority)
@@ -75,21 +82,22 @@ class Case:
 
     def check_unrevoked(self, call: Call, tenant: str) -> None:
         """Raise Refused(revoked) if a key that signed was revoked by its authority's root."""
-        authority = Warrant.parse(self.warrant).authority
+        authority = self.warrant_said.authority
         root = queries.pinned(call.tx, "authority", tenant, authority) or b""
         signed = {one.keyid for each in (self.warrant, self.request) for one in each.signatures}
         if any(key_id(key) in signed for key in queries.revoked_by(call.tx, tenant, root)):
             raise Refused("revoked")
 
     def told(self, type_: str) -> dict[str, Any]:
-        return told_of(type_, *self._read_with_digests())
+        warrant, request = self.warrant_said, self.request_said
+        return told_of(type_, warrant, self.warrant.sha256, request, self.request.sha256)
 
     def drafts(self, type_: str, **besides: Any) -> list[Draft]:
         """A leaf for each selector, none of which knows of another."""
         told = {**self.told(type_), **besides}
         return [
             Draft(type_, told, selector.subject, isinstance(selector, AccountSelector))
-            for selector in Request.parse(self.request).selectors
+            for selector in self.request_said.selectors
         ]
 
     def drafts_of_accounts(
@@ -102,10 +110,6 @@ class Case:
             for account, count in records.items()
         ]
 
-    def _read_with_digests(self) -> tuple[Warrant, bytes, Request, bytes]:
-        warrant, request = self.read()
-        return warrant, self.warrant.sha256, request, self.request.sha256
-
 
 def check_retention(request: Request, call: Call) -> None:
     """Refuse a request whole that reaches an expired day or an hour that has not begun."""
@@ -117,9 +121,9 @@ def check_retention(request: Request, call: Call) -> None:
             raise Refused("future-hour")
 
 
-def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
-    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day,
-    revoked).
+def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[RequestRow, Case]:
+    """The request of this engine, and its case. Raises Refused(unknown-request, another-engine,
+    expired-day, revoked).
 
     The engine must be pinned still, with the key by which it committed; no day of the request have
     expired since, and no key that signed it or its warrant been revoked.
@@ -131,9 +135,9 @@ def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
     case = Case.of(call, row)
-    check_retention(Request.parse(case.request), call)
+    check_retention(case.request_said, call)
     case.check_unrevoked(call, row.tenant)
-    return row
+    return row, case
 
 
 def read_grant(value: Any, place: str) -> Envelope:

@@ -26,7 +26,7 @@ from icrstore.seal.encode import enc, text, u32
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Notice
-from icrstore.warrant.statements import AccountSelector, Request
+from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64, time_text
 from icrstore.wire import hpke
 
@@ -35,18 +35,19 @@ MOST_AT_ONCE = 100
 OVERDUE = timedelta(hours=24)
 
 
-def owe_release(call: Call, row: RequestRow) -> None:
+def owe_release(call: Call, row: RequestRow, case: Case) -> None:
     """Owe a notice of each release leaf that is of an account. Safe to repeat."""
     assert row.release_leaf is not None
-    selectors = Request.parse(Case.of(call, row).request).selectors
-    for leaf, selector in enumerate(selectors, row.release_leaf):
+    for leaf, selector in enumerate(case.request_said.selectors, row.release_leaf):
         if isinstance(selector, AccountSelector):
             _owe(call, row.tenant, leaf, selector.account)
 
 
-def owe_disclosure(call: Call, row: RequestRow, accounts: Iterable[str], first_leaf: int) -> None:
+def owe_disclosure(
+    call: Call, row: RequestRow, case: Case, accounts: Iterable[str], first_leaf: int
+) -> None:
     """Owe a notice to everyone an answer names, and of the release that it came from."""
-    owe_release(call, row)
+    owe_release(call, row, case)
     for leaf, account in enumerate(accounts, first_leaf):
         _owe(call, row.tenant, leaf, account)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from icrstore.keeper import queries
 from icrstore.keeper.canaries import check_canaries
-from icrstore.keeper.cases import Case, find_request, read_body
+from icrstore.keeper.cases import Case, find_case, read_body
 from icrstore.keeper.debts import owe_disclosure
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
@@ -26,16 +26,15 @@ def disclose(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     named = Disclosure.parse(envelope)
     tenant = tenant_of_request(keeper, named.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, named.request_sha256), keeper.write() as call:
-        row = find_request(call, named.request_sha256, caller)
+        row, case = find_case(call, named.request_sha256, caller)
         envelope.verify(row.engine_identity)
         if row.state == "released":
-            row = _first(call, row, named)
+            row = _first(call, row, case, named)
         return _answer(call, row, named)
 
 
-def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
+def _first(call: Call, row: RequestRow, case: Case, named: Disclosure) -> RequestRow:
     """From here the disclosure is in the log: if all stops now it is logged but unread."""
-    case = Case.of(call, row)
     _check_named(case, named)
     # A resolved address may name who was not asked for by name.
     check_canaries(call, row.tenant, row.sha256, named.accounts)
@@ -50,7 +49,7 @@ def _first(call: Call, row: RequestRow, named: Disclosure) -> RequestRow:
     for draft in drafts:
         ledger.append(draft, call.now)
     queries.mark_disclosed(call.tx, row.sha256, named.answer_sha256, len(drafts), first_leaf)
-    owe_disclosure(call, row, named.accounts, first_leaf)
+    owe_disclosure(call, row, case, named.accounts, first_leaf)
     made = queries.request(call.tx, row.sha256)
     assert made is not None
     return made
@@ -62,7 +61,7 @@ def _check_named(case: Case, named: Disclosure) -> None:
     Purposes 2 and 3 name accounts of the request alone; purpose 1 at most ``max_candidates`` for
     each selector, and one always. Raises Refused(account-not-asked, too-many-names).
     """
-    warrant, request = case.read()
+    warrant, request = case.warrant_said, case.request_said
     if warrant.purpose == "resolve":
         if len(named.accounts) > max(warrant.max_candidates, 1) * len(request.selectors):
             raise Refused("too-many-names")

@@ -144,4 +144,5 @@ class Keeper:
 def _alert(told: str) -> None:
     """For whoever watches this keeper's log: a keeper calls nobody."""
     with suppress(OSError):
-        print(f"ALERT {told}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"ALERT {told}\n")
+        sys.stderr.flush()

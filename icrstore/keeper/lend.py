@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from icrstore.keeper import clock, queries
-from icrstore.keeper.cases import Case, find_request, read_body
+from icrstore.keeper.cases import Case, find_case, read_body
 from icrstore.keeper.days import OpenDays
 from icrstore.keeper.debts import owe_release
 from icrstore.keeper.errors import Refused
@@ -18,7 +18,6 @@ from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import check_own_evidence, check_repeatable, tenant_of_request
 from icrstore.seal.epoch import day_of, share
 from icrstore.seal.pools import in_force
-from icrstore.warrant.statements import Request
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
 
@@ -43,19 +42,19 @@ def lend(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     asked = Lend.parse(body)
     tenant = tenant_of_request(keeper, asked.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, asked.request_sha256), keeper.write() as call:
-        row = find_request(call, asked.request_sha256, caller)
-        _check(call, row, asked.evidence)
-        shares = _shares(call, row)
+        row, case = find_case(call, asked.request_sha256, caller)
+        _check(call, row, case, asked.evidence)
+        shares = _shares(call, row, case)
         # Durable before the shares leave: the store then knows that they did, or might have.
         queries.mark_lent(call.tx, row.sha256, call.unix_seconds)
         # Who was asked for may be known from here on, and so must be told of it.
-        owe_release(call, row)
+        owe_release(call, row, case)
     identity = keeper.identity
     info = lend_info(row.sha256, identity.role, identity.instance)
     return {"sealed": encode_base64(hpke.seal(row.engine_key, info, shares))}
 
 
-def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:
+def _check(call: Call, row: RequestRow, case: Case, evidence: Evidence) -> None:
     """What must hold before any share leaves.
 
     1. It was released, and less than 24 hours ago.
@@ -69,18 +68,18 @@ def _check(call: Call, row: RequestRow, evidence: Evidence) -> None:
     if call.unix_seconds >= row.engine_key_ends_at:
         raise Refused("engine-key-expired")
     cosigned_at = check_own_evidence(
-        call, row, "release", evidence, row.release_leaf, row.released_at
+        call, row, case.told("release"), evidence, row.release_leaf, row.released_at
     )
     if not call.is_clock_trusted and not clock.agree(call.tx, call.now, cosigned_at):
         raise Refused("clock-doubtful", 503)
 
 
-def _shares(call: Call, row: RequestRow) -> bytes:
+def _shares(call: Call, row: RequestRow, case: Case) -> bytes:
     """For each epoch: its eid (16 bytes), then a share (32) for each selector's sealed names, by
     the pools that were in force in its hour."""
     role, policies = call.keeper.identity.role, pools_of_tenant(call.tx, row.tenant)
     days = OpenDays(call.tx, row.tenant, call.keeper.chain())
-    request = Request.parse(Case.of(call, row).request)
+    request = case.request_said
     made = []
     for epoch in queries.epochs_of_request(call.tx, row.sha256):
         hour = datetime.fromtimestamp(epoch.hour, UTC)

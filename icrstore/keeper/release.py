@@ -1,6 +1,7 @@
 """Release: the second call. Only once both logs hold the question, each under a checkpoint that
 the other keeper cosigned, does a keeper log that it lets the selectors be opened."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from icrstore.keeper import queries
 from icrstore.keeper.cases import (
     REPEAT_LIFE,
     Case,
-    find_request,
+    find_case,
     read_body,
 )
 from icrstore.keeper.errors import Refused
@@ -47,8 +48,8 @@ def release(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
     tenant = tenant_of_request(keeper, asked.request_sha256, caller)
     with keeper.refusals_logged(caller, tenant, asked.request_sha256):
         with keeper.write() as call:
-            row = find_request(call, asked.request_sha256, caller)
-            answer = None if has_ended(call, row) else _released(call, row, asked)
+            row, case = find_case(call, asked.request_sha256, caller)
+            answer = None if has_ended(call, row) else _released(call, row, case, asked)
         # From here an expired request is known to be, so refusing it cannot be taken back.
         if answer is None:
             raise Refused("request-expired")
@@ -64,16 +65,16 @@ def tenant_of_request(keeper: Keeper, request_sha256: bytes, caller: bytes) -> s
     return row.tenant
 
 
-def _released(call: Call, row: RequestRow, asked: Release) -> dict[str, Any]:
+def _released(call: Call, row: RequestRow, case: Case, asked: Release) -> dict[str, Any]:
     """The leaves of the release, written now or before. Raises Refused(release-over)."""
     if row.released_at is None:
-        row = _first(call, row, asked)
+        row = _first(call, row, case, asked)
     else:
         check_repeatable(call, row.released_at)
     return _answer(call, row)
 
 
-def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
+def _first(call: Call, row: RequestRow, case: Case, asked: Release) -> RequestRow:
     """Check both logs' evidence and log the release.
 
     1. The warrant is in force still, by the roots that are pinned now.
@@ -82,16 +83,16 @@ def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
     4. Both cosignatures are of now.
     5. From here it is released: the leaves and the state are one transaction.
     """
-    case = Case.of(call, row)
     # 1.
     granted, _ = case.granted(call, row.tenant)
     granted.signer(case.request, "investigator")
     # 2.
     ledger = call.ledger(row.tenant)
     own = asked.evidence[call.keeper.identity.role]
-    check_own_evidence(call, row, "commit", own, row.commit_leaf, row.committed_at)
+    told = case.told("commit")
+    check_own_evidence(call, row, told, own, row.commit_leaf, row.committed_at)
     # 3. and 4.
-    _check_peer_evidence(call, row, case, asked.evidence[call.keeper.peer_role])
+    _check_peer_evidence(call, row, told, asked.evidence[call.keeper.peer_role])
     # 5.
     first_leaf = ledger.size
     for draft in case.drafts("release"):
@@ -103,16 +104,20 @@ def _first(call: Call, row: RequestRow, asked: Release) -> RequestRow:
 
 
 def check_own_evidence(
-    call: Call, row: RequestRow, type_: str, evidence: Evidence, first_leaf: int, logged_at: int
+    call: Call,
+    row: RequestRow,
+    told: Mapping[str, Any],
+    evidence: Evidence,
+    first_leaf: int,
+    logged_at: int,
 ) -> int:
-    """Our own leaves of one step, under a checkpoint of this log that the peer has cosigned; when
-    it did (Unix seconds).
+    """Our own leaves of one step, which say what is ``told``, under a checkpoint of this log that
+    the peer has cosigned; when it did (Unix seconds).
 
     Raises Refused(evidence-refused).
     """
     peer = queries.peer(call.tx, call.keeper.peer_role)
     ledger = call.ledger(row.tenant)
-    told = Case.of(call, row).told(type_)
     try:
         checkpoint, cosigned_at = check_evidence(
             evidence, call.keeper.own_log_keys(peer), told, row.selectors
@@ -136,11 +141,13 @@ def check_cosigned_now(call: Call, cosigned_at: int, logged_at: int) -> None:
         raise Refused("cosignature-time")
 
 
-def _check_peer_evidence(call: Call, row: RequestRow, case: Case, evidence: Evidence) -> None:
+def _check_peer_evidence(
+    call: Call, row: RequestRow, told: Mapping[str, Any], evidence: Evidence
+) -> None:
     peer = queries.peer(call.tx, call.keeper.peer_role)
     try:
         _, cosigned_at = check_evidence(
-            evidence, call.keeper.peer_log_keys(peer), case.told("commit"), row.selectors
+            evidence, call.keeper.peer_log_keys(peer), told, row.selectors
         )
     except EvidenceError as error:
         raise Refused("evidence-refused") from error

@@ -218,7 +218,9 @@ class _Reader(io.RawIOBase):
 
 
 def log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # In one write: threads would put their lines into each other's, and an ALERT begins its own.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def remove_dead_socket(path: Path) -> None:

@@ -11,7 +11,7 @@ on the store raises `StoreLost`, and only a restart, which reads the disk again,
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from icrstore.keeper.errors import Refused, StoreLost
@@ -191,11 +191,14 @@ class Store:
         self._path = path
         self._lock = threading.Lock()
         self._lost = False
+        # Those that nobody reads by now: to make one takes longer than most reads.
+        self._readers: list[Connection] = []
         self._writer = self._connect()
         self._writer.executescript(schema)
 
     def close(self) -> None:
-        self._writer.close()
+        for connection in (*self._readers, self._writer):
+            connection.close()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -220,9 +223,18 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One moment of the store, durable; it waits for no writer."""
-        with closing(self._connect()) as reader:
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = self._connect()
+        try:
             reader.execute("BEGIN")
             yield reader
+            reader.execute("ROLLBACK")
+        except BaseException:
+            reader.close()
+            raise
+        self._readers.append(reader)
 
     def _begin(self) -> None:
         try:

@@ -6,6 +6,7 @@ strict and proves nothing: a body may be believed only after `verify`.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -17,6 +18,7 @@ from icrstore.tlog.errors import NoteError
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
+_CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
 MAX_NOTE_BYTES = 1 << 17  # Room for the 16 post-quantum signatures that a reader must bear.
 
 _KEY_BYTES = 32
@@ -187,7 +189,7 @@ def verify(note: Note, known: Iterable[VerifierKey]) -> dict[VerifierKey, int | 
 def decode_text(encoded: bytes) -> str:
     """UTF-8 of bounded length with no control character but newline; raises NoteError."""
     too_large = len(encoded) > MAX_NOTE_BYTES
-    if too_large or any(byte < 0x20 and byte != 0x0A for byte in encoded):
+    if too_large or _CONTROL.search(encoded):
         raise NoteError("malformed-note")
     try:
         return encoded.decode()

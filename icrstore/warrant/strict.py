@@ -80,6 +80,9 @@ class Fields:
         value = self.take(name)
         if not isinstance(value, str) or not 0 < len(value.encode("utf-8", "replace")) <= longest:
             self._refuse("not-a-text", name)
+        if value.isascii() and value.isprintable():
+            # Most are: what is asked below would be asked of every character for nothing.
+            return str(value)
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
             self._refuse("control-character", name)
         if unicodedata.normalize("NFC", value) != value:

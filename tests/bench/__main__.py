@@ -1,4 +1,5 @@
-"""``python -m tests.bench``: the store beside its peers in one run, against the bars it must meet.
+"""``python -m tests.bench``: the store beside its peers in one run, or with ``--keepers`` two
+keepers beside one alone, against the bars that they must meet.
 
 Exit status 1 if a bar is missed. Progress goes to stderr, the table to stdout.
 """
@@ -13,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from icrstore.seal.epoch import hour_start
-from tests.bench import ingest, store
+from tests.bench import ingest, keepers, store
+from tests.bench.keepers import Load
 from tests.bench.results import Result, table
 
 
@@ -21,14 +23,20 @@ from tests.bench.results import Result, table
 class Size:
     records: int
     rounds: int
+    asked: Load
 
 
-SIZES = {"full": Size(1_000_000, 5), "small": Size(200_000, 3), "tiny": Size(20_000, 1)}
+SIZES = {
+    "full": Size(1_000_000, 5, Load(1_000, 5)),
+    "small": Size(200_000, 3, Load(200, 3)),
+    "tiny": Size(20_000, 1, Load(20, 1, hours=48)),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
-    results = _measure(SIZES[options.size])
+    size = SIZES[options.size]
+    results = _measure_keepers(size) if options.keepers else _measure(size)
     print(table(results))
     if options.json:
         told = {"size": options.size, "results": [result.to_object() for result in results]}
@@ -42,6 +50,11 @@ def _measure(size: Size) -> list[Result]:
         return ingest.measure(ours, Path(folder), size.records, size.rounds, until)
 
 
+def _measure_keepers(size: Size) -> list[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        return keepers.measure(Path(folder), size.asked)
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     sizes = parser.add_mutually_exclusive_group()
@@ -49,6 +62,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         told = f"{size.records:,} records a shape, {size.rounds} rounds"
         sizes.add_argument(f"--{name}", dest="size", action="store_const", const=name, help=told)
     parser.set_defaults(size="small")
+    asked = ", ".join(f"{name} {size.asked.questions:,}" for name, size in SIZES.items())
+    parser.add_argument("--keepers", action="store_true", help=f"questions a round: {asked}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here too")
     return parser.parse_args(arguments)
 

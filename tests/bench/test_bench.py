@@ -50,6 +50,24 @@ def test_every_bar_has_its_line_and_both_sides_hold_the_same_records(tmp_path: P
     assert all(0 < each["min"] <= each["median"] <= each["max"] for each in results)
 
 
+def test_two_keepers_are_measured_beside_one_alone(tmp_path: Path) -> None:
+    told = tmp_path / "bench.json"
+    subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--keepers", "--tiny", "--json", str(told)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    results = {each["id"]: each for each in json.loads(told.read_text())["results"]}
+    assert {
+        name: (each["sense"], each["bar"]) for name, each in results.items() if "bar" in each
+    } == {
+        "keepers.both": ("at least", 40),
+        "keepers.p95": ("at most", 150),
+        "keepers.year": ("at most", 1.5),
+    }
+    assert results.keys() >= {"keepers.alone", "keepers.ratio"}
+    assert all(each["median"] > 0 for each in results.values())
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_rows_and_bytes_of_fixed_records_stay_what_they_are(name: str) -> None:
     made = sealed(name)

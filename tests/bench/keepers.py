@@ -1,0 +1,177 @@
+"""Two served keepers under questions: how many a second, how long each waits, and a year lent.
+
+One keeper alone is the same commits and releases by the same number of callers at one keeper, whose
+peer had its part before: what it costs that neither role is trusted is the ratio.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from icrstore.keeper import queries
+from icrstore.keeper.answers import Logged
+from icrstore.keeper.budgets import A_DAY, pin_budget
+from icrstore.keeper.carry import Carrier
+from icrstore.keeper.client import Question
+from icrstore.keeper.days import OpenDays
+from icrstore.keeper.evidence import Evidence
+from icrstore.keeper.queries import EpochRow
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, Role, day_of, other_role
+from icrstore.warrant.statements import HourRange
+from tests.bench.measure import Spread
+from tests.bench.results import Bar, Result
+from tests.keeper.pair import TENANT, Pair, make_pair
+
+AT_LEAST_A_SECOND = Bar("at least", 40)
+P95_MILLISECONDS = Bar("at most", 150)
+YEAR_SECONDS = Bar("at most", 1.5)
+CALLERS = 4
+YEAR_HOURS = LIFE_DAYS * 24
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many questions in each round, about a year of so many hours."""
+
+    questions: int
+    rounds: int
+    hours: int = YEAR_HOURS
+
+
+def measure(folder: Path, load: Load) -> list[Result]:
+    """Both keepers below ``folder``, each measure over all rounds."""
+    with make_pair(folder) as pair:
+        _lift_budgets(pair)
+        both = [_ask_both(pair, load.questions) for _ in range(load.rounds)]
+        alone = [_ask_one(pair, load.questions) for _ in range(load.rounds)]
+        _fill_a_year(pair, load.hours)
+        years = [_lend_a_year(pair, load.hours) for _ in range(load.rounds)]
+    rates = [rate for rate, _ in both]
+    ratios = [rate / one for rate, one in zip(rates, alone, strict=True)]
+    return [
+        Result("keepers.both", f"commits + releases at both, {CALLERS} callers", "1/s",
+               Spread.of(rates), AT_LEAST_A_SECOND),
+        Result("keepers.p95", "longest but for 1 in 20, commit to release", "ms",
+               Spread.of([p95 for _, p95 in both]), P95_MILLISECONDS),
+        Result("keepers.alone", "commits + releases at one keeper alone", "1/s", Spread.of(alone)),
+        Result("keepers.ratio", "both, as a part of one alone", "x", Spread.of(ratios)),
+        Result("keepers.year", f"one account, {load.hours:,} epochs lent by both", "s",
+               Spread.of(years), YEAR_SECONDS),
+    ]  # fmt: skip
+
+
+def _lift_budgets(pair: Pair) -> None:
+    for role in ROLES:
+        with pair.owner(role) as keeper:
+            for kind in A_DAY:
+                pin_budget(keeper, kind, TENANT, 1_000_000, replace=True)
+
+
+def _ask_both(pair: Pair, count: int) -> tuple[float, float]:
+    """Questions a second from commit to release at both, and their 95th percentile in ms."""
+    keepers, questions = pair.keepers(), _questions(pair, count)
+
+    def ask(question: Question) -> None:
+        keepers.release(question, keepers.commit(question))
+
+    ask(questions.pop())  # what is asked first also makes connections and caches
+    seconds, waits = _at_once(ask, questions)
+    return len(questions) / seconds, 1000 * sorted(waits)[int(0.95 * len(waits))]
+
+
+def _ask_one(pair: Pair, count: int) -> float:
+    """Questions a second at the operator's keeper; what it needs of the peer's is not counted."""
+    questions = _questions(pair, count)
+    peer = {one.request.sha256: _commit(pair, "oversight", one) for one in questions}
+    theirs = _cosigned(pair, "oversight", peer)
+    own: dict[bytes, Logged] = {}
+
+    def commit(question: Question) -> None:
+        own[question.request.sha256] = _commit(pair, "operator", question)
+
+    committing, _ = _at_once(commit, questions)
+    ours = _cosigned(pair, "operator", own)
+    keeper = pair.keeper("operator")
+
+    def release(question: Question) -> None:
+        sha256 = question.request.sha256
+        evidence = {
+            "operator": ours[sha256].to_object(),
+            "oversight": theirs[sha256].to_object(),
+        }
+        keeper.post("/v1/release", {"request_sha256": sha256.hex(), "evidence": evidence})
+
+    releasing, _ = _at_once(release, questions)
+    return len(questions) / (committing + releasing)
+
+
+def _commit(pair: Pair, role: Role, question: Question) -> Logged:
+    return pair.keeper(role).logged("/v1/commit", question.to_object())[0]
+
+
+def _cosigned(pair: Pair, role: Role, logged: dict[bytes, Logged]) -> dict[bytes, Evidence]:
+    """Each request's leaves under a checkpoint that the other keeper cosigned."""
+    carrier = Carrier(pair.keeper(role), pair.keeper(other_role(role)))
+    return {sha256: carrier.carry(one, None).evidence for sha256, one in logged.items()}
+
+
+def _at_once(
+    work: Callable[[Question], None], questions: Sequence[Question]
+) -> tuple[float, list[float]]:
+    """Seconds for all, and for each."""
+
+    def timed(question: Question) -> float:
+        began = time.perf_counter()
+        work(question)
+        return time.perf_counter() - began
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(CALLERS) as callers:
+        waits = list(callers.map(timed, questions))
+    return time.perf_counter() - began, waits
+
+
+def _questions(pair: Pair, count: int) -> list[Question]:
+    warrant = pair.warrant(pair.warrant_of(max_requests=10_000))
+    return [pair.question(warrant) for _ in range(count)]
+
+
+def _fill_a_year(pair: Pair, hours: int) -> None:
+    """An epoch of every hour of the year at both keepers, as registration leaves it, but for its
+    leaf: nothing is lent by leaves of epochs."""
+    eids = [hashlib.sha256(b"bench %d" % hour).digest()[:16] for hour in range(hours)]
+    for role in ROLES:
+        with pair.owner(role) as keeper, keeper.store.write() as tx:
+            days = OpenDays(tx, TENANT, keeper.chain())
+            for eid, hour in zip(eids, _year(hours), strict=True):
+                atom = days.open(day_of(hour)).lock_atom(eid, role, os.urandom(32))
+                unix_seconds = int(hour.timestamp())
+                row = EpochRow(eid, unix_seconds, 0, hashlib.sha256(eid).digest(), atom)
+                queries.add_epoch(tx, TENANT, row)
+
+
+def _lend_a_year(pair: Pair, hours: int) -> float:
+    """Seconds from asking for the shares of all of the year to both keepers' shares, opened."""
+    year = _year(hours)
+    warrant = pair.warrant_of(hours=HourRange(year[0], year[-1] + HOUR))
+    question, keepers = pair.question(pair.warrant(warrant)), pair.keepers()
+    commits = keepers.commit(question)
+    releases = keepers.release(question, commits)
+    began = time.perf_counter()
+    lent = keepers.lend(question, commits, releases, pair.engine_key)
+    seconds = time.perf_counter() - began
+    if any(len(shares) != hours for shares in lent.values()):
+        raise RuntimeError("a keeper lent another number of epochs")
+    return seconds
+
+
+def _year(hours: int) -> list[datetime]:
+    """The hours of so many days that have ended, the last first to expire."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = midnight - timedelta(days=LIFE_DAYS)
+    return [first + n * HOUR for n in range(hours)]
