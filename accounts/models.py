@@ -100,7 +100,7 @@ class Principal(models.Model):
 
 
 class Policy(models.Model):
-    """What a tenant's root ruled from an hour to come on: today, its address pools.
+    """What a tenant's root ruled: its address pools from an hour to come on, or a backfill.
 
     Not trusted: keepers log policies by their own pinned roots, and an epoch names its policy by
     digest. Who writes here can hold up sealing, or make epochs that keepers refuse.
@@ -108,6 +108,9 @@ class Policy(models.Model):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     sha256 = models.BinaryField()
+    # Pools or backfill.
+    about = models.CharField(max_length=16, default="pools")
+    # From when the pools hold; of a backfill, its first hour.
     effective = models.DateTimeField()
     statement = models.BinaryField()
     # What each keeper said of it last: "logged", or why not, by its role and instance.
@@ -115,8 +118,14 @@ class Policy(models.Model):
 
     class Meta:
         constraints = [
-            # No policy takes another's place.
-            models.UniqueConstraint(fields=["tenant", "effective"], name="policy_hour"),
+            # No policy of pools takes another's place.
+            models.UniqueConstraint(
+                fields=["tenant", "effective"],
+                condition=models.Q(about="pools"),
+                name="policy_hour",
+            ),
+            # The same file again is the same policy.
+            models.UniqueConstraint(fields=["tenant", "sha256"], name="policy_once"),
         ]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from accounts.models import Policy, Tenant
 from accounts.tenancy import of_tenant
 from icrstore.seal.pools import Pools
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import PoolPolicy, pools_of
 from icrstore.warrant.strict import StatementError
@@ -35,10 +36,35 @@ def add_policy(tenant: Tenant, encoded: bytes, now: datetime) -> tuple[PoolPolic
     return policy, True
 
 
-def policies_of(tenant: str) -> list[Policy]:
+def add_backfill(tenant: Tenant, encoded: bytes, now: datetime) -> tuple[Backfill, bool]:
+    """Keep a backfill for the sealers to bring to the keepers; whether it is new. Raises
+    `StatementError`: what the keepers would refuse is not kept."""
+    envelope = Envelope.parse(encoded, "policy")
+    envelope.verify(bytes(tenant.root_key))
+    policy = Backfill.parse(envelope)
+    if policy.tenant != tenant.name:
+        raise StatementError("wrong-tenant", "tenant")
+    policy.check_valid(now)
+    with of_tenant(tenant.name):
+        _, is_new = Policy.objects.get_or_create(
+            tenant=tenant, sha256=envelope.sha256,
+            defaults={"about": "backfill", "effective": policy.hours.first, "statement": encoded},
+        )  # fmt: skip
+    return policy, is_new
+
+
+def policies_of(tenant: str, about: str = "pools") -> list[Policy]:
     """By the hour from which they hold."""
     with of_tenant(tenant):
-        return list(Policy.objects.filter(tenant=tenant).order_by("effective"))
+        return list(Policy.objects.filter(tenant=tenant, about=about).order_by("effective", "id"))
+
+
+def read_backfill(row: Policy) -> Backfill | None:
+    """What a row says; None where somebody wrote the database. No signature is checked."""
+    try:
+        return Backfill.parse(Envelope.parse(bytes(row.statement), "policy"))
+    except StatementError:
+        return None
 
 
 def pool_policies(tenant: str) -> list[tuple[datetime, Pools]]:

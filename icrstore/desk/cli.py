@@ -14,6 +14,7 @@ from icrstore.desk.selectors import (
     TOLERANCE_SECONDS,
 )
 from icrstore.shell.stop import USAGE, Stop
+from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.statements import GRANT_ROLES, PURPOSES, Purpose
 
 Given = argparse.Namespace
@@ -258,9 +259,7 @@ def _add_open(commands: _Commands) -> None:
 
 
 def _add_policies(commands: _Commands) -> None:
-    policies = commands.group(
-        "policy", "Rule, with a provider's root key, from an hour on.", "pools"
-    )
+    policies = commands.group("policy", "Rule with a provider's root key.", "pools|backfill")
     pools = policies.add(
         "pools",
         "Say how a provider's public addresses are lent.\n"
@@ -281,6 +280,26 @@ def _add_policies(commands: _Commands) -> None:
                        help="the UTC hour from which it holds, as 2026-12-01T00")  # fmt: skip
     pools.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
     pools.add_argument("--out", type=Path, required=True, metavar="FILE")
+    backfill = policies.add(
+        "backfill",
+        "Let one collector bring in hours that are long over: sealers otherwise reject records\n"
+        "more than 48 hours late, and keepers refuse hours more than 96 hours old.",
+        doors.policy_backfill,
+        "icr policy backfill --tenant isp-a --collector edge-1 --from 2026-10-01T00 \\\n"
+        "    --to 2026-10-03T00 --valid-days 7 --root root.key --out october.policy\n"
+        "load it before the collector pushes: what was rejected once stays so\n"
+        "  manage.py tenant backfill isp-a october.policy",
+    )
+    backfill.add_argument("--tenant", required=True, metavar="NAME")
+    backfill.add_argument("--collector", required=True, metavar="NAME")
+    backfill.add_argument("--from", dest="first", required=True, metavar="HOUR",
+                          help="the first UTC hour, as 2026-10-01T00")  # fmt: skip
+    backfill.add_argument("--to", dest="end", required=True, metavar="HOUR",
+                          help="the hour before which it ends")  # fmt: skip
+    backfill.add_argument("--valid-days", type=_positive, required=True, metavar="N",
+                          help=f"from now, at most {LONGEST.days}")  # fmt: skip
+    backfill.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
+    backfill.add_argument("--out", type=Path, required=True, metavar="FILE")
 
 
 def _add_oversight(commands: _Commands) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from icrstore.desk.asking import Asked, Desk, check_answered, make_request
@@ -40,6 +40,7 @@ from icrstore.shell.keyfile import (
     read_public_file,
 )
 from icrstore.shell.stop import DATA, USAGE, Stop
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import HourRange, PoolPolicy, Selector, Warrant
 from icrstore.warrant.strict import StatementError, parse_object, time_text
@@ -106,6 +107,21 @@ def policy_pools(given: Given) -> int:
     write_new(given.out, envelope.encode() + b"\n")
     from_ = time_text(effective)
     told = f"{len(pools)} pools of {given.tenant} from {from_} on: in {given.out}"
+    return _tell(given, [told, f"sha256 {envelope.sha256.hex()}"], made.to_fields())
+
+
+def policy_backfill(given: Given) -> int:
+    hours = period(given.first, given.end)
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = Backfill(given.tenant, given.collector, hours, now + timedelta(days=given.valid_days))
+    root = KeyFile.read(given.root, "signing")
+    envelope = Envelope.sign("policy", made.to_fields(), root.signing())
+    try:
+        Backfill.parse(envelope).check_valid(now)
+    except StatementError as error:
+        raise Stop(USAGE, f"the keepers would refuse this ({error}): give it otherwise") from None
+    write_new(given.out, envelope.encode() + b"\n")
+    told = f"{made.collector} may bring in {len(hours.hours())} hours: in {given.out}"
     return _tell(given, [told, f"sha256 {envelope.sha256.hex()}"], made.to_fields())
 
 

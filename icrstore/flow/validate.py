@@ -1,7 +1,7 @@
 """Which records of a batch may be retained and why the others may not (DESIGN 6 and 9)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
@@ -22,6 +22,8 @@ ACCOUNT_BYTES = 64
 
 Batch = TypeVar("Batch", pa.RecordBatch, pa.Table)
 Mask = npt.NDArray[np.bool_]
+# From a moment to another; of hours, the second is the first that is not in it.
+Span = tuple[datetime, datetime]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PORTS = ("source_port", "destination_port", "post_nat_source_port")
@@ -56,14 +58,16 @@ def validate(
     *,
     now: datetime,
     oldest: timedelta = OLDEST,
+    backfilled: Sequence[Span] = (),
     scope: Scope | None = None,
     account_required: bool = True,
 ) -> Verdict[Batch]:
     """Sort the records of a batch into good ones and counted reasons.
 
-    `now` is the time of acceptance: a record observed more than `oldest` before it, or more than
-    `NEWEST` after it, falls out. Each record counts once, under the first reason it fails in this
-    order. The good rows have the columns of `record_schema`, in its order.
+    `now` is the time of acceptance: a record observed more than `oldest` before it (and in none of
+    the spans `backfilled`), or more than `NEWEST` after it, falls out. Each record counts once,
+    under the first reason it fails in this order. The good rows have the columns of
+    `record_schema`, in its order.
 
     1. A value is missing that a record cannot be without.
     2. The time is too old, in the future, or outside the batch's scope.
@@ -77,7 +81,7 @@ def validate(
     kept = np.ones(rows.num_rows, np.bool_)
     rejected: Counter[str] = Counter()
     for reason, failing in _failures(
-        rows, unit, now - oldest, now + NEWEST, scope, account_required, garbled
+        rows, unit, (now - oldest, now + NEWEST), backfilled, scope, account_required, garbled
     ):
         fallen = kept & failing
         if count := int(fallen.sum()):
@@ -151,8 +155,8 @@ def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, 
 def _failures(
     rows: pa.RecordBatch | pa.Table,
     unit: Unit,
-    oldest: datetime,
-    newest: datetime,
+    current: Span,
+    backfilled: Sequence[Span],
     scope: Scope | None,
     account_required: bool,
     garbled: Mask,
@@ -162,8 +166,13 @@ def _failures(
             missing = _mask(pc.is_null(rows.column(element.name)))
             yield element.name.replace("_", "-") + "-missing", missing
     time, scale = _numbers(rows.column("observed_at").cast(pa.int64())), NANOSECONDS[unit]  # 2.
-    yield "time-too-old", time < _ceiling(_nanoseconds(oldest), scale)
-    yield "time-in-future", time > _nanoseconds(newest) // scale
+    too_old = time < _ceiling(_nanoseconds(current[0]), scale)
+    for span in backfilled:
+        too_old &= (time < _nanoseconds(span[0]) // scale) | (
+            time >= _nanoseconds(span[1]) // scale
+        )
+    yield "time-too-old", too_old
+    yield "time-in-future", time > _nanoseconds(current[1]) // scale
     if scope is not None:
         first, end = _nanoseconds(scope.first_hour), _nanoseconds(scope.last_hour + HOUR)
         yield "outside-scope", (time < first // scale) | (time >= end // scale)

@@ -14,7 +14,7 @@ from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.policies import pools_of_tenant, sealers
 from icrstore.keeper.queries import EpochRow
-from icrstore.seal.epoch import EpochError, commitment, hour_start, open_seal
+from icrstore.seal.epoch import EpochError, commitment, hour_start, is_expired, open_seal
 from icrstore.seal.pools import Pools, in_force
 from icrstore.warrant.authority import Granted
 from icrstore.warrant.dsse import Envelope, key_id
@@ -106,7 +106,8 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
 
     1. It is the one that is kept already, or none of its eid is.
     2. A sealer host of the tenant signed the statement.
-    3. Its hour is neither to come nor more than 96 hours old, and its pools are those in force.
+    3. Its hour is neither to come nor more than 96 hours old, but for what a backfill covers and
+       is not expired; and its pools are those in force.
     4. The seal is the one in the statement, opens, and holds the atom committed to.
     5. From here it is kept: the atom under the day's key and its leaf are one transaction.
     """
@@ -139,8 +140,14 @@ def _check_in_time(call: Call, statement: EpochStatement) -> None:
     hour = statement.epoch.hour
     if hour > call.now:
         raise Refused("future-hour")
-    if hour_start(call.now) - hour > OLDEST_HOUR:
+    is_old = hour_start(call.now) - hour > OLDEST_HOUR
+    unix_seconds = int(hour.timestamp())
+    if is_old and not queries.is_backfilled(
+        call.tx, statement.epoch.tenant, unix_seconds, call.unix_seconds
+    ):
         raise Refused("hour-too-old")
+    if is_expired(hour.date(), call.now.date()):
+        raise Refused("expired-day")
 
 
 def _open(call: Call, sealed: SealedEpoch, days: OpenDays) -> bytes:

@@ -1,7 +1,8 @@
-"""Policies: what a tenant's root rules from an hour to come on, each logged and never changed.
+"""Policies: what a tenant's root rules, each logged and never changed.
 
-Which of them is in force at an hour depends on that hour alone, so what was sealed by a policy is
-found by it for ever: none begins in an hour that has begun, and none takes another's place.
+Pools hold from an hour to come on. Which of them is in force at an hour depends on that hour alone,
+so what was sealed by a policy is found by it for ever: none begins in an hour that has begun, and
+none takes another's place. A backfill lets old hours be registered for a while.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from icrstore.keeper.queries import Tenant
 from icrstore.keeper.store import Connection
 from icrstore.seal.pools import Pools
 from icrstore.warrant.authority import Granted
+from icrstore.warrant.backfill import Backfill, read_policy
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import PoolPolicy, pools_of
 from icrstore.warrant.strict import time_text
@@ -29,7 +31,7 @@ class Ruling:
     """A policy, brought by a sealer host with the grant by which its keeper knows it."""
 
     envelope: Envelope
-    policy: PoolPolicy
+    policy: PoolPolicy | Backfill
     grants: tuple[Envelope, ...]
 
     @classmethod
@@ -39,7 +41,7 @@ class Ruling:
         envelope = Envelope.read(fields.take("policy"), "policy", "policy")
         grants = fields.items("grants", read_grant, 1, MOST_GRANTS)
         fields.finish()
-        return cls(envelope, PoolPolicy.parse(envelope), grants)
+        return cls(envelope, read_policy(envelope), grants)
 
 
 def sealers(tx: Connection, tenant: Tenant, grants: Iterable[Envelope], now: datetime) -> Granted:
@@ -78,10 +80,10 @@ def take_policy(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
 def take_late(keeper: Keeper, envelope: Envelope) -> None:
     """Log a policy whose hour has begun: the mend where this keeper was down and its peer was not.
 
-    By the keeper's own command line alone, and only while it has logged no epoch of the policy's
-    hours: then nothing that was sealed is read by other pools than before. Raises Refused.
+    By the keeper's own command line alone, and pools only while it has logged no epoch of the
+    policy's hours: then nothing that was sealed is read by other pools than before. Raises Refused.
     """
-    policy = PoolPolicy.parse(envelope)
+    policy = read_policy(envelope)
     with keeper.write() as call:
         tenant = queries.tenant(call.tx, policy.tenant)
         _log(call, tenant, envelope, policy, is_late=True)
@@ -99,30 +101,53 @@ def _read(statement: bytes) -> tuple[datetime, Pools]:
 
 
 def _log(
-    call: Call, tenant: Tenant, envelope: Envelope, policy: PoolPolicy, is_late: bool = False
+    call: Call,
+    tenant: Tenant,
+    envelope: Envelope,
+    policy: PoolPolicy | Backfill,
+    is_late: bool = False,
 ) -> None:
-    """Check one policy and log it.
+    """Check one policy, that the tenant's root signed it first of all, and log it."""
+    envelope.verify(tenant.root_key)
+    if isinstance(policy, Backfill):
+        _log_backfill(call, tenant, envelope, policy)
+    else:
+        _log_pools(call, tenant, envelope, policy, is_late)
 
-    1. The tenant's root signed it.
-    2. It is logged already, or no other holds from the same hour.
-    3. Its hour has not begun; where it may be late, no epoch of its hours is logged.
-    4. From here it holds: the policy and its leaf are one transaction.
+
+def _log_backfill(call: Call, tenant: Tenant, envelope: Envelope, policy: Backfill) -> None:
+    """From here its hours are taken: the policy and its leaf are one transaction."""
+    policy.check_valid(call.now)
+    first, end = (int(each.timestamp()) for each in (policy.hours.first, policy.hours.end))
+    valid_to = int(policy.valid_to.timestamp())
+    if queries.add_backfill(call.tx, tenant.name, envelope.sha256, first, end, valid_to):
+        told = {name: value for name, value in policy.to_fields().items() if name != "v"}
+        told["policy_sha256"] = envelope.sha256.hex()
+        call.ledger(tenant.name).append(Draft("policy", told), call.now)
+
+
+def _log_pools(
+    call: Call, tenant: Tenant, envelope: Envelope, policy: PoolPolicy, is_late: bool
+) -> None:
+    """Check a policy of pools and log it.
+
+    1. It is logged already, or no other holds from the same hour.
+    2. Its hour has not begun; where it may be late, no epoch of its hours is logged.
+    3. From here it holds: the policy and its leaf are one transaction.
     """
     # 1.
-    envelope.verify(tenant.root_key)
-    # 2.
     logged = dict(pools_of_tenant(call.tx, tenant.name))
     before = logged.get(policy.effective)
     if before is not None and before.sha256 == envelope.sha256:
         return
     if before is not None:
         raise Refused("policy-differs")
-    # 3.
+    # 2.
     effective = int(policy.effective.timestamp())
     is_settled = queries.last_epoch_hour(call.tx, tenant.name) >= effective
     if is_settled if is_late else policy.effective <= call.now:
         raise Refused("past-hour")
-    # 4.
+    # 3.
     queries.add_policy(call.tx, tenant.name, effective, envelope.encode())
     told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
     call.ledger(tenant.name).append(Draft("policy", told), call.now)

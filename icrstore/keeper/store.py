@@ -53,6 +53,14 @@ CREATE TABLE IF NOT EXISTS policy (                    -- never changed: one fro
     statement BLOB NOT NULL,                           -- as the tenant's root signed it
     PRIMARY KEY (tenant, effective)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS backfill (                  -- old hours that may be registered
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    sha256 BLOB NOT NULL,                              -- of the policy
+    first INTEGER NOT NULL,                            -- Unix seconds, of hours
+    end INTEGER NOT NULL,
+    valid_to INTEGER NOT NULL,                         -- Unix seconds
+    PRIMARY KEY (tenant, sha256)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS budget (                    -- questions a day, where pinned
     tenant TEXT NOT NULL REFERENCES tenant (name),
     kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),

@@ -1,5 +1,6 @@
 """Month partitions of the segment table: made ahead, so that sealing never waits for one."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -23,7 +24,12 @@ def months_around(now: datetime) -> list[int]:
 def make_months(now: datetime) -> list[int]:
     """Make the partitions around ``now`` that are not there yet; says which months are there."""
     months = months_around(now)
+    make(months)
+    return months
+
+
+def make(months: Iterable[int]) -> None:
+    """Make the partitions of some months that are not there yet."""
     with connection.cursor() as cursor:
         for month in months:
             cursor.execute("SELECT vault_make_month(%s)", [month])
-    return months

@@ -47,7 +47,7 @@ def hand_in_policies(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime)
     for tenant in tenants():
         for row in policies_of(tenant.name):
             if not _is_dead(row, keepers, now):
-                _hand_in(row, keys, keepers)
+                hand_in(row, keys, keepers)
 
 
 def pools_by_hour(tenant: str, keepers: Sequence[Keeper], now: datetime) -> PoolsByHour:
@@ -61,29 +61,40 @@ def pools_by_hour(tenant: str, keepers: Sequence[Keeper], now: datetime) -> Pool
     for row in policies_of(tenant):
         if _is_dead(row, keepers, now):
             continue
-        if not all(row.keepers.get(_name(keeper)) == LOGGED for keeper in keepers):
+        if not _is_logged(row, keepers):
             return PoolsByHour(tuple(made), min(row.effective, known_until))
         made.append(pools_of(_envelope(row)))
     return PoolsByHour(tuple(made), known_until)
 
 
-def _hand_in(row: Policy, keys: SealerKeys, keepers: Sequence[Keeper]) -> None:
+def hand_in(
+    row: Policy, keys: SealerKeys, keepers: Sequence[Keeper], is_asked_anew: bool = False
+) -> list[str]:
+    """What each keeper says of a policy; by the database those that have logged it are not asked
+    again, unless ``is_asked_anew``."""
     said = dict(row.keepers)
     for keeper in keepers:
-        if said.get(_name(keeper)) != LOGGED:
+        if is_asked_anew or said.get(_name(keeper)) != LOGGED:
             said[_name(keeper)] = _log_at(keeper, row, keys)
     if said != row.keepers:
+        row.keepers = said
         with of_tenant(row.tenant_id):
             Policy.objects.filter(id=row.id).update(keepers=said)
+    return [said[_name(keeper)] for keeper in keepers]
+
+
+def _is_logged(row: Policy, keepers: Sequence[Keeper]) -> bool:
+    return all(row.keepers.get(_name(keeper)) == LOGGED for keeper in keepers)
 
 
 def _log_at(keeper: Keeper, row: Policy, keys: SealerKeys) -> str:
     """What the keeper says: logged, or why not."""
     try:
-        keeper.log_policy(_envelope(row), keys.grants_of(row.tenant_id))
+        envelope = Envelope.parse(bytes(row.statement), "policy")
+        keeper.log_policy(envelope, keys.grants_of(row.tenant_id))
     except (KeeperRefused, KeeperUnreachable, KeeperUntrue) as failure:
         logger.warning(
-            "keeper %s has not logged policy %s: %s: hours from %s on are not sealed before it has",
+            "keeper %s has not logged policy %s: %s: hours from %s on wait until it has",
             keeper.role, row.id, failure.code, row.effective,
         )  # fmt: skip
         # Where nobody knows what became of the call, it may be logged.

@@ -37,7 +37,7 @@ class DayKeys:
     def _key(self, keeper: Keeper, tenant: str, day: str) -> bytes:
         kept = self._kept(keeper, tenant)
         if kept is None or day not in kept.days:
-            kept = self._fetch(keeper, tenant, date.fromisoformat(day))
+            kept = self._fetch(keeper, tenant, date.fromisoformat(day), kept)
         if day not in kept.days:
             raise keeper.untrue("key-schedule")
         return kept.days[day]
@@ -55,11 +55,16 @@ class DayKeys:
             return None  # another keeper's, from before a change of pins: fetched anew
         return schedule if schedule.tenant == tenant else None
 
-    def _fetch(self, keeper: Keeper, tenant: str, day: date) -> KeySchedule:
+    def _fetch(
+        self, keeper: Keeper, tenant: str, day: date, kept: KeySchedule | None
+    ) -> KeySchedule:
         first, last = (day - BEHIND).isoformat(), (day + AHEAD).isoformat()
         envelope = keeper.key_schedule(tenant, first, last)
-        replace_file(self._path(keeper, tenant), envelope.encode())
-        return KeySchedule.parse(envelope)
+        fetched = KeySchedule.parse(envelope)
+        # The days of a backfill are no reason to be without today's where a keeper is down.
+        if kept is None or max(kept.days) <= max(fetched.days):
+            replace_file(self._path(keeper, tenant), envelope.encode())
+        return fetched
 
     def _path(self, keeper: Keeper, tenant: str) -> Path:
         # A tenant's name may hold what a file's name may not.

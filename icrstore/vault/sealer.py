@@ -26,7 +26,7 @@ from accounts.claims import FREE, held_token
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.validate import Scope, validate
+from icrstore.flow.validate import Scope, Span, validate
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperFailure
 from icrstore.seal.epoch import (
@@ -42,9 +42,11 @@ from icrstore.seal.epoch import (
 from icrstore.seal.group import Group, by_hour
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
 from icrstore.seal.sealing import seal_epoch
-from icrstore.vault import models
+from icrstore.vault import models, months
+from icrstore.vault.backfills import Backfills, backfills_of
 from icrstore.vault.bodies import NotArrow, read_records
 from icrstore.vault.keyring import SealerKeys
+from icrstore.vault.months import month_of
 from icrstore.vault.policies import PoolsByHour, pools_by_hour
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
@@ -70,11 +72,13 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True)
 class _SealedBy:
-    """What a tenant's epochs are sealed by: this host's keys, the keepers' of each day, pools."""
+    """What a tenant's epochs are sealed by: this host's keys, the keepers' of each day, pools, and
+    of each collector the old hours that it may bring in."""
 
     keys: SealerKeys
     day_keys: DayKeysOf
     pools: PoolsByHour
+    backfills: Backfills
 
 
 @dataclass
@@ -91,9 +95,10 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
-            pools = pools_by_hour(tenant.name, days.keepers, now)
+            late = backfills_of(tenant.name, keys, days.keepers, now)
+            by = _sealed_by(tenant, keys, days, late, now)
             for shard in range(tenant.shards):
-                while sealed := _seal_group(tenant, shard, keys, days, pools, now):
+                while sealed := _seal_group(tenant, shard, by, now):
                     count += sealed
     return count
 
@@ -103,11 +108,17 @@ def seal_empty_hours(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     count = 0
     for tenant in tenants():
         with _others_unharmed():
-            pools = pools_by_hour(tenant.name, days.keepers, now)
-            by = _SealedBy(keys, _day_keys(tenant, days), pools)
+            by = _sealed_by(tenant, keys, days, Backfills(), now)
             for shard in range(tenant.shards):
                 count += _seal_empty(tenant, shard, by, now)
     return count
+
+
+def _sealed_by(
+    tenant: Tenant, keys: SealerKeys, days: DayKeys, late: Backfills, now: datetime
+) -> _SealedBy:
+    pools = pools_by_hour(tenant.name, days.keepers, now)
+    return _SealedBy(keys, _day_keys(tenant, days), pools, late)
 
 
 @contextmanager
@@ -137,22 +148,22 @@ def _seal_empty(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int
     return len(made)
 
 
-def _seal_group(
-    tenant: Tenant, shard: int, keys: SealerKeys, days: DayKeys, pools: PoolsByHour, now: datetime
-) -> int:
+def _seal_group(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int:
     with held_token() as token:
-        claimed = _claim(token, tenant, shard, pools.held_from, now)
+        claimed = _claim(token, tenant, shard, by.pools.held_from, now)
         if not claimed:
             return 0
-        opened = _open_all(claimed, keys.intake(), now)
-        by = _SealedBy(keys, _day_keys(tenant, days), pools)
+        # What must wait is free again once this claim ends.
+        opened = _open_all((one for one in claimed if not by.backfills.must_wait(one)), by)
+        hours = _hours(opened)
+        months.make({month_of(hour) for hour in hours})
         made = [
             _make_epoch(tenant.name, hour, shard, groups, batches, by, now)
-            for hour, (groups, batches) in _hours(opened).items()
+            for hour, (groups, batches) in hours.items()
         ]
         with of_tenant(tenant.name):
             store(tenant, made)
-            _mark_sealed(opened, made, token, keys, now)
+            _mark_sealed(opened, made, token, by.keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
         return len(opened)
 
@@ -191,20 +202,21 @@ RETURNING inbox_batch.id
 """  # noqa: S608 - FREE is a constant of ours
 
 
-def _open_all(batches: Iterable[Batch], chain: IntakeChain, now: datetime) -> list[Opened]:
+def _open_all(batches: Iterable[Batch], by: _SealedBy) -> list[Opened]:
     """Open batches until the group is full; those left over keep for the next group."""
+    chain = by.keys.intake()
     made: list[Opened] = []
     records = 0
     for batch in batches:
         if records >= GROUP_RECORDS:
             break
-        opened = _open(batch, chain)
+        opened = _open(batch, chain, by.backfills.of(batch))
         records += opened.records.num_rows if opened.records is not None else 0
         made.append(opened)
     return made
 
 
-def _open(batch: Batch, chain: IntakeChain) -> Opened:
+def _open(batch: Batch, chain: IntakeChain, late: Sequence[Span]) -> Opened:
     """A batch that does not open, or is no Arrow stream of records, is refused whole, by reason.
 
     Its collector signed it, so the fault lies with the collector and will not mend itself.
@@ -212,7 +224,7 @@ def _open(batch: Batch, chain: IntakeChain) -> Opened:
     try:
         table = _read_body(batch, chain)
         scope = Scope(batch.first_hour, batch.last_hour)
-        verdict = validate(table, now=batch.accepted_at, scope=scope)
+        verdict = validate(table, now=batch.accepted_at, backfilled=late, scope=scope)
     except IntakeKeyGone:
         return Opened(batch, rejected=Counter({"batch-intake-key-gone": 1}))
     except hpke.DoesNotOpen:

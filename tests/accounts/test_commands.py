@@ -11,8 +11,9 @@ from accounts.models import Authority, Collector, OversightBody, Policy, Tenant
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.pools import Pool
 from icrstore.shell.keyfile import KeyFile
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.statements import PoolPolicy
+from icrstore.warrant.statements import HourRange, PoolPolicy
 from icrstore.warrant.strict import encode_base64
 from tests.vault.rooms import Rooms
 
@@ -180,6 +181,33 @@ def test_pools_that_keepers_would_refuse_are_not_loaded(
     with pytest.raises(CommandError, match=code):
         manage("tenant", "pools", "isp-one", a_policy(tmp_path / "second", root, **changes))
     assert Policy.objects.count() == 1
+
+
+def test_a_backfill_is_loaded_once_listed_apart_and_refused_by_name(
+    rooms: Rooms, tmp_path: Path
+) -> None:
+    root, now = Ed25519PrivateKey.generate(), datetime.now(UTC).replace(microsecond=0)
+    manage("tenant", "add", "isp-one", "--root", encode_base64(raw_public(root)))
+    first = hour_start(now) - timedelta(days=9)
+    hours = HourRange(first, first + timedelta(hours=2))
+    path = tmp_path / "old.policy"
+    for days, told in ((3, "loaded"), (3, "was there"), (40, "valid-too-long")):
+        made = Backfill("isp-one", "edge-1", hours, now + timedelta(days=days))
+        path.write_bytes(Envelope.sign("policy", made.to_fields(), root).encode())
+        if days == 40:
+            with pytest.raises(CommandError, match=told):
+                manage("tenant", "backfill", "isp-one", str(path))
+            continue
+        listed = manage("tenant", "backfill", "isp-one", str(path))
+        assert listed.startswith(f"backfill by edge-1 of isp-one: {told}\n")
+    assert listed.count("no keeper has it yet") == 1
+    assert manage("tenant", "pools", "isp-one") == ""
+    # Pools are no backfill, and the other way round.
+    pools = a_policy(tmp_path / "pools.policy", root)
+    with pytest.raises(CommandError, match="not-supported: about"):
+        manage("tenant", "backfill", "isp-one", pools)
+    with pytest.raises(CommandError, match="not-supported: about"):
+        manage("tenant", "pools", "isp-one", str(path))
 
 
 def test_what_is_no_policy_of_this_root_is_not_loaded(rooms: Rooms, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from icrstore.seal.pools import Pool
 from icrstore.shell.keyfile import KeyFile
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import PoolPolicy
 from tests.desk.office import Ran, icr
@@ -101,3 +102,36 @@ def test_an_hour_that_has_begun_is_refused(tmp_path: Path, first: str) -> None:
 def test_too_many_pools_are_refused(tmp_path: Path) -> None:
     ran = make(tmp_path, TABLE + "198.51.100.0/24,32,512\n" * 4096)
     assert (ran.status, "at most 4096" in ran.err) == (65, True)
+
+
+def late(folder: Path, *more: str, first: str = "2026-10-01T00", end: str = "2026-10-03T00") -> Ran:
+    root = folder / "root.key"
+    if not root.exists():
+        KeyFile.new("signing", "isp-a").write(root)
+    asked = {"--tenant": "isp-a", "--collector": "edge-1", "--from": first, "--to": end}
+    given = [word for pair in asked.items() for word in pair]
+    return icr("policy", "backfill", *given, "--root", root, "--valid-days", "7",
+               "--out", folder / "old.policy", "--json", *more)  # fmt: skip
+
+
+def test_a_backfill_is_signed_by_the_root_and_ends(tmp_path: Path) -> None:
+    ran, now = late(tmp_path), datetime.now(UTC)
+    assert ran.status == 0, ran.err
+    envelope = Envelope.parse((tmp_path / "old.policy").read_bytes(), "policy")
+    envelope.verify(KeyFile.read(tmp_path / "root.key", "signing").public)
+    policy = Backfill.parse(envelope)
+    assert ran.told == policy.to_fields()
+    assert (policy.tenant, policy.collector, len(policy.hours.hours())) == ("isp-a", "edge-1", 48)
+    assert timedelta(days=6, hours=23) < policy.valid_to - now < timedelta(days=7, seconds=1)
+
+
+def test_a_backfill_that_keepers_would_refuse_is_not_made(tmp_path: Path) -> None:
+    for ran, why in (
+        (late(tmp_path, "--valid-days", "32"), "valid-too-long"),
+        (late(tmp_path, end="2026-09-30T00"), "ends before it begins"),
+        (late(tmp_path, first="2024-01-01T00"), "too-many-hours"),
+        (late(tmp_path, "--collector", "a\nb"), "control-character"),
+    ):
+        assert ran.status != 0
+        assert why in ran.err
+    assert not (tmp_path / "old.policy").exists()

@@ -1,23 +1,48 @@
 """Add an ISP, an authority or an oversight body, or list those that are there."""
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from accounts import given
 from accounts.given import authority_name, check_same, known_tenant, public_key, short_name
-from accounts.models import Authority, OversightBody, Tenant
-from accounts.policies import SOONEST, add_policy, policies_of
+from accounts.models import Authority, OversightBody, Policy, Tenant
+from accounts.policies import SOONEST, add_backfill, add_policy, policies_of, read_backfill
 from accounts.tenancy import of_tenant, tenants
+from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.strict import StatementError
 
-_MEND = "make it with `icr policy pools` and this tenant's root key"
+P = TypeVar("P")
+
+_MEND = "make it with `icr policy pools` or `backfill`, and this tenant's root key"
 _MENDS = {
     "too-soon": f"name an hour that begins in {SOONEST} or later: keepers must learn it before",
+    "expired": "it is over: make one that is valid",
+    "valid-too-long": f"a backfill is valid for at most {LONGEST.days} days: make another",
     "policy-differs": "another policy holds from that hour already: name another hour",
 }
+
+
+def _added(
+    add: Callable[[Tenant, bytes, datetime], tuple[P, bool]], tenant: Tenant, path: Path
+) -> tuple[P, bool]:
+    """What a file holds, kept. Raises `CommandError`."""
+    try:
+        return add(tenant, path.read_bytes(), timezone.now())
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}: name a file that can be read") from None
+    except StatementError as error:
+        raise CommandError(f"{path}: {error}: {_MENDS.get(error.code, _MEND)}") from None
+
+
+def _said_of(row: Policy) -> str:
+    """Its digest, and what each keeper said of it last."""
+    said = ", ".join(f"{name}: {word}" for name, word in sorted(row.keepers.items()))
+    return f"{bytes(row.sha256).hex()[:16]}  {said or 'no keeper has it yet'}"
 
 
 class Command(given.Command):
@@ -28,6 +53,7 @@ class Command(given.Command):
         "  manage.py tenant oversight isp-one commissioner --root commissioner-root.pub\n"
         "  manage.py tenant pools isp-one pools.policy    (made by `icr policy pools`)\n"
         "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
+        "  manage.py tenant backfill isp-one old.policy   (made by `icr policy backfill`)\n"
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
@@ -48,6 +74,9 @@ class Command(given.Command):
         pools = actions.add_parser("pools", help="load a signed policy of address pools, or list")
         pools.add_argument("name", help="the tenant")
         pools.add_argument("file", nargs="?", type=Path, help="as `icr policy pools` wrote it")
+        late = actions.add_parser("backfill", help="let a collector bring in old hours, or list")
+        late.add_argument("name", help="the tenant")
+        late.add_argument("file", nargs="?", type=Path, help="as `icr policy backfill` wrote it")
         actions.add_parser("list", help="who is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -93,20 +122,24 @@ class Command(given.Command):
         if options["file"] is not None:
             self._load(tenant, options["file"])
         for row in policies_of(tenant.name):
-            said = ", ".join(f"{name}: {word}" for name, word in sorted(row.keepers.items()))
-            digest = bytes(row.sha256).hex()[:16]
-            told = said or "no keeper has it yet"
-            self.stdout.write(f"{row.effective:%Y-%m-%dT%H:%MZ} on  {digest}  {told}")
+            self.stdout.write(f"{row.effective:%Y-%m-%dT%H:%MZ} on  {_said_of(row)}")
 
     def _load(self, tenant: Tenant, path: Path) -> None:
-        try:
-            policy, is_new = add_policy(tenant, path.read_bytes(), timezone.now())
-        except OSError as error:
-            raise CommandError(f"{path}: {error.strerror}: name a file that can be read") from None
-        except StatementError as error:
-            raise CommandError(f"{path}: {error}: {_MENDS.get(error.code, _MEND)}") from None
+        policy, is_new = _added(add_policy, tenant, path)
         how = "loaded" if is_new else "was there"
         self.stdout.write(f"{len(policy.pools)} pools of {tenant.name}: {how}")
+
+    def _backfill(self, options: dict[str, Any]) -> None:
+        tenant = known_tenant(options["name"])
+        if options["file"] is not None:
+            policy, is_new = _added(add_backfill, tenant, options["file"])
+            how = "loaded" if is_new else "was there"
+            self.stdout.write(f"backfill by {policy.collector} of {tenant.name}: {how}")
+        for row in policies_of(tenant.name, "backfill"):
+            if (held := read_backfill(row)) is not None:
+                told = held.to_fields()
+                hours = f"{told['from']} to {told['to']} until {told['valid_to']}"
+                self.stdout.write(f"{held.collector}  {hours}  {_said_of(row)}")
 
     def _list(self, options: dict[str, Any]) -> None:
         for tenant in tenants():

@@ -3,6 +3,7 @@
 A file for each concept; who asks writes ``queries.NAME`` whichever file it is in.
 """
 
+from icrstore.keeper.queries.backfills import *  # noqa: F403
 from icrstore.keeper.queries.budgets import *  # noqa: F403
 from icrstore.keeper.queries.canaries import *  # noqa: F403
 from icrstore.keeper.queries.clocks import *  # noqa: F403

@@ -1,0 +1,23 @@
+"""The hours that a tenant's root let be registered late."""
+
+from icrstore.keeper.store import Connection
+
+
+def add_backfill(
+    tx: Connection, tenant_name: str, sha256: bytes, first: int, end: int, valid_to: int
+) -> bool:
+    """Hours from ``first`` to before ``end`` (Unix seconds); whether it is a new policy."""
+    made = tx.execute(
+        "INSERT OR IGNORE INTO backfill VALUES (?, ?, ?, ?, ?)",
+        (tenant_name, sha256, first, end, valid_to),
+    )
+    return made.rowcount == 1
+
+
+def is_backfilled(tx: Connection, tenant_name: str, hour: int, now: int) -> bool:
+    """Whether a policy that is valid now covers this hour (Unix seconds both)."""
+    found = tx.execute(
+        "SELECT 1 FROM backfill WHERE tenant = ? AND first <= ? AND end > ? AND valid_to > ?",
+        (tenant_name, hour, hour, now),
+    )
+    return found.fetchone() is not None
