@@ -135,6 +135,15 @@ class Keeper:
         body = checkpoint.encode()
         self._answer(self._call("POST", "/v1/cosigned", {"Content-Type": "text/plain"}, body))
 
+    def show_own(self, checkpoint: str) -> None:
+        """Show it a checkpoint that its own key signed: if it does not know it, it stops itself."""
+        body = checkpoint.encode()
+        self._answer(self._call("POST", "/own-checkpoint", {"Content-Type": "text/plain"}, body))
+
+    def cosigned_last(self, origin: str) -> str:
+        """The checkpoint of another keeper's log that it cosigned last, unchecked."""
+        return self._text(f"/witness/{pseudonym_of(origin)}/checkpoint")
+
     def origin(self, tenant: str) -> str:
         """Which log is a tenant's, for its engine or notifier."""
         fields = self.ask(f"/v1/log?{urlencode({'tenant': tenant})}")
@@ -159,10 +168,7 @@ class Keeper:
 
     def checkpoint(self, origin: str) -> str:
         """The latest checkpoint of a log, unchecked."""
-        response = self._call("GET", f"/log/{pseudonym_of(origin)}/checkpoint", {})
-        if response.status != 200:
-            self._answer(response)
-        return response.body.decode("utf-8", "replace")
+        return self._text(f"/log/{pseudonym_of(origin)}/checkpoint")
 
     def consistency(self, origin: str, old: int, new: int) -> tuple[bytes, ...]:
         fields = self._get(f"/log/{pseudonym_of(origin)}/consistency?from={old}&to={new}")
@@ -197,6 +203,12 @@ class Keeper:
             nonce=new_nonce(),
         )
         return {**headers, **signature}
+
+    def _text(self, target: str) -> str:
+        response = self._call("GET", target, {})
+        if response.status != 200:
+            self._answer(response)
+        return response.body.decode("utf-8", "replace")
 
     def _get(self, target: str) -> dict[str, Any]:
         return self._answer(self._call("GET", target, {}))

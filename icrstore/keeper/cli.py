@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.accesses import COLUMNS, asked_of
 from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
@@ -129,6 +129,7 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                  "witness_key": encode_base64(p.witness_key)}
                 for p in queries.peers(tx)
             ],
+            "quarantine": [one.origin for one in salvage.quarantines(tx)],
             "strangers": queries.strangers(tx),
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from icrstore.keeper import clock as clocks
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.clock import Boot, this_boot, utc_now
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import LogKeys
@@ -74,13 +74,22 @@ class Keeper:
 
     @contextmanager
     def write(self) -> Iterator[Call]:
-        """A transaction. Raises Refused(clock-behind, clock-ahead, clock-stepped)."""
+        """A transaction. Raises Refused(quarantined, clock-behind, clock-ahead, clock-stepped)."""
         with self._transaction(clocks.check) as call:
+            check_not_quarantined(call.tx)
             yield call
 
     @contextmanager
     def write_confirmed(self) -> Iterator[Call]:
-        """A transaction for somebody who looked at another clock. Raises Refused(clock-behind)."""
+        """A transaction for somebody who looked at another clock. Raises Refused(quarantined,
+        clock-behind)."""
+        with self.write_recovering() as call:
+            check_not_quarantined(call.tx)
+            yield call
+
+    @contextmanager
+    def write_recovering(self) -> Iterator[Call]:
+        """The one transaction that quarantine lets through. Raises Refused(clock-behind)."""
         with self._transaction(lambda held, now, _: clocks.check_not_behind(held, now)) as call:
             yield call
 
@@ -131,3 +140,9 @@ class Keeper:
                     call.ledger(tenant_name).append(Draft("refusal", told), call.now)
         except Refused:
             self.count_stranger(code)
+
+
+def check_not_quarantined(tx: Connection) -> None:
+    """In quarantine a keeper signs and lends nothing. Raises Refused(quarantined)."""
+    if salvage.is_quarantined(tx):
+        raise Refused("quarantined", 503)

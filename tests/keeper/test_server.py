@@ -116,7 +116,7 @@ def test_sizes_have_limits(pair: Pair) -> None:
 
 def test_what_is_no_door_is_not_found(pair: Pair) -> None:
     for method, path in [("GET", "/"), ("POST", "/v1/commit/"), ("GET", "/v1/commit"),
-                         ("POST", "/own-checkpoint"), ("GET", "/log/x/checkpoint")]:  # fmt: skip
+                         ("POST", "/own-checkpoints"), ("GET", "/log/x/checkpoint")]:  # fmt: skip
         content = b"{}" if method == "POST" else b""
         assert told(pair.raw("operator").call(method, path, {}, content)) == (404, "no-such-door")
     assert pair.raw("operator").call("PUT", "/healthz", {}).status == 501
