@@ -100,8 +100,11 @@ class Keeper:
         with self.store.write() as tx:
             now, boot, held = self.clock(), self.boot(), queries.clock(tx)
             check(held, now, boot)
+            changes = tx.total_changes
             yield Call(self, tx, now, clocks.is_trusted(held, now))
-            clocks.note(tx, now, boot)
+            # A call that changed nothing writes nothing, and so costs no sync.
+            if tx.total_changes != changes:
+                clocks.note(tx, now, boot)
 
     @contextmanager
     def refusals_logged(
