@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -34,6 +36,22 @@ TIMEOUT_SECONDS = 30.0
 MAX_ANSWER_BYTES = 64 << 20
 # Refusals that say nothing about the question.
 _TRANSIENT = ("busy", "store-lost", "fault")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The code of each eid's refusal, None where the keeper logged it; and, where epochs have to be
+    brought again that it logged once, the first and the last day on which it did."""
+
+    codes: dict[bytes, str | None]
+    lost: tuple[date, date] | None
+
+    @classmethod
+    def take(cls, fields: Fields, most: int) -> "Registered":
+        """Raises `StatementError`."""
+        codes = dict(fields.items("acks", _ack, 0, most))
+        lost = fields.items("lost", _day, 2, 2) if fields.has("lost") else None
+        return cls(codes, (lost[0], lost[1]) if lost else None)
 
 
 class Keeper:
@@ -74,16 +92,15 @@ class Keeper:
 
     def register(
         self, epochs: Sequence[tuple[Envelope, bytes]], grants: Sequence[Envelope]
-    ) -> dict[bytes, str | None]:
-        """Hand in epoch statements, each with this keeper's seal; the code of each eid's refusal,
-        None where the keeper logged it."""
+    ) -> Registered:
+        """Hand in epoch statements, each with this keeper's seal."""
         listed = [
             {"statement": statement.to_object(), "seal": encode_base64(seal)}
             for statement, seal in epochs
         ]
         shown = [grant.to_object() for grant in grants]
         fields = self.post("/v1/epochs", {"epochs": listed, "grants": shown})
-        return dict(self.read(lambda: fields.items("acks", _ack, 0, len(epochs))))
+        return self.read(lambda: Registered.take(fields, len(epochs)))
 
     def log_policy(self, policy: Envelope, grants: Sequence[Envelope]) -> None:
         """Have a policy logged; the same again is harmless. Raises as `post` does."""
@@ -244,6 +261,10 @@ def keepers_of(
 def with_witnesses(keepers: Sequence[Keeper]) -> list[tuple[Keeper, Keeper]]:
     """Each keeper with one of the other role, which cosigns its logs."""
     return [(one, next(each for each in keepers if each.role != one.role)) for one in keepers]
+
+
+def _day(value: Any, place: str) -> date:
+    return date.fromisoformat(Fields({"day": value}, place).day("day"))
 
 
 def _ack(value: Any, place: str) -> tuple[bytes, str | None]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call
 from icrstore.keeper.leaves import told_of
@@ -44,7 +44,12 @@ class Case:
     @classmethod
     def of(cls, call: Call, row: RequestRow) -> "Case":
         """As it was committed."""
-        box = unlock(call.keeper.identity.storage, _place(row.sha256), row.statements)
+        return cls.stored(call.keeper.identity.storage, row)
+
+    @classmethod
+    def stored(cls, storage_key: bytes, row: RequestRow) -> "Case":
+        """Raises `BoxError` and `StatementError` for what is not as it was committed."""
+        box = unlock(storage_key, _place(row.sha256), row.statements)
         return cls.take(Fields(parse_object(box, MOST_CASE_BYTES)))
 
     def locked(self, call: Call) -> bytes:
@@ -110,7 +115,8 @@ def check_retention(request: Request, call: Call) -> None:
 
 
 def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow:
-    """The request of this engine. Raises Refused(unknown-request, another-engine, expired-day).
+    """The request of this engine. Raises Refused(unknown-request, another-engine, before-recovery,
+    expired-day).
 
     The engine must be pinned still, with the key by which it committed, and no day of the request
     have expired since.
@@ -121,6 +127,7 @@ def find_request(call: Call, request_sha256: bytes, caller: bytes) -> RequestRow
     if row.engine_identity != caller:
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
+    salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
     check_retention(Request.parse(Case.of(call, row).request), call)
     return row
 

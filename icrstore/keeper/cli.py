@@ -6,6 +6,8 @@
   python -m icrstore.keeper show --store keeper
   python -m icrstore.keeper accesses --store keeper
   python -m icrstore.keeper clock show --store keeper
+  python -m icrstore.keeper fsck --store keeper
+  python -m icrstore.keeper recover --store keeper --from https://icr.example
 
 It trusts whom it is told to here, and nothing that is sent to it changes that. Compare each key
 with its owner. In the store, keys.json and keeper.db can be backed up; chain.json never.
@@ -27,6 +29,7 @@ from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
+from icrstore.keeper.mending import MENDS, add_mending
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.policies import take_late
@@ -50,6 +53,7 @@ _MENDS = {
     "clock-behind": "the clock is before the last leaf: set it, or wait",
     "clock-ahead": f"the last leaf is more than 96 hours ago: {_CONFIRM}",
     "clock-stepped": f"the clock was set while this host ran: {_CONFIRM}",
+    **MENDS,
 }
 _CLOCK = """\
 A keeper logs, lends and destroys by its clock, so it believes it only as far as it can check it: it
@@ -62,7 +66,7 @@ writes a `recovery` leaf into every log. A clock that was wrong then stays in th
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with the reason on stderr."""
+    """0, 1 with the reason on stderr, or 65 where `fsck` found faults."""
     harden()
     return run(arguments)
 
@@ -71,7 +75,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """The command alone, for a process that is not the keeper's own."""
     asked = _parser().parse_args(arguments)
     try:
-        asked.run(asked)
+        return asked.run(asked) or 0
     except Refused as refused:
         mend = _MENDS.get(refused.code)
         print(f"refused: {refused.code}{f': {mend}' if mend else ''}", file=sys.stderr)
@@ -79,7 +83,6 @@ def run(arguments: Sequence[str] | None) -> int:
     except (ValueError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def init(asked: argparse.Namespace) -> None:
@@ -218,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
         description=_CLOCK,
     ))  # fmt: skip
+    add_mending(commands, _command)
     made = _command(commands, "accesses", "list who asked and who was refused", accesses)
     made.description = "From this keeper's own log: what nobody elsewhere can hide. Not about whom."
     made.add_argument("--json", action="store_true")

@@ -57,7 +57,10 @@ class Ledger:
         return origin_of(self._identity.name, self._tenant.pseudonym)
 
     def append(self, draft: Draft, frozen_now: datetime) -> Leaf:
-        """Write the next leaf with its nodes; it is in the log if the transaction is durable."""
+        """Write the next leaf with its nodes; it is in the log if the transaction is durable.
+
+        Raises `StoreLost` where what it is hashed with is not what was written.
+        """
         salt = os.urandom(SALT_BYTES) if draft.subject is not None else b""
         private = self._private_text(draft, salt)
         leaf_text = LeafText(
@@ -87,20 +90,35 @@ class Ledger:
         made = Checkpoint(self.origin, self.size, merkle.root(self._rehashed, self.size))
         return sign_checkpoint(made, SigningKey(self.origin, self._identity.log)).encode().decode()
 
+    def take_back(self, leaf: LeafText) -> None:
+        """Write a leaf of ours that was published; its private text is lost."""
+        salvage.add_lost(
+            self._tx, self._tenant.name, self.size, leaf.private_sha256, leaf.type, leaf.day
+        )
+        self._add(leaf.encode(), b"")
+
+    def has_lost(self, draft: Draft) -> bool:
+        """Whether this log has a leaf of this very private text, which it lost."""
+        return self._lost(self._private_text(draft, b"")) is not None
+
     def restore(self, draft: Draft) -> bool:
         """Whether a leaf had lost this very private text, which it has again now.
 
         Only of a draft without subject that `_BROUGHT_AGAIN` names; no leaf is added.
         """
         private = self._private_text(draft, b"")
-        sha256 = hashlib.sha256(private).digest()
-        number = salvage.lost_with(self._tx, self._tenant.name, sha256)
-        if number is None:
-            return False
-        salvage.restore_private(
-            self._tx, self._tenant.name, number, self._locked(number, b"", private)
-        )
-        return True
+        number = self._lost(private)
+        if number is not None:
+            box = self._locked(number, b"", private)
+            salvage.restore_private(self._tx, self._tenant.name, number, box)
+        return number is not None
+
+    def _lost(self, private: bytes) -> int | None:
+        return salvage.lost_with(self._tx, self._tenant.name, hashlib.sha256(private).digest())
+
+    def tag(self, subject: bytes, day: str, number: int) -> bytes:
+        """The tag of an account's leaf of this number (0, 1, ..) in the month of a day."""
+        return prf(self._subject_key(subject, day), "tag", u32(number))[:16]
 
     def inclusion(self, index: int) -> list[bytes]:
         return merkle.inclusion_proof(self.node, index, self.size)
@@ -147,11 +165,14 @@ class Ledger:
         """Random without an account. A leaf that nobody is told of counts by its own month."""
         if draft.subject is None or not draft.is_account:
             return os.urandom(16)
-        month = day_of(frozen_now)[:7].encode("ascii")
-        k_sub = prf(self._tag_key(), "sub", text(self._tenant.name), draft.subject, month)
-        name = prf(k_sub, "name")[:16]
-        number = queries.next_tag_number(self._tx, self._tenant.name, name, self._first_tag())
-        return prf(k_sub, "tag", u32(number))[:16]
+        day, first = day_of(frozen_now), self._first_tag()
+        name = prf(self._subject_key(draft.subject, day), "name")[:16]
+        number = queries.next_tag_number(self._tx, self._tenant.name, name, first)
+        return self.tag(draft.subject, day, number)
+
+    def _subject_key(self, subject: bytes, day: str) -> bytes:
+        month = day[:7].encode("ascii")
+        return prf(self._tag_key(), "sub", text(self._tenant.name), subject, month)
 
     def _first_tag(self) -> int:
         """Nobody knows how many of the leaves that lost their text were one subject's: after a
@@ -160,9 +181,12 @@ class Ledger:
         return before[-1].leaf if before else 0
 
     def _write(self, leaf_text: bytes, salt: bytes, private: bytes) -> None:
+        self._add(leaf_text, self._locked(self.size, salt, private))
+
+    def _add(self, leaf_text: bytes, locked: bytes) -> None:
         number, name = self.size, self._tenant.name
-        nodes = merkle.new_nodes(self.node, number, merkle.leaf_hash(leaf_text))
-        queries.add_leaf(self._tx, name, number, leaf_text, self._locked(number, salt, private))
+        nodes = merkle.new_nodes(self._rehashed, number, merkle.leaf_hash(leaf_text))
+        queries.add_leaf(self._tx, name, number, leaf_text, locked)
         queries.add_nodes(self._tx, name, nodes)
         self.size = number + 1
 

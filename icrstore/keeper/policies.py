@@ -99,7 +99,8 @@ def _log(
 
     1. The tenant's root signed it.
     2. It is logged already, or no other holds from the same hour.
-    3. Its hour has not begun; where it may be late, no epoch of its hours is logged.
+    3. Its hour has not begun; where it may be late, no epoch of its hours is logged. Or it is what
+       a leaf of ours said that lost its text.
     4. From here it holds: the policy and its leaf are one transaction.
     """
     # 1.
@@ -113,10 +114,13 @@ def _log(
         raise Refused("policy-differs")
     # 3.
     effective = int(policy.effective.timestamp())
+    told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
+    draft, ledger = Draft("policy", told), call.ledger(tenant.name)
     is_settled = queries.last_epoch_hour(call.tx, tenant.name) >= effective
-    if is_settled if is_late else policy.effective <= call.now:
+    is_too_late = is_settled if is_late else policy.effective <= call.now
+    if is_too_late and not ledger.has_lost(draft):
         raise Refused("past-hour")
     # 4.
     queries.add_policy(call.tx, tenant.name, effective, envelope.encode())
-    told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
-    call.ledger(tenant.name).append(Draft("policy", told), call.now)
+    if not ledger.restore(draft):
+        ledger.append(draft, call.now)

@@ -1,7 +1,9 @@
 """What quarantine and recovery ask of the store and change in it, by name; as `queries`."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from icrstore.keeper.errors import Refused
 from icrstore.keeper.store import Connection
 
 
@@ -57,6 +59,21 @@ def recovered(tx: Connection, tenant: str) -> list[Recovered]:
         "SELECT leaf, at, questions FROM recovered WHERE tenant = ? ORDER BY leaf", (tenant,)
     )
     return [Recovered(*row) for row in rows]
+
+
+def check_request_known(tx: Connection, tenant: str, commit_leaf: int) -> None:
+    """What became of a question that was put before leaves of questions lost their text, nobody
+    knows any more. Raises Refused(before-recovery)."""
+    if any(one.questions and commit_leaf < one.leaf for one in recovered(tx, tenant)):
+        raise Refused("before-recovery")
+
+
+def check_warrant_known(tx: Connection, tenant: str, valid_from: datetime) -> None:
+    """A warrant that was valid before then may have been used: neither how often nor for what is
+    known. Raises Refused(before-recovery)."""
+    lost_at = [one.at for one in recovered(tx, tenant) if one.questions]
+    if lost_at and valid_from.timestamp() < lost_at[-1]:
+        raise Refused("before-recovery")
 
 
 def add_recovered(tx: Connection, tenant: str, made: Recovered) -> None:
@@ -123,6 +140,7 @@ def cut_log(tx: Connection, tenant: str, size: int) -> None:
         where,
     )
     tx.execute("DELETE FROM lost WHERE tenant = ? AND leaf >= ?", where)
+    tx.execute("UPDATE subject SET leaves = min(leaves, ?2) WHERE tenant = ?1", where)
     tx.execute("DELETE FROM leaf WHERE tenant = ? AND number >= ?", where)
     tx.execute("DELETE FROM node WHERE tenant = ? AND (number + 1) << level > ?", where)
     tx.execute("UPDATE tenant SET size = ? WHERE name = ?", (size, tenant))
