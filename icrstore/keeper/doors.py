@@ -90,7 +90,7 @@ class Doors:
         try:
             return self._post(knock) if knock.method == "POST" else self._get(knock)
         except SignatureRefused as refused:
-            self._keeper.count_stranger(refused.reason)
+            self._keeper.strangers.count(refused.reason)
             raise
 
     def _post(self, knock: Knock) -> Answer:

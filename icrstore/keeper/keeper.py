@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keys import Chain, Identity
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.store import Connection, Store
+from icrstore.keeper.strangers import Strangers
 from icrstore.seal.epoch import Role, other_role
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import StatementError
@@ -52,6 +53,7 @@ class Keeper:
     # Other clocks than the host's are for tests; no option, file or variable reaches these.
     clock: Callable[[], datetime] = utc_now
     boot: Callable[[], Boot] = this_boot
+    strangers: Strangers = field(default_factory=Strangers)
 
     @classmethod
     def open(
@@ -119,11 +121,6 @@ class Keeper:
                 self._log_refusal(caller, tenant_name, request_sha256, refused.code)
             raise refused from error
 
-    def count_stranger(self, code: str) -> None:
-        """Strangers get no leaf, or anyone could fill the log."""
-        with self.store.write() as tx:
-            queries.count_stranger(tx, code)
-
     def own_log_keys(self, peer: queries.Peer) -> LogKeys:
         own = self.identity
         return LogKeys(own.name, raw_public(own.log), peer.name, peer.witness_key)
@@ -142,7 +139,7 @@ class Keeper:
                     told = {"code": code, "request_sha256": request_sha256.hex()}
                     call.ledger(tenant_name).append(Draft("refusal", told), call.now)
         except Refused:
-            self.count_stranger(code)
+            self.strangers.count(code)
 
 
 def check_not_quarantined(tx: Connection) -> None:

@@ -505,10 +505,10 @@ def add_refusal(tx: Connection, tenant_name: str, request_sha256: bytes, code: s
     return made.rowcount == 1
 
 
-def count_stranger(tx: Connection, code: str) -> None:
+def count_strangers(tx: Connection, code: str, refused: int) -> None:
     tx.execute(
-        "INSERT INTO stranger VALUES (?, 1) ON CONFLICT DO UPDATE SET refused = refused + 1",
-        (code,),
+        "INSERT INTO stranger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET refused = refused + ?2",
+        (code, refused),
     )
 
 
