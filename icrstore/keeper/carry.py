@@ -11,6 +11,7 @@ from typing import Any
 
 from icrstore.keeper.answers import (
     KeeperFailure,
+    KeeperForked,
     KeeperRefused,
     KeepersRefused,
     KeeperUnreachable,
@@ -33,9 +34,9 @@ _FORKED = ("inconsistent", "old-above-new")
 class _Forked(Exception):
     """A log does not continue what its witness cosigned."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, note: Note) -> None:
         super().__init__(origin)
-        self.origin = origin
+        self.origin, self.note = origin, note
 
 
 class Carrier:
@@ -67,15 +68,17 @@ class Carrier:
         except KeeperRefused as refused:
             raise KeepersRefused([refused]) from refused
         except _Forked as forked:
-            self._show(forked.origin)
-            raise self._keeper.untrue("forked") from forked
+            raise KeeperForked(self._keeper.role, self._show(forked)) from forked
         return Proven(evidence, tuple(leaf.salt for leaf in logged.leaves))
 
-    def _show(self, origin: str) -> None:
+    def _show(self, forked: _Forked) -> list[str]:
         """Show the keeper what it signed and its witness cosigned: one that was put back from a
         copy stops itself by that. Without either of them it is shown the next time."""
+        notes = [forked.note.encode().decode()]
         with contextlib.suppress(KeeperFailure):
-            self._keeper.show_own(self._witness.cosigned_last(origin))
+            notes.append(self._witness.cosigned_last(forked.origin))
+            self._keeper.show_own(notes[-1])
+        return notes
 
     def _cosign(self, logged: Logged) -> Evidence:
         note, proofs = parse_note(logged.checkpoint.encode()), logged.proofs
@@ -89,7 +92,7 @@ class Carrier:
                 cosigned = add_cosignatures(note, answer, [self.keys.witness])
                 return logged.evidence(cosigned.encode().decode(), proofs)
             if answer == old:
-                raise _Forked(origin)  # two roots of one size
+                raise _Forked(origin, note)  # two roots of one size
             old = answer
             if old > checkpoint.size:
                 # Leaves after ours are cosigned already: show ours in that larger log.
@@ -98,7 +101,7 @@ class Carrier:
                 if checkpoint.origin != origin:
                     raise EvidenceError("another log")
                 if checkpoint.size < old:
-                    raise _Forked(origin)  # it forgot what was cosigned
+                    raise _Forked(origin, note)  # it forgot what was cosigned
                 proofs = self._inclusion(logged, origin, checkpoint.size)
         raise KeeperUnreachable(self._witness.role, "overtaken")
 
@@ -108,7 +111,7 @@ class Carrier:
             return self._witness.add_checkpoint(old, proof, note)
         except KeeperRefused as refused:
             if refused.code in _FORKED:
-                raise _Forked(origin) from refused
+                raise _Forked(origin, note) from refused
             raise
 
     def _inclusion(self, logged: Logged, origin: str, size: int) -> tuple[tuple[bytes, ...], ...]:
