@@ -38,7 +38,8 @@ from icrstore.keeper.recovery import clock_state, confirm
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
-from icrstore.warrant.dsse import Envelope
+from icrstore.tlog.note import ED25519, VerifierKey
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import (
     Fields,
     StatementError,
@@ -115,6 +116,7 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                 {"tenant": t.name, "key": encode_base64(t.root_key), "leaves": t.size,
                  "notices_owed": queries.debts_untold(tx, t.name, now),
                  "notices_overdue": queries.debts_untold(tx, t.name, late),
+                 "vkey": _vkey(keeper, origin_of(keeper.identity.name, t.pseudonym)),
                  "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],
@@ -135,6 +137,11 @@ def shown(keeper: Keeper) -> dict[str, Any]:
             "quarantine": [one.origin for one in salvage.quarantines(tx)],
             "strangers": queries.strangers(tx),
         }  # fmt: skip
+
+
+def _vkey(keeper: Keeper, origin: str) -> str:
+    """A log's key as an outside witness pins it (C2SP signed-note)."""
+    return VerifierKey(origin, ED25519, raw_public(keeper.identity.log)).text()
 
 
 def show_clock(asked: argparse.Namespace) -> None:

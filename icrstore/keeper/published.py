@@ -3,12 +3,9 @@
 Nothing here is believed before its signatures, the other keeper's cosignature and its hashes hold.
 """
 
-import http.client
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import EvidenceError, LogKeys, check_cosigned
@@ -19,10 +16,8 @@ from icrstore.tlog.checkpoint import Checkpoint
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.merkle import root_of
 from icrstore.tlog.tiles import read_entries
-
-TIMEOUT_SECONDS = 60
-MOST_BYTES = 1 << 26
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from icrstore.wire import fetch
+from icrstore.wire.errors import CallFailed
 
 Fetch = Callable[[str], bytes]
 
@@ -45,7 +40,7 @@ class PublishedLog:
         return size <= self.checkpoint.size and root_of(self.entries[:size]) == other.root
 
 
-def read_log(fetch: Fetch, role: Role, origin: str, keys: LogKeys) -> PublishedLog:
+def read_log(bring: Fetch, role: Role, origin: str, keys: LogKeys) -> PublishedLog:
     """All of one log.
 
     1. The checkpoint is of this log, signed by it and cosigned by the other keeper.
@@ -57,12 +52,12 @@ def read_log(fetch: Fetch, role: Role, origin: str, keys: LogKeys) -> PublishedL
     place = f"ledger/{role}/{pseudonym_of(origin)}"
     try:
         # 1.
-        note = fetch(f"{place}/checkpoint")
+        note = bring(f"{place}/checkpoint")
         signed, _ = check_cosigned(note, keys)
         if signed.origin != origin:
             raise Refused("published-wrong")
         # 2.
-        entries = read_entries(lambda path: fetch(f"{place}/{path}"), signed.size)
+        entries = read_entries(lambda path: bring(f"{place}/{path}"), signed.size)
         if root_of(entries) != signed.root:
             raise Refused("published-wrong")
         # 3.
@@ -77,8 +72,7 @@ def source(where: str) -> Fetch:
 
     Raises ValueError for what is neither.
     """
-    parts = urlsplit(where)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if fetch.is_server(where):
         return lambda path: _get(where, path)
     folder = Path(where)
     if not folder.is_dir():
@@ -94,23 +88,10 @@ def _read(path: Path) -> bytes:
 
 
 def _get(where: str, path: str) -> bytes:
-    parts = urlsplit(where)
-    host, port = parts.hostname or "", parts.port
-    connection = (
-        http.client.HTTPSConnection(
-            host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
-        )
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-    )
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/{path}")
-        response = connection.getresponse()
-        body = response.read(MOST_BYTES)
-    except (OSError, http.client.HTTPException):
+        answer = fetch.call(where, path)
+    except CallFailed:
         raise Refused("not-published") from None
-    finally:
-        connection.close()
-    if response.status != 200:
+    if answer.status != 200:
         raise Refused("not-published")
-    return body
+    return answer.body

@@ -27,9 +27,11 @@ from icrstore.keeper.evidence import Evidence, check_leaves
 from icrstore.keeper.names import pseudonym_of
 from icrstore.ledger.forks import evidence_of
 from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
+from icrstore.ledger.outside import OutsideWitness, cosign
 from icrstore.tlog import checkpoint as checkpoints
 from icrstore.tlog import merkle
 from icrstore.tlog.errors import LogError
+from icrstore.tlog.note import parse_note
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,11 @@ class CopyDiffers(Exception):
 class Copier:
     """One keeper as its log is copied; ``witness`` is the keeper that cosigns it."""
 
-    def __init__(self, keeper: Keeper, witness: Keeper) -> None:
+    def __init__(
+        self, keeper: Keeper, witness: Keeper, outside: Sequence[OutsideWitness] = ()
+    ) -> None:
         self.keeper = keeper
+        self._outside = outside
         self._carrier = Carrier(keeper, witness)
 
     def copy(self, tenant: str, now: datetime) -> int:
@@ -136,6 +141,13 @@ class Copier:
                     )
                 return
 
+    def _cosigned_outside(self, origin: str, note: str) -> str:
+        def consistency(old: int, new: int) -> Sequence[bytes]:
+            return self.keeper.consistency(origin, old, new)
+
+        made = cosign(self._outside, parse_note(note.encode()), consistency)
+        return made.encode().decode()
+
     def _entries(self, log: Log, size: int) -> list[bytes]:
         with contextlib.suppress(KeeperFailure):
             return self.keeper.entries(log.origin, 0, size)
@@ -144,6 +156,7 @@ class Copier:
     def _keep(
         self, log: Log, signed: checkpoints.Checkpoint, shown: Evidence, cosigned_at: datetime
     ) -> int:
+        note = self._cosigned_outside(log.origin, shown.checkpoint)
         with of_tenant(log.tenant_id):
             held = _held(log, signed.size)
         for first in dict.fromkeys((held, 0)):
@@ -154,7 +167,7 @@ class Copier:
                     # From here whoever reads this checkpoint finds all of its leaves.
                     Checkpoint.objects.bulk_create(
                         [Checkpoint(log=log, size=signed.size, cosigned_at=cosigned_at,
-                                    note=shown.checkpoint)],
+                                    note=note)],
                         ignore_conflicts=True,
                     )  # fmt: skip
             except CopyDiffers:

@@ -156,3 +156,14 @@ def test_the_witness_shows_what_it_cosigned_last(pair: Pair) -> None:
         nobody = origin[:-16] + "0" * 16
         gone = lambda: pair.keeper(other_role(role)).cosigned_last(nobody)  # noqa: B023, E731
         assert code_of(gone) == "no-such-log"
+
+
+@each_role
+def test_a_cosigned_head_that_it_does_not_know_stops_it_too(put_back: PutBack, role: Role) -> None:
+    """Whoever brings the other keeper's time brings what it cosigned."""
+    pair, _ = put_back(role)
+    with pair.serving_ahead(NOW):
+        origin = pair.show(role)["tenants"][0]["origin"]
+        note = pair.keeper(other_role(role)).cosigned_last(origin)
+        assert code_of(lambda: pair.keeper(role).show_cosigned(note)) == "quarantined"
+    assert is_quarantined(pair, role)
