@@ -8,6 +8,7 @@ from api.problems import Problem
 from icrstore.ledger import serve
 
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
+JSON = "application/json"
 # A log grows within seconds; a tile, once it is there, is the same for ever.
 SOON, NEVER = "public, max-age=5", "public, max-age=31536000, immutable"
 
@@ -17,6 +18,15 @@ class CheckpointView(Door):
         """The newest checkpoint that was copied, signed by the log and cosigned."""
         try:
             return _file(serve.checkpoint(keeper, log), TEXT, SOON)
+        except serve.NotCopied:
+            raise _not_here() from None
+
+
+class ForkView(Door):
+    def get(self, request: Request, keeper: str, log: str) -> HttpResponse:
+        """Two histories that the log signed; there is nothing as long as it has one."""
+        try:
+            return _file(serve.fork(keeper, log), JSON, SOON)
         except serve.NotCopied:
             raise _not_here() from None
 

@@ -28,6 +28,7 @@ SECRETS = Path(os.environ.get("ICR_SECRETS", VAR / "secrets" / ROLE))
 # What anyone may know: the keys by which strangers check this installation, and the key to which
 # web seals what only the engine may read. Written by the installer, read by every role.
 TRUST = VAR / "public" / "trust.json"
+WITNESSES = VAR / "public" / "witnesses.txt"
 ENGINE_STORAGE_KEY = VAR / "public" / "engine-storage.json"
 # To which contacts are sealed; only the notifier opens them.
 NOTIFIER_KEY = VAR / "public" / "notifier.json"

@@ -30,6 +30,7 @@ urlpatterns = [
     path("v1/oversight/<tenant:tenant>/notices", oversight.NoticesView.as_view()),
     path("v1/oversight/<tenant:tenant>/gaps", oversight.GapsView.as_view()),
     path("ledger/<str:keeper>/<str:log>/checkpoint", ledger.CheckpointView.as_view()),
+    path("ledger/<str:keeper>/<str:log>/fork", ledger.ForkView.as_view()),
     path("ledger/<str:keeper>/<str:log>/tile/<path:tile>", ledger.TileView.as_view()),
     path("v1/schema", schema.SchemaView.as_view()),
     path("docs", docs.docs),

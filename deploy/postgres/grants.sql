@@ -31,7 +31,7 @@ GRANT UPDATE (urgent) ON inbox_batch TO icr_web;
 GRANT SELECT, INSERT ON query_lodgedwarrant, query_query TO icr_web;
 GRANT SELECT (id, tenant_id, hour, shard) ON vault_epoch TO icr_web;
 GRANT SELECT (id, epoch_id, role, acknowledged_at) ON vault_epochseal TO icr_web;
-GRANT SELECT ON ledger_log, ledger_checkpoint, ledger_leaf, ledger_node TO icr_web;
+GRANT SELECT ON ledger_log, ledger_checkpoint, ledger_fork, ledger_leaf, ledger_node TO icr_web;
 GRANT USAGE ON SEQUENCE accounts_collector_id_seq, accounts_principal_id_seq,
     accounts_nonce_id_seq, inbox_batch_id_seq, query_lodgedwarrant_id_seq, query_query_id_seq
     TO icr_web;
@@ -82,8 +82,10 @@ GRANT UPDATE (attempts, next_attempt_at, claim) ON notices_oldcontact TO icr_not
 GRANT USAGE ON SEQUENCE notices_notice_id_seq, notices_noticeleaf_id_seq, notices_pull_id_seq
     TO icr_notifier;
 -- It copies the keepers' logs, and can change or take away nothing of what was copied.
-GRANT SELECT, INSERT ON ledger_log, ledger_checkpoint, ledger_leaf, ledger_node TO icr_notifier;
-GRANT USAGE ON SEQUENCE ledger_log_id_seq, ledger_checkpoint_id_seq TO icr_notifier;
+GRANT SELECT, INSERT ON ledger_log, ledger_checkpoint, ledger_fork, ledger_leaf, ledger_node
+    TO icr_notifier;
+GRANT USAGE ON SEQUENCE ledger_log_id_seq, ledger_checkpoint_id_seq, ledger_fork_id_seq
+    TO icr_notifier;
 
 -- janitor: keeps the certificates, and deletes by functions that decide for themselves.
 GRANT SELECT ON accounts_tenant TO icr_janitor;

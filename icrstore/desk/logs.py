@@ -13,7 +13,7 @@ from icrstore.seal.epoch import Role
 from icrstore.tlog.checkpoint import verify_cosigned
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.merkle import root_of
-from icrstore.tlog.tiles import TILE_WIDTH, Tile, parse_bundle
+from icrstore.tlog.tiles import read_entries
 from icrstore.warrant.strict import time_text
 from icrstore.warrant.trust import Trust
 
@@ -69,7 +69,7 @@ def read_log(fetch: Fetch, trust: Trust, role: Role, origin: str) -> ReadLog:
             at_least=1,
         )  # fmt: skip
         # 3.
-        entries = _entries(fetch, place, signed.size)
+        entries = read_entries(lambda path: fetch(f"{place}/{path}"), signed.size)
     except LogError as error:
         raise NotProven(error.reason) from None
     if root_of(entries) != signed.root:
@@ -92,14 +92,6 @@ def _keys(trust: Trust, role: Role, origin: str) -> LogKeys | None:
             other = next(one for one in trust.keepers if one.role != role)
             return LogKeys(own.name, own.log_key, other.name, other.witness_key)
     return None
-
-
-def _entries(fetch: Fetch, place: str, size: int) -> list[bytes]:
-    entries: list[bytes] = []
-    for first in range(0, size, TILE_WIDTH):
-        tile = Tile(None, first // TILE_WIDTH, min(TILE_WIDTH, size - first))
-        entries += parse_bundle(fetch(f"{place}/{tile.path}"), tile.width)
-    return entries
 
 
 def _leaf(entry: bytes) -> LeafText:

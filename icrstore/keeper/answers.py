@@ -52,6 +52,15 @@ class KeeperUntrue(KeeperFailure):
     """What it said does not hold by its own keys: tell oversight."""
 
 
+class KeeperForked(KeeperUntrue):
+    """Its log does not continue what its witness cosigned. ``notes`` are the checkpoint that it
+    shows and, where it could be had, the one that was cosigned last; both as text, unchecked."""
+
+    def __init__(self, role: Role, notes: Sequence[str]) -> None:
+        super().__init__(role, "forked")
+        self.notes = tuple(notes)
+
+
 @dataclass(frozen=True)
 class ListedEpoch:
     """An epoch as a keeper's commit lists it."""

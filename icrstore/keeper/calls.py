@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -34,6 +36,22 @@ TIMEOUT_SECONDS = 30.0
 MAX_ANSWER_BYTES = 64 << 20
 # Refusals that say nothing about the question.
 _TRANSIENT = ("busy", "store-lost", "fault")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The code of each eid's refusal, None where the keeper logged it; and, where epochs have to be
+    brought again that it logged once, the first and the last day on which it did."""
+
+    codes: dict[bytes, str | None]
+    lost: tuple[date, date] | None
+
+    @classmethod
+    def take(cls, fields: Fields, most: int) -> "Registered":
+        """Raises `StatementError`."""
+        codes = dict(fields.items("acks", _ack, 0, most))
+        lost = fields.items("lost", _day, 2, 2) if fields.has("lost") else None
+        return cls(codes, (lost[0], lost[1]) if lost else None)
 
 
 class Keeper:
@@ -74,16 +92,15 @@ class Keeper:
 
     def register(
         self, epochs: Sequence[tuple[Envelope, bytes]], grants: Sequence[Envelope]
-    ) -> dict[bytes, str | None]:
-        """Hand in epoch statements, each with this keeper's seal; the code of each eid's refusal,
-        None where the keeper logged it."""
+    ) -> Registered:
+        """Hand in epoch statements, each with this keeper's seal."""
         listed = [
             {"statement": statement.to_object(), "seal": encode_base64(seal)}
             for statement, seal in epochs
         ]
         shown = [grant.to_object() for grant in grants]
         fields = self.post("/v1/epochs", {"epochs": listed, "grants": shown})
-        return dict(self.read(lambda: fields.items("acks", _ack, 0, len(epochs))))
+        return self.read(lambda: Registered.take(fields, len(epochs)))
 
     def log_policy(self, policy: Envelope, grants: Sequence[Envelope]) -> None:
         """Have a policy logged; the same again is harmless. Raises as `post` does."""
@@ -135,6 +152,15 @@ class Keeper:
         body = checkpoint.encode()
         self._answer(self._call("POST", "/v1/cosigned", {"Content-Type": "text/plain"}, body))
 
+    def show_own(self, checkpoint: str) -> None:
+        """Show it a checkpoint that its own key signed: if it does not know it, it stops itself."""
+        body = checkpoint.encode()
+        self._answer(self._call("POST", "/own-checkpoint", {"Content-Type": "text/plain"}, body))
+
+    def cosigned_last(self, origin: str) -> str:
+        """The checkpoint of another keeper's log that it cosigned last, unchecked."""
+        return self._text(f"/witness/{pseudonym_of(origin)}/checkpoint")
+
     def origin(self, tenant: str) -> str:
         """Which log is a tenant's, for its engine or notifier."""
         fields = self.ask(f"/v1/log?{urlencode({'tenant': tenant})}")
@@ -159,10 +185,7 @@ class Keeper:
 
     def checkpoint(self, origin: str) -> str:
         """The latest checkpoint of a log, unchecked."""
-        response = self._call("GET", f"/log/{pseudonym_of(origin)}/checkpoint", {})
-        if response.status != 200:
-            self._answer(response)
-        return response.body.decode("utf-8", "replace")
+        return self._text(f"/log/{pseudonym_of(origin)}/checkpoint")
 
     def consistency(self, origin: str, old: int, new: int) -> tuple[bytes, ...]:
         fields = self._get(f"/log/{pseudonym_of(origin)}/consistency?from={old}&to={new}")
@@ -198,6 +221,12 @@ class Keeper:
         )
         return {**headers, **signature}
 
+    def _text(self, target: str) -> str:
+        response = self._call("GET", target, {})
+        if response.status != 200:
+            self._answer(response)
+        return response.body.decode("utf-8", "replace")
+
     def _get(self, target: str) -> dict[str, Any]:
         return self._answer(self._call("GET", target, {}))
 
@@ -232,6 +261,10 @@ def keepers_of(
 def with_witnesses(keepers: Sequence[Keeper]) -> list[tuple[Keeper, Keeper]]:
     """Each keeper with one of the other role, which cosigns its logs."""
     return [(one, next(each for each in keepers if each.role != one.role)) for one in keepers]
+
+
+def _day(value: Any, place: str) -> date:
+    return date.fromisoformat(Fields({"day": value}, place).day("day"))
 
 
 def _ack(value: Any, place: str) -> tuple[bytes, str | None]:

@@ -4,11 +4,14 @@ C2SP tlog-witness, from the log's side. A keeper never calls out, so whoever nee
 carries the checkpoint; nothing that is carried needs to be trusted.
 """
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from icrstore.keeper.answers import (
+    KeeperFailure,
+    KeeperForked,
     KeeperRefused,
     KeepersRefused,
     KeeperUnreachable,
@@ -26,6 +29,14 @@ from icrstore.tlog.witness import add_cosignatures
 _TRIES = 30
 # What a witness says of a log that does not continue the one it cosigned.
 _FORKED = ("inconsistent", "old-above-new")
+
+
+class _Forked(Exception):
+    """A log does not continue what its witness cosigned."""
+
+    def __init__(self, origin: str, note: Note) -> None:
+        super().__init__(origin)
+        self.origin, self.note = origin, note
 
 
 class Carrier:
@@ -55,10 +66,19 @@ class Carrier:
         except (LogError, EvidenceError) as error:
             raise self._keeper.untrue("checkpoint") from error
         except KeeperRefused as refused:
-            if refused.code in _FORKED:
-                raise self._keeper.untrue("forked") from refused
             raise KeepersRefused([refused]) from refused
+        except _Forked as forked:
+            raise KeeperForked(self._keeper.role, self._show(forked)) from forked
         return Proven(evidence, tuple(leaf.salt for leaf in logged.leaves))
+
+    def _show(self, forked: _Forked) -> list[str]:
+        """Show the keeper what it signed and its witness cosigned: one that was put back from a
+        copy stops itself by that. Without either of them it is shown the next time."""
+        notes = [forked.note.encode().decode()]
+        with contextlib.suppress(KeeperFailure):
+            notes.append(self._witness.cosigned_last(forked.origin))
+            self._keeper.show_own(notes[-1])
+        return notes
 
     def _cosign(self, logged: Logged) -> Evidence:
         note, proofs = parse_note(logged.checkpoint.encode()), logged.proofs
@@ -72,20 +92,27 @@ class Carrier:
                 cosigned = add_cosignatures(note, answer, [self.keys.witness])
                 return logged.evidence(cosigned.encode().decode(), proofs)
             if answer == old:
-                raise EvidenceError("two roots of one size")
+                raise _Forked(origin, note)  # two roots of one size
             old = answer
             if old > checkpoint.size:
                 # Leaves after ours are cosigned already: show ours in that larger log.
                 note = parse_note(self._keeper.checkpoint(origin).encode())
                 checkpoint = parse_checkpoint(note.body)
-                if checkpoint.origin != origin or checkpoint.size < old:
-                    raise EvidenceError("another log, or a shorter one")
+                if checkpoint.origin != origin:
+                    raise EvidenceError("another log")
+                if checkpoint.size < old:
+                    raise _Forked(origin, note)  # it forgot what was cosigned
                 proofs = self._inclusion(logged, origin, checkpoint.size)
         raise KeeperUnreachable(self._witness.role, "overtaken")
 
     def _add_checkpoint(self, origin: str, old: int, new: int, note: Note) -> bytes | int:
         proof = self._keeper.consistency(origin, old, new) if 0 < old < new else ()
-        return self._witness.add_checkpoint(old, proof, note)
+        try:
+            return self._witness.add_checkpoint(old, proof, note)
+        except KeeperRefused as refused:
+            if refused.code in _FORKED:
+                raise _Forked(origin, note) from refused
+            raise
 
     def _inclusion(self, logged: Logged, origin: str, size: int) -> tuple[tuple[bytes, ...], ...]:
         return tuple(self._keeper.inclusion(origin, leaf.index, size) for leaf in logged.leaves)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call
 from icrstore.keeper.leaves import told_of
@@ -45,7 +45,12 @@ class Case:
     @classmethod
     def of(cls, call: Call, row: RequestRow) -> "Case":
         """As it was committed."""
-        box = unlock(call.keeper.identity.storage, _place(row.sha256), row.statements)
+        return cls.stored(call.keeper.identity.storage, row)
+
+    @classmethod
+    def stored(cls, storage_key: bytes, row: RequestRow) -> "Case":
+        """Raises `BoxError` and `StatementError` for what is not as it was committed."""
+        box = unlock(storage_key, _place(row.sha256), row.statements)
         return cls.take(Fields(parse_object(box, MOST_CASE_BYTES)))
 
     def locked(self, call: Call) -> bytes:
@@ -123,7 +128,7 @@ def check_retention(request: Request, call: Call) -> None:
 
 def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[RequestRow, Case]:
     """The request of this engine, and its case. Raises Refused(unknown-request, another-engine,
-    expired-day, revoked).
+    before-recovery, expired-day, revoked).
 
     The engine must be pinned still, with the key by which it committed; no day of the request have
     expired since, and no key that signed it or its warrant been revoked.
@@ -134,6 +139,7 @@ def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[Request
     if row.engine_identity != caller:
         raise Refused("another-engine")
     queries.engine_named(call.tx, row.tenant, caller)
+    salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
     case = Case.of(call, row)
     check_retention(case.request_said, call)
     case.check_unrevoked(call, row.tenant)

@@ -6,6 +6,8 @@
   python -m icrstore.keeper show --store keeper
   python -m icrstore.keeper accesses --store keeper
   python -m icrstore.keeper clock show --store keeper
+  python -m icrstore.keeper fsck --store keeper
+  python -m icrstore.keeper recover --store keeper --from https://icr.example
 
 It trusts whom it is told to here, and nothing that is sent to it changes that. Compare each key
 with its owner. In the store, keys.json and keeper.db can be backed up; chain.json never.
@@ -18,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.accesses import COLUMNS, asked_of
 from icrstore.keeper.budgets import A_DAY, pin_budget
 from icrstore.keeper.canaries import pin_canaries
@@ -29,6 +31,7 @@ from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
+from icrstore.keeper.mending import MENDS, add_mending
 from icrstore.keeper.names import origin_of
 from icrstore.keeper.pins import pin, pin_notifier, pin_peer, pin_tenant
 from icrstore.keeper.policies import take_late
@@ -38,7 +41,8 @@ from icrstore.keeper.revocations import revoke
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
-from icrstore.warrant.dsse import Envelope
+from icrstore.tlog.note import ED25519, VerifierKey
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import read_account
 from icrstore.warrant.strict import (
     Fields,
@@ -54,6 +58,7 @@ _MENDS = {
     "clock-behind": "the clock is before the last leaf: set it, or wait",
     "clock-ahead": f"the last leaf is more than 96 hours ago: {_CONFIRM}",
     "clock-stepped": f"the clock was set while this host ran: {_CONFIRM}",
+    **MENDS,
 }
 _CLOCK = """\
 A keeper logs, lends and destroys by its clock, so it believes it only as far as it can check it: it
@@ -66,7 +71,7 @@ writes a `recovery` leaf into every log. A clock that was wrong then stays in th
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with the reason on stderr."""
+    """0, 1 with the reason on stderr, or 65 where `fsck` found faults."""
     harden()
     return run(arguments)
 
@@ -75,7 +80,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """The command alone, for a process that is not the keeper's own."""
     asked = _parser().parse_args(arguments)
     try:
-        asked.run(asked)
+        return asked.run(asked) or 0
     except Refused as refused:
         mend = _MENDS.get(refused.code)
         print(f"refused: {refused.code}{f': {mend}' if mend else ''}", file=sys.stderr)
@@ -83,7 +88,6 @@ def run(arguments: Sequence[str] | None) -> int:
     except (ValueError, OSError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def init(asked: argparse.Namespace) -> None:
@@ -118,6 +122,7 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                  "notices_overdue": queries.debts_untold(tx, t.name, late),
                  "budgets": {**A_DAY, **queries.budgets(tx, t.name)},
                  "canaries": queries.canaries(tx, t.name),
+                 "vkey": _vkey(keeper, origin_of(keeper.identity.name, t.pseudonym)),
                  "origin": origin_of(keeper.identity.name, t.pseudonym)}
                 for t in queries.tenants(tx)
             ],
@@ -135,8 +140,14 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                  "witness_key": encode_base64(p.witness_key)}
                 for p in queries.peers(tx)
             ],
+            "quarantine": [one.origin for one in salvage.quarantines(tx)],
             "strangers": queries.strangers(tx),
         }  # fmt: skip
+
+
+def _vkey(keeper: Keeper, origin: str) -> str:
+    """A log's key as an outside witness pins it (C2SP signed-note)."""
+    return VerifierKey(origin, ED25519, raw_public(keeper.identity.log)).text()
 
 
 def show_clock(asked: argparse.Namespace) -> None:
@@ -252,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
         "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
         description=_CLOCK,
     ))  # fmt: skip
+    add_mending(commands, _command)
     made = _command(commands, "accesses", "list who asked and who was refused", accesses)
     made.description = "From this keeper's own log: what nobody elsewhere can hide. Not about whom."
     made.add_argument("--json", action="store_true")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.budgets import askers, check_budgets
 from icrstore.keeper.canaries import check_canaries
 from icrstore.keeper.cases import Case, check_retention, read_body
@@ -77,6 +77,7 @@ def _first(call: Call, caller: bytes, asked: Commit) -> RequestRow:
     engine_key = _check_engine(call, caller, asked)
     # 2.
     granted, warrant = asked.case.granted(call, asked.tenant)
+    salvage.check_warrant_known(call.tx, asked.tenant, warrant.valid_from)
     # 3.
     warrant_sha256 = asked.case.warrant.sha256
     request = check_request(asked.case.request, warrant, warrant_sha256, granted, call.now)
@@ -143,6 +144,7 @@ def _check_same(call: Call, row: RequestRow, caller: bytes, asked: Commit) -> No
         raise Refused("another-engine", 409)
     if EngineKey.parse(asked.engine_key).key != row.engine_key:
         raise Refused("another-engine-key", 409)
+    salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
     check_retention(Request.parse(asked.case.request), call)
 
 

@@ -115,7 +115,7 @@ def _check(call: Call, caller: bytes, tenant: str, envelope: Envelope) -> DebtRo
 
 def _log(call: Call, ledger: Ledger, tenant: str, debt: DebtRow, said: Notice) -> Any:
     """From here it is told: the leaf and the mark are one transaction."""
-    account = unlock(call.keeper.identity.storage, _place(tenant, debt.leaf), debt.account)
+    account = account_of(call, tenant, debt.leaf)
     told = {
         "told_leaf": said.leaf,
         "told_leaf_sha256": said.leaf_sha256.hex(),
@@ -127,10 +127,21 @@ def _log(call: Call, ledger: Ledger, tenant: str, debt: DebtRow, said: Notice) -
     return leaf
 
 
+def account_of(call: Call, tenant: str, leaf: int) -> bytes:
+    """Whose debt a leaf is, or nobody's."""
+    debt = queries.debt_of_leaf(call.tx, tenant, leaf)
+    return debtor(call.keeper.identity.storage, tenant, debt) if debt else b""
+
+
+def debtor(storage_key: bytes, tenant: str, debt: DebtRow) -> bytes:
+    """The account that must be told. Raises `BoxError`."""
+    return unlock(storage_key, _place(tenant, debt.leaf), debt.account)
+
+
 def _sealed(keeper: Keeper, ledger: Ledger, to: NotifierRow, debt: DebtRow) -> dict[str, Any]:
     own = keeper.identity
     (leaf,) = ledger.leaves(debt.leaf, 1)
-    account = unlock(own.storage, _place(to.tenant, debt.leaf), debt.account).decode()
+    account = debtor(own.storage, to.tenant, debt).decode()
     told = (
         [each.to_object() for each in ledger.leaves(debt.notice, 1)]
         if debt.notice is not None

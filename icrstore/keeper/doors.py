@@ -17,6 +17,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.lend import lend
 from icrstore.keeper.names import authority_of
+from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recovery import take_cosigned
 from icrstore.keeper.release import release
 from icrstore.keeper.revocations import take_revocation
@@ -36,6 +37,7 @@ _SIGNED = {
     "/v1/lend": lend,
     "/v1/disclosure": disclose,
 }
+_WITNESSED = re.compile(r"/witness/([0-9a-f]{16})/checkpoint")
 _LOG = re.compile(r"/log/([0-9a-f]{16})/(checkpoint|consistency|inclusion|tile/[a-z0-9./]{1,80})")
 
 
@@ -72,8 +74,8 @@ class Answer:
 
 class Doors:
     """Calls by engines, sealers and notifiers are signed (RFC 9421); logs, public keys and
-    shredding certificates are for everyone, and everyone may bring a cosigned checkpoint, or the
-    revocation that a root signed.
+    shredding certificates are for everyone, and everyone may bring a checkpoint, or the revocation
+    that a root signed.
 
     A replay does no harm and so no nonce is kept: a commit, release, disclosure, epoch, policy or
     notice that was taken gives the answer that it gave, a refusal is in the log once, what is lent
@@ -90,12 +92,14 @@ class Doors:
         try:
             return self._post(knock) if knock.method == "POST" else self._get(knock)
         except SignatureRefused as refused:
-            self._keeper.count_stranger(refused.reason)
+            self._keeper.strangers.count(refused.reason)
             raise
 
     def _post(self, knock: Knock) -> Answer:
         if knock.path == "/add-checkpoint":
             return Answer(TEXT, self._witness.add_checkpoint(knock.body))
+        if knock.path == "/own-checkpoint":
+            return Answer(JSON, dump(take_own(self._keeper, knock.body)))
         if knock.path == "/v1/cosigned":
             return Answer(JSON, dump(take_cosigned(self._keeper, knock.body)))
         if knock.path == "/v1/revocations":
@@ -134,6 +138,9 @@ class Doors:
             caller = self._signer(knock, self._notifier_with)
             tenant, after = knock.ask("tenant", "after")
             return Answer(JSON, dump(due(self._keeper, caller, tenant, _number(after))))
+        witnessed = _WITNESSED.fullmatch(knock.path)
+        if witnessed is not None:
+            return Answer(TEXT, self._witness.last(witnessed[1]))
         found = _LOG.fullmatch(knock.path)
         if found is None:
             raise Refused("no-such-door", 404)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.cases import MOST_GRANTS, read_body, read_grant
 from icrstore.keeper.days import OpenDays
 from icrstore.keeper.errors import Refused
@@ -76,7 +76,10 @@ def register(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         days = OpenDays(call.tx, tenant.name, keeper.chain())
         policies = pools_of_tenant(call.tx, tenant.name)
         office = _Office(call, granted, days, policies, call.ledger(tenant.name))
-        return {"acks": list(_acks(office, asked.epochs))}
+        answer = {"acks": list(_acks(office, asked.epochs))}
+        lost = salvage.lost_days(call.tx, tenant.name, "epoch")
+        # Whoever has them brings them again.
+        return {**answer, "lost": [*lost]} if lost else answer
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
     1. It is the one that is kept already, or none of its eid is.
     2. A sealer host of the tenant signed the statement.
     3. Its hour is neither to come nor more than 96 hours old, but for what a backfill covers and
-       is not expired; and its pools are those in force.
+       is not expired, or a leaf of ours that lost its text is of this very epoch; and its pools
+       are those in force.
     4. The seal is the one in the statement, opens, and holds the atom committed to.
     5. From here it is kept: the atom under the day's key and its leaf are one transaction.
     """
@@ -122,7 +126,10 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
     # 2.
     office.granted.signer(sealed.envelope, "sealer")
     # 3.
-    _check_in_time(call, statement)
+    told = {"eid": epoch.eid.hex(), "statement_sha256": sha256.hex()}
+    draft = Draft("epoch", told)
+    if not office.ledger.has_lost(draft):
+        _check_in_time(call, statement)
     if statement.pools_sha256 != in_force(office.policies, epoch.hour).sha256:
         raise Refused("unknown-pools")
     # 4.
@@ -132,8 +139,8 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
     hour = int(epoch.hour.timestamp())
     row = EpochRow(epoch.eid, hour, epoch.shard, sha256, locked)
     queries.add_epoch(call.tx, epoch.tenant, row)
-    told = {"eid": epoch.eid.hex(), "statement_sha256": sha256.hex()}
-    office.ledger.append(Draft("epoch", told), call.now)
+    if not office.ledger.restore(draft):
+        office.ledger.append(draft, call.now)
 
 
 def _check_in_time(call: Call, statement: EpochStatement) -> None:

@@ -3,18 +3,19 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from icrstore.keeper import clock as clocks
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.clock import Boot, this_boot, utc_now
 from icrstore.keeper.errors import WITHHELD, Refused
 from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.keys import Chain, Identity
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.store import Connection, Store
+from icrstore.keeper.strangers import Strangers
 from icrstore.seal.epoch import Role, other_role
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import StatementError
@@ -53,6 +54,7 @@ class Keeper:
     # Other clocks than the host's are for tests; no option, file or variable reaches these.
     clock: Callable[[], datetime] = utc_now
     boot: Callable[[], Boot] = this_boot
+    strangers: Strangers = field(default_factory=Strangers)
 
     @classmethod
     def open(
@@ -75,13 +77,22 @@ class Keeper:
 
     @contextmanager
     def write(self) -> Iterator[Call]:
-        """A transaction. Raises Refused(clock-behind, clock-ahead, clock-stepped)."""
+        """A transaction. Raises Refused(quarantined, clock-behind, clock-ahead, clock-stepped)."""
         with self._transaction(clocks.check) as call:
+            check_not_quarantined(call.tx)
             yield call
 
     @contextmanager
     def write_confirmed(self) -> Iterator[Call]:
-        """A transaction for somebody who looked at another clock. Raises Refused(clock-behind)."""
+        """A transaction for somebody who looked at another clock. Raises Refused(quarantined,
+        clock-behind)."""
+        with self.write_recovering() as call:
+            check_not_quarantined(call.tx)
+            yield call
+
+    @contextmanager
+    def write_recovering(self) -> Iterator[Call]:
+        """The one transaction that quarantine lets through. Raises Refused(clock-behind)."""
         with self._transaction(lambda held, now, _: clocks.check_not_behind(held, now)) as call:
             yield call
 
@@ -92,8 +103,11 @@ class Keeper:
         with self.store.write() as tx:
             now, boot, held = self.clock(), self.boot(), queries.clock(tx)
             check(held, now, boot)
+            changes = tx.total_changes
             yield Call(self, tx, now, clocks.is_trusted(held, now))
-            clocks.note(tx, now, boot)
+            # A call that changed nothing writes nothing, and so costs no sync.
+            if tx.total_changes != changes:
+                clocks.note(tx, now, boot)
 
     @contextmanager
     def refusals_logged(
@@ -110,11 +124,6 @@ class Keeper:
             if refused.status < 500:
                 self._log_refusal(caller, tenant_name, request_sha256, refused.code)
             raise Refused("refused") if refused.code in WITHHELD else refused from error
-
-    def count_stranger(self, code: str) -> None:
-        """Strangers get no leaf, or anyone could fill the log."""
-        with self.store.write() as tx:
-            queries.count_stranger(tx, code)
 
     def own_log_keys(self, peer: queries.Peer) -> LogKeys:
         own = self.identity
@@ -138,7 +147,13 @@ class Keeper:
                         # nothing, which is the safe side.
                         _alert(f"{code} tenant={tenant_name} leaf={leaf.index}")
         except Refused:
-            self.count_stranger(code)
+            self.strangers.count(code)
+
+
+def check_not_quarantined(tx: Connection) -> None:
+    """In quarantine a keeper signs and lends nothing. Raises Refused(quarantined)."""
+    if salvage.is_quarantined(tx):
+        raise Refused("quarantined", 503)
 
 
 def _alert(told: str) -> None:

@@ -123,7 +123,9 @@ def _log_backfill(call: Call, tenant: Tenant, envelope: Envelope, policy: Backfi
     if queries.add_backfill(call.tx, tenant.name, envelope.sha256, first, end, valid_to):
         told = {name: value for name, value in policy.to_fields().items() if name != "v"}
         told["policy_sha256"] = envelope.sha256.hex()
-        call.ledger(tenant.name).append(Draft("policy", told), call.now)
+        draft, ledger = Draft("policy", told), call.ledger(tenant.name)
+        if not ledger.restore(draft):
+            ledger.append(draft, call.now)
 
 
 def _log_pools(
@@ -132,7 +134,8 @@ def _log_pools(
     """Check a policy of pools and log it.
 
     1. It is logged already, or no other holds from the same hour.
-    2. Its hour has not begun; where it may be late, no epoch of its hours is logged.
+    2. Its hour has not begun; where it may be late, no epoch of its hours is logged. Or it is what
+       a leaf of ours said that lost its text.
     3. From here it holds: the policy and its leaf are one transaction.
     """
     # 1.
@@ -144,10 +147,13 @@ def _log_pools(
         raise Refused("policy-differs")
     # 2.
     effective = int(policy.effective.timestamp())
+    told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
+    draft, ledger = Draft("policy", told), call.ledger(tenant.name)
     is_settled = queries.last_epoch_hour(call.tx, tenant.name) >= effective
-    if is_settled if is_late else policy.effective <= call.now:
+    is_too_late = is_settled if is_late else policy.effective <= call.now
+    if is_too_late and not ledger.has_lost(draft):
         raise Refused("past-hour")
     # 3.
     queries.add_policy(call.tx, tenant.name, effective, envelope.encode())
-    told = {"policy_sha256": envelope.sha256.hex(), "effective": time_text(policy.effective)}
-    call.ledger(tenant.name).append(Draft("policy", told), call.now)
+    if not ledger.restore(draft):
+        ledger.append(draft, call.now)

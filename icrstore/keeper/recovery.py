@@ -8,6 +8,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.evidence import EvidenceError, check_cosigned
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.ledger import Draft
+from icrstore.keeper.quarantine import take_own
 from icrstore.warrant.strict import time_text
 
 
@@ -47,7 +48,8 @@ def take_cosigned(keeper: Keeper, body: bytes) -> dict[str, Any]:
     """A checkpoint of a log of ours that the peer cosigned: if it did so now, the clocks agree.
 
     Anyone may bring it, as nothing in it is theirs. One from before or from a clock that differs
-    changes nothing. Raises Refused(no-peer, evidence-refused, clocks-differ).
+    changes nothing; one of a head that we do not know stops us (`quarantine`). Raises
+    Refused(no-peer, evidence-refused, quarantined, clocks-differ).
     """
     with keeper.store.read() as tx:
         keys = keeper.own_log_keys(queries.peer(tx, keeper.peer_role))
@@ -55,6 +57,7 @@ def take_cosigned(keeper: Keeper, body: bytes) -> dict[str, Any]:
         _, cosigned_at = check_cosigned(body, keys)
     except EvidenceError as error:
         raise Refused("evidence-refused") from error
+    take_own(keeper, body)
     with keeper.write() as call:
         if not call.is_clock_trusted and not clock.agree(call.tx, call.now, cosigned_at):
             raise Refused("clocks-differ", 409)

@@ -28,6 +28,7 @@ def serve(folder: Path, socket_path: Path) -> None:
     while signal.sigtimedwait(_STOP, UPKEEP_SECONDS) is None:
         _keep_up(keeper)
     server.finish()
+    _keep_up(keeper)
     socket_path.unlink(missing_ok=True)
     keeper.close()
 
@@ -35,6 +36,7 @@ def serve(folder: Path, socket_path: Path) -> None:
 def _keep_up(keeper: Keeper) -> None:
     """A clock that is behind is told at every call, and must not stop the witness."""
     try:
+        keeper.strangers.write(keeper.store)
         keep_up(keeper)
     except Refused as refused:
         log(f"upkeep refused: {refused.code}")

@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS leaf (
     tenant TEXT NOT NULL REFERENCES tenant (name),
     number INTEGER NOT NULL,
     text BLOB NOT NULL,
-    private BLOB NOT NULL,                             -- salt and private text, locked
+    private BLOB NOT NULL,                             -- salt and private text, locked; or lost
     PRIMARY KEY (tenant, number)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS node (                      -- complete subtrees; never changed
@@ -183,6 +183,29 @@ CREATE TABLE IF NOT EXISTS refusal (                   -- one leaf, however ofte
     code TEXT NOT NULL,
     PRIMARY KEY (tenant, request_sha256, code)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (                -- checkpoints of ours that we do not know
+    origin TEXT NOT NULL,
+    note BLOB NOT NULL,                                -- as our own log key signed it
+    shown_at INTEGER NOT NULL,                         -- Unix seconds
+    ended_at INTEGER,                                  -- when `recover` put the log right
+    PRIMARY KEY (origin, note)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recovered (                 -- each time that a log was put right
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    leaf INTEGER NOT NULL,                             -- the leaf that says so
+    at INTEGER NOT NULL,                               -- Unix seconds
+    questions INTEGER NOT NULL,                        -- leaves of questions that were lost
+    PRIMARY KEY (tenant, leaf)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lost (                      -- leaves without their private text
+    tenant TEXT NOT NULL REFERENCES tenant (name),
+    leaf INTEGER NOT NULL,
+    private_sha256 BLOB NOT NULL CHECK (length(private_sha256) = 32),
+    type TEXT NOT NULL,
+    day TEXT NOT NULL,
+    PRIMARY KEY (tenant, leaf)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS lost_text ON lost (tenant, private_sha256);   -- restore
 CREATE TABLE IF NOT EXISTS stranger (                  -- refusals of callers that nobody pinned
     code TEXT PRIMARY KEY,
     refused INTEGER NOT NULL

@@ -5,22 +5,33 @@ anyway, and the one that holds no share, no atom and no row. Taken over, it can 
 early; the cosignature beside it then grows old.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 
 from django.db.models import Count, Max
 
 from accounts.tenancy import of_tenant, tenants
-from icrstore.keeper.answers import KeeperFailure, KeepersRefused, Logged
+from icrstore.keeper.answers import (
+    KeeperFailure,
+    KeeperForked,
+    KeeperRefused,
+    KeepersRefused,
+    Logged,
+)
 from icrstore.keeper.calls import Keeper
 from icrstore.keeper.carry import Carrier
 from icrstore.keeper.evidence import Evidence, check_leaves
 from icrstore.keeper.names import pseudonym_of
-from icrstore.ledger.models import Checkpoint, Leaf, Log, Node
-from icrstore.tlog import checkpoint as notes
+from icrstore.ledger.forks import evidence_of
+from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
+from icrstore.ledger.outside import OutsideWitness, cosign
+from icrstore.tlog import checkpoint as checkpoints
 from icrstore.tlog import merkle
 from icrstore.tlog.errors import LogError
+from icrstore.tlog.note import parse_note
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +47,11 @@ class CopyDiffers(Exception):
 class Copier:
     """One keeper as its log is copied; ``witness`` is the keeper that cosigns it."""
 
-    def __init__(self, keeper: Keeper, witness: Keeper) -> None:
+    def __init__(
+        self, keeper: Keeper, witness: Keeper, outside: Sequence[OutsideWitness] = ()
+    ) -> None:
         self.keeper = keeper
+        self._outside = outside
         self._carrier = Carrier(keeper, witness)
 
     def copy(self, tenant: str, now: datetime) -> int:
@@ -50,10 +64,17 @@ class Copier:
         note = self.keeper.checkpoint(log.origin)
         if self._is_held(log, note, now):
             return 0
-        shown = self._carrier.carry(Logged((), (), note), None).evidence
+        try:
+            shown = self._carrier.carry(Logged((), (), note), None).evidence
+        except KeeperForked as forked:
+            self._keep_fork(log, forked.notes, now)
+            raise
         signed, cosigned_at = check_leaves(shown, self._carrier.keys, 0)
         if signed.origin != log.origin:
             raise self.keeper.untrue("origin")
+        if self._contradicts(log, signed):
+            self._keep_fork(log, [shown.checkpoint], now)
+            raise KeeperForked(self.keeper.role, [shown.checkpoint])
         return self._keep(log, signed, shown, datetime.fromtimestamp(cosigned_at, UTC))
 
     def _log(self, tenant: str) -> Log:
@@ -68,7 +89,7 @@ class Copier:
     def _is_held(self, log: Log, note: str, now: datetime) -> bool:
         try:
             key = self._carrier.keys.log_verifier(log.origin)
-            signed = notes.verify_checkpoint(note.encode(), log.origin, key)
+            signed = checkpoints.verify_checkpoint(note.encode(), log.origin, key)
         except LogError as error:
             raise self.keeper.untrue("checkpoint") from error
         with of_tenant(log.tenant_id):
@@ -77,9 +98,65 @@ class Copier:
         is_whole = newest is not None and newest.size == held == signed.size
         return is_whole and newest is not None and now - newest.cosigned_at < COSIGNED_EVERY
 
+    def _contradicts(self, log: Log, signed: checkpoints.Checkpoint) -> bool:
+        """Whether another history was copied before: its witness must have turned with it."""
+        with of_tenant(log.tenant_id):
+            newest = log.newest()
+        if newest is None:
+            return False
+        key = self._carrier.keys.log_verifier(log.origin)
+        try:
+            before = checkpoints.verify_checkpoint(newest.note.encode(), log.origin, key)
+        except LogError:
+            return False  # somebody wrote the database: it is evidence of nothing
+        small, large = sorted((before, signed), key=lambda each: each.size)
+        try:
+            proof = self.keeper.consistency(log.origin, small.size, large.size)
+            merkle.verify_consistency(small.size, large.size, proof, small.root, large.root)
+        except (LogError, KeeperRefused):
+            return True
+        return False
+
+    def _keep_fork(self, log: Log, notes: Iterable[str], now: datetime) -> None:
+        """Keep what convicts the log, if these notes and what was copied before do."""
+        key = self._carrier.keys.log_verifier(log.origin)
+        signed = []
+        with of_tenant(log.tenant_id):
+            held = [checkpoint.note for checkpoint in log.checkpoints.order_by("-size")[:1]]
+            entries = [
+                leaf.text.encode() for leaf in Leaf.objects.filter(log=log).order_by("number")
+            ]
+        for note in (*notes, *held):
+            with contextlib.suppress(LogError):
+                signed.append((checkpoints.verify_checkpoint(note.encode(), log.origin, key), note))
+        trees = (lambda size: entries[:size], lambda size: self._entries(log, size))
+        for one, other in combinations(signed, 2):
+            evidence = evidence_of(one, other, trees)
+            if evidence is not None:
+                logger.error("log %s forked: its keeper signed two histories", log.origin)
+                with of_tenant(log.tenant_id):
+                    Fork.objects.bulk_create(
+                        [Fork(log=log, found_at=now, evidence=evidence.decode())],
+                        ignore_conflicts=True,
+                    )
+                return
+
+    def _cosigned_outside(self, origin: str, note: str) -> str:
+        def consistency(old: int, new: int) -> Sequence[bytes]:
+            return self.keeper.consistency(origin, old, new)
+
+        made = cosign(self._outside, parse_note(note.encode()), consistency)
+        return made.encode().decode()
+
+    def _entries(self, log: Log, size: int) -> list[bytes]:
+        with contextlib.suppress(KeeperFailure):
+            return self.keeper.entries(log.origin, 0, size)
+        return []
+
     def _keep(
-        self, log: Log, signed: notes.Checkpoint, shown: Evidence, cosigned_at: datetime
+        self, log: Log, signed: checkpoints.Checkpoint, shown: Evidence, cosigned_at: datetime
     ) -> int:
+        note = self._cosigned_outside(log.origin, shown.checkpoint)
         with of_tenant(log.tenant_id):
             held = _held(log, signed.size)
         for first in dict.fromkeys((held, 0)):
@@ -90,7 +167,7 @@ class Copier:
                     # From here whoever reads this checkpoint finds all of its leaves.
                     Checkpoint.objects.bulk_create(
                         [Checkpoint(log=log, size=signed.size, cosigned_at=cosigned_at,
-                                    note=shown.checkpoint)],
+                                    note=note)],
                         ignore_conflicts=True,
                     )  # fmt: skip
             except CopyDiffers:
@@ -122,7 +199,7 @@ def _held(log: Log, size: int) -> int:
     return int(found["count"]) if found["last"] == found["count"] - 1 else 0
 
 
-def _add(log: Log, first: int, entries: Sequence[bytes], signed: notes.Checkpoint) -> None:
+def _add(log: Log, first: int, entries: Sequence[bytes], signed: checkpoints.Checkpoint) -> None:
     """Keep leaves ``first`` and on with their nodes, if they lead to the signed root.
 
     Raises `CopyDiffers`, and nothing of them is kept.

@@ -38,6 +38,15 @@ class Checkpoint(models.Model):
         ]
 
 
+class Fork(models.Model):
+    """Two checkpoints that the log signed and that cannot both be true, as `icr-verify fork` reads
+    them. One is enough; nobody can take it away."""
+
+    log = models.OneToOneField(Log, on_delete=models.PROTECT, related_name="fork")
+    found_at = models.DateTimeField()
+    evidence = models.TextField()
+
+
 class Leaf(models.Model):
     """A leaf's public lines, byte for byte."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accounts.tenancy import of_caller
-from icrstore.ledger.models import Checkpoint, Leaf, Log, Node
+from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
 from icrstore.seal.epoch import ROLES
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, bundle, tile_bytes
@@ -19,6 +19,15 @@ def checkpoint(role: str, pseudonym: str) -> bytes:
     """The newest checkpoint whose leaves are all here, cosigned. Raises `NotCopied`."""
     with _log(role, pseudonym) as newest:
         return newest.note.encode()
+
+
+def fork(role: str, pseudonym: str) -> bytes:
+    """What convicts this log of two histories (`icr-verify fork`). Raises `NotCopied`."""
+    with _log(role, pseudonym) as newest:
+        found = Fork.objects.filter(log=newest.log).first()
+        if found is None:
+            raise NotCopied
+        return found.evidence.encode()
 
 
 def tile(role: str, pseudonym: str, path: str) -> bytes:

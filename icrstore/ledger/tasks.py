@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from icrstore.keeper.calls import keepers_of, with_witnesses
 from icrstore.ledger import copying
+from icrstore.ledger.outside import read_witnesses
 from icrstore.shell.keyfile import KeyFile
 from icrstore.warrant.trust import Trust
 
@@ -19,4 +20,5 @@ def copy() -> None:
     key = KeyFile.read(settings.SECRETS / "notifier.key", "signing").signing()
     trust = Trust.parse(settings.TRUST.read_bytes())
     pairs = with_witnesses(keepers_of(trust, settings.KEEPERS, key))
-    copying.copy([copying.Copier(*pair) for pair in pairs], timezone.now())
+    outside = read_witnesses(settings.WITNESSES)
+    copying.copy([copying.Copier(*pair, outside) for pair in pairs], timezone.now())

@@ -90,6 +90,17 @@ def consistency_proof(node: Node, old: int, new: int) -> list[bytes]:
     return proof[::-1]
 
 
+def fork_path(node: Node, old: int, new: int) -> list[bytes]:
+    """What leads to the root of ``new`` leaves and to that of the first ``old``, fewer, of them.
+
+    The consistency proof with its first node always told: a proof leaves it out where it is the old
+    root itself. So whoever has another old root, signed, has the log convicted.
+    """
+    level = (old & -old).bit_length() - 1
+    start = [node(level, 0)] if old == 1 << level else []
+    return start + consistency_proof(node, old, new)
+
+
 def verify_inclusion(
     leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
 ) -> None:

@@ -1,7 +1,7 @@
 """A log as static files, after C2SP tlog-tiles: hash tiles and entry bundles of 256."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -95,6 +95,16 @@ def parse_bundle(encoded: bytes, width: int) -> list[bytes]:
         entries.append(encoded[start:position])
     if position != len(encoded) or len(entries) != width:
         raise TileError("malformed-tile")
+    return entries
+
+
+def read_entries(fetch: Callable[[str], bytes], size: int) -> list[bytes]:
+    """All entries of a log of this size, from its bundles: ``fetch`` brings the bytes at a path
+    below the log's prefix. Raises TileError; what they hash to is the caller's to check."""
+    entries: list[bytes] = []
+    for first in range(0, size, TILE_WIDTH):
+        tile = Tile(None, first // TILE_WIDTH, min(TILE_WIDTH, size - first))
+        entries += parse_bundle(fetch(tile.path), tile.width)
     return entries
 
 

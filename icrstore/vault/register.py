@@ -7,7 +7,7 @@ nothing that a receipt says: a collector forgets a batch for it.
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -17,6 +17,7 @@ from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntr
 from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
+from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import StatementError
@@ -103,15 +104,37 @@ def _seals_for(keeper: Keeper, tenant: str) -> QuerySet[EpochSeal]:
 def _hand_in(
     keeper: Keeper, keys: SealerKeys, tenant: str, seals: Sequence[EpochSeal]
 ) -> dict[bytes, str | None]:
-    """What the keeper says of each epoch of one tenant; nothing if it takes none of them."""
+    """What the keeper says of each epoch of one tenant; nothing if it takes none of them.
+
+    A keeper whose store was put right says when it logged what it lost: its ordinary look brings
+    that again.
+    """
     epochs = [
         (Envelope.parse(bytes(seal.epoch.statement), "epoch"), bytes(seal.seal)) for seal in seals
     ]
     try:
-        return keeper.register(epochs, keys.grants_of(tenant))
+        answer = keeper.register(epochs, keys.grants_of(tenant))
     except (KeeperUnreachable, KeeperUntrue, KeeperRefused) as failure:
         logger.warning("keeper %s logged no epoch: %s", keeper.role, failure.code)
         return {}
+    if answer.lost:
+        _forget_acknowledged(keeper, tenant, *answer.lost)
+    return answer.codes
+
+
+def _forget_acknowledged(keeper: Keeper, tenant: str, first: date, last: date) -> None:
+    """What was acknowledged from one day to another, both included, is to be logged again: what the
+    keeper has still it acknowledges again, and then on a later day."""
+    # The keeper's clock, by which its days are, and ours may differ a little.
+    begin, end = _start_of(first) - SKEW, _start_of(last + timedelta(days=1)) + SKEW
+    with of_tenant(tenant):
+        logged = _seals_for(keeper, tenant).filter(acknowledged_at__range=(begin, end))
+        count = EpochSeal.objects.filter(id__in=logged.values("id")).update(acknowledged_at=None)
+    logger.warning("keeper %s lost epochs: %d are brought again", keeper.role, count)
+
+
+def _start_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _acknowledge(

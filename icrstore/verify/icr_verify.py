@@ -1116,6 +1116,70 @@ def _check_shred(shown: dict[str, Any], each: dict[str, Any]) -> int:
     return epochs
 
 
+# A log that forked.
+
+_FORK = shape(v=version, notes=list_of(text), path=list_of(hexadecimal(32)))
+
+
+def verify_fork(raw: bytes, trust: Trust) -> tuple[tuple[Check, ...], dict[str, Any]]:
+    """Check that a keeper signed two checkpoints of one log that cannot both be true.
+
+    1. evidence: strict JSON with two checkpoints, the smaller one first, and a path.
+    2. log: both are of one log, and signed by the log key of one keeper in the trust file.
+    3. fork: of one size they have different roots; or the path leads to the root of the larger, and
+       to another root of as many leaves as the smaller one has.
+
+    A consistency proof that fails is no evidence, since anybody can make one; a path that leads to
+    the larger root is made of what that keeper signed. Raises `CheckFailed`.
+    """
+    checks = Checks()
+    with checks.check("evidence", "two checkpoints and a path"):
+        shown = _FORK(read_json(raw))
+        if len(shown["notes"]) != 2:
+            raise Wrong("there must be two checkpoints")
+        small, large = (read_checkpoint(each) for each in shown["notes"])
+        if small.size > large.size:
+            raise Wrong("the smaller checkpoint must come first")
+    with checks.check("log", "both signed by one keeper's log key"):
+        name = small.origin.rpartition("/")[0]
+        keepers = [each for each in trust["keepers"] if each["name"] == name]
+        if len(keepers) != 1 or small.origin != large.origin:
+            raise Wrong("they are not two checkpoints of one log of a keeper in the trust file")
+        for note in (small, large):
+            check_log_signature(note, keepers[0]["log_key"])
+    with checks.check("fork", "no log can have both roots"):
+        _check_fork(small, large, shown["path"])
+    said = {"keeper": keepers[0]["role"], "log": small.origin}
+    return tuple(checks.passed), said | {"sizes": [small.size, large.size]}
+
+
+def _check_fork(small: Checkpoint, large: Checkpoint, path: Sequence[bytes]) -> None:
+    if small.size == large.size or small.size == 0:
+        if path or small.size != large.size or small.root == large.root:
+            raise Wrong("both can be true")
+        return
+    begun, whole = _both_roots(small.size, large.size, path)
+    if whole != large.root:
+        raise Wrong("the path does not lead to the larger checkpoint")
+    if begun == small.root:
+        raise Wrong("both can be true")
+
+
+def _both_roots(old: int, new: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots of the first ``old`` leaves and of all ``new``: RFC 6962, 2.1.2, backwards, with
+    the first node always told."""
+    if not path or (old == new) != (len(path) == 1):
+        raise Wrong("the path is of the wrong length")
+    if old == new:
+        return path[0], path[0]
+    split = 1 << (new - 1).bit_length() - 1
+    if old <= split:
+        begun, left = _both_roots(old, split, path[:-1])
+        return begun, _node(left, path[-1])
+    begun, right = _both_roots(old - split, new - split, path[:-1])
+    return _node(path[-1], begun), _node(path[-1], right)
+
+
 # The command.
 
 _EXAMPLES = """examples:
@@ -1123,6 +1187,7 @@ _EXAMPLES = """examples:
   icr-verify receipt receipt.json --trust trust.json
   icr-verify access access-1f2e.json --account 12345 --trust trust.json
   icr-verify certificate certificate.json --trust trust.json
+  icr-verify fork fork.json --trust trust.json
 
 exit: 0 every check passed, 1 a check failed (named), 64 usage, 66 a file cannot be used"""
 
@@ -1160,6 +1225,8 @@ def _verify(
         return proven.checks, said | {"accounts_named": len(proven.answer["accounts"])}
     if given.what == "certificate":
         return verify_certificate(raw, trust)
+    if given.what == "fork":
+        return verify_fork(raw, trust)
     checks, receipt = verify_receipt(raw, trust)
     said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}
     return checks, said | {"batch_id": receipt["batch_id"].hex()}
@@ -1180,13 +1247,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    kinds = "answer|access|receipt|certificate"
+    kinds = "answer|access|receipt|certificate|fork"
     commands = top.add_subparsers(dest="what", required=True, metavar=kinds)
     for name, about in (
         ("answer", "a package (proof.json) that `icr open` wrote"),
         ("access", "the proof that a subscriber downloaded, of an access to their records"),
         ("receipt", "a signed receipt of a batch"),
         ("certificate", "both keepers' certificates that a day is destroyed"),
+        ("fork", "that a keeper signed two histories of one log"),
     ):
         command = commands.add_parser(name, help=about, description=f"Check {about}.")
         command.add_argument("file", metavar="FILE", help=about)

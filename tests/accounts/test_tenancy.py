@@ -46,7 +46,7 @@ OTHER = "isp-other"
 # what a log holds is public (whose log it is is not: ledger_log).
 COMMON = {
     "accounts_nonce", "inbox_intakekey", "django_migrations", "vault_segment",
-    "ledger_checkpoint", "ledger_leaf", "ledger_node",
+    "ledger_checkpoint", "ledger_fork", "ledger_leaf", "ledger_node",
 }  # fmt: skip
 NO_RIGHT, NO_ROW = (errors.InsufficientPrivilege,), 0
 

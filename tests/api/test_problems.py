@@ -29,6 +29,7 @@ DOORS = {
         for what in ("accesses", f"accesses/{'00' * 32}/proof", "notices")
     },
     f"/ledger/operator/{'00' * 8}/checkpoint": ("GET",),
+    f"/ledger/operator/{'00' * 8}/fork": ("GET",),
     f"/ledger/operator/{'00' * 8}/tile/entries/000": ("GET",),
     "/healthz": ("GET",),
     "/readyz": ("GET",),

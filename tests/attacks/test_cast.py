@@ -121,6 +121,7 @@ ACTS = (
 )  # fmt: skip
 LOGS = (
     "ledger/<str:keeper>/<str:log>/checkpoint", "ledger/<str:keeper>/<str:log>/tile/<path:tile>",
+    "ledger/<str:keeper>/<str:log>/fork",
 )  # fmt: skip
 OPEN = ("access.css", "docs", "v1/schema", "healthz", "readyz")
 

@@ -394,7 +394,7 @@ class Pair:
         for each in [role] if role else ROLES:
             pairs = [(one.envelope, one.seals[each]) for one in sealed]
             acks = self.keeper(each, "sealer").register(pairs, [self.grant("sealer")])
-            answered[each] = [acks[one.epoch.eid] for one in sealed]
+            answered[each] = [acks.codes[one.epoch.eid] for one in sealed]
         return answered
 
     # What an engine does.

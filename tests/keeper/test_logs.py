@@ -11,6 +11,7 @@ from icrstore.tlog.checkpoint import Checkpoint, verify_checkpoint
 from icrstore.tlog.note import ED25519, VerifierKey
 from icrstore.tlog.tiles import Tile, parse_bundle, tile_bytes
 from icrstore.wire.httpunix import Response
+from tests.keeper.crowd import crowd
 from tests.keeper.pair import ACCOUNT, TENANT, Pair, last_hour
 
 each_role = pytest.mark.parametrize("role", ROLES)
@@ -111,3 +112,10 @@ def test_a_leaf_has_one_spelling(old: str, new: str) -> None:
         LeafText.parse(text.replace(old, new, 1))
     with pytest.raises(LeafError):
         LeafText.parse(text + "\n")
+
+
+def test_no_proof_is_across_sizes_while_many_write_and_read(own_pair: Pair) -> None:
+    """`python -m tests.keeper.crowd` proves 100,000."""
+    proofs, leaves = crowd(own_pair, 200)
+    assert proofs >= 200
+    assert leaves > 0

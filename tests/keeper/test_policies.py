@@ -167,7 +167,7 @@ AHEAD = 3 * HOUR
 def register(pair: Pair, role: Role, sealed: SealedEpoch) -> str | None:
     keeper = pair.keeper(role, "sealer", AHEAD)
     acks = keeper.register([(sealed.envelope, sealed.seals[role])], [pair.grant("sealer")])
-    return acks[sealed.epoch.eid]
+    return acks.codes[sealed.epoch.eid]
 
 
 def by_pools(pair: Pair, hour: datetime, sha256: bytes) -> SealedEpoch:

@@ -11,6 +11,7 @@ import pytest
 
 from icrstore.keeper.client import KeeperUntrue
 from icrstore.keeper.names import authority_of
+from icrstore.keeper.server import MAX_BODY_BYTES, MAX_HEADER_CHARACTERS, MAX_HEADERS
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import dump, parse_object
@@ -114,9 +115,28 @@ def test_sizes_have_limits(pair: Pair) -> None:
             assert raw.recv(1 << 16).split(b" ")[1] == code
 
 
+def test_limits_hold_at_their_edge(pair: Pair) -> None:
+    def head(headers: bytes, body: bytes = b"") -> bytes:
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(pair.processes["operator"].socket))
+            raw.sendall(b"POST /v1/x HTTP/1.1\r\n" + headers + b"\r\n" + body)
+            return raw.recv(1 << 16).split(b" ")[1]
+
+    length = b"Content-Length: %d\r\n"
+    assert head(length % MAX_BODY_BYTES, bytes(MAX_BODY_BYTES)) == b"404"
+    assert head(length % (MAX_BODY_BYTES + 1)) == b"413"
+    assert head(length % 2, b"x" * 3) == b"404"
+    others = MAX_HEADERS - 1
+    assert head(b"A: b\r\n" * others + length % 0) == b"404"
+    assert head(b"A: b\r\n" * (others + 1) + length % 0) == b"431"
+    fill = MAX_HEADER_CHARACTERS - len("Content-Length0") - len("A")
+    assert head(b"A: " + b"b" * fill + b"\r\n" + length % 0) == b"404"
+    assert head(b"A: " + b"b" * (fill + 1) + b"\r\n" + length % 0) == b"431"
+
+
 def test_what_is_no_door_is_not_found(pair: Pair) -> None:
     for method, path in [("GET", "/"), ("POST", "/v1/commit/"), ("GET", "/v1/commit"),
-                         ("POST", "/own-checkpoint"), ("GET", "/log/x/checkpoint")]:  # fmt: skip
+                         ("POST", "/own-checkpoints"), ("GET", "/log/x/checkpoint")]:  # fmt: skip
         content = b"{}" if method == "POST" else b""
         assert told(pair.raw("operator").call(method, path, {}, content)) == (404, "no-such-door")
     assert pair.raw("operator").call("PUT", "/healthz", {}).status == 501

@@ -12,12 +12,14 @@ from psycopg import errors
 from icrstore.desk.logs import NotProven
 from icrstore.keeper.answers import KeeperRefused, KeeperUntrue
 from icrstore.ledger.copying import COSIGNED_EVERY
-from icrstore.ledger.models import Checkpoint, Leaf, Log, Node
+from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.checkpoint import parse_checkpoint
 from icrstore.tlog.merkle import Tree
 from icrstore.tlog.note import parse_note
 from icrstore.tlog.tiles import Tile, bundle, tile_bytes
+from icrstore.verify.icr_verify import read_trust, verify_fork
+from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import TENANT, Pair, last_hour, utc_now
 from tests.ledger.copies import (
     NotThere,
@@ -225,6 +227,41 @@ def test_a_log_that_forked_is_not_copied(rooms: Rooms, database: Database, own_p
     with pytest.raises(KeeperUntrue):
         copy_strictly(database, own_pair, "operator")
     assert read_copy(database, own_pair, "operator") == before
+    # It signed both histories, and whoever has the trust file can tell.
+    log = log_of("operator")
+    with acting(database, "web"):
+        evidence = fetch(f"/ledger/operator/{log.pseudonym}/fork")
+    _, said = verify_fork(evidence, read_trust(trust_file(own_pair)))
+    assert (said["keeper"], said["log"]) == ("operator", log.origin)
+    # Found once more it is kept once.
+    with pytest.raises(KeeperRefused, match="quarantined"):
+        copy_strictly(database, own_pair, "operator")
+    assert Fork.objects.count() == 1
+
+
+def trust_file(pair: Pair) -> bytes:
+    keepers = [
+        {"role": role, "instance": one.instance, "name": one.name,
+         "identity_key": encode_base64(one.identity_key), "log_key": encode_base64(one.log_key),
+         "witness_key": encode_base64(one.witness_key)}
+        for role, one in pair.identities.items()
+    ]  # fmt: skip
+    return dump({"keepers": keepers, "engines": {}, "authorities": {}, "sealers": {},
+                 "receipt_key": encode_base64(bytes(32))})  # fmt: skip
+
+
+def test_a_log_with_one_history_has_no_evidence_and_a_row_that_was_altered_makes_none(
+    copied: Pair, database: Database
+) -> None:
+    place = f"/ledger/operator/{log_of('operator').pseudonym}"
+    other = log_of("oversight").newest()
+    assert other
+    log_of("operator").checkpoints.update(note=other.note)
+    copied.run(copied.question())
+    copy_logs(database, copied)
+    with acting(database, "web"), pytest.raises(NotThere):
+        fetch(f"{place}/fork")
+    assert not Fork.objects.exists()
 
 
 def test_entries_without_the_signed_root_are_not_kept(
@@ -235,7 +272,7 @@ def test_entries_without_the_signed_root_are_not_kept(
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as keeper:
         keeper.execute(
             "UPDATE leaf SET text ="
-            " CAST(replace(CAST(text AS TEXT), 'type=pin', 'type=epoch') AS BLOB)"
+            " CAST(replace(CAST(text AS TEXT), 'type=pin', 'type=epoch') AS BLOB) WHERE number = 0"
         )
     with pytest.raises(KeeperUntrue, match="entries"):
         copy_strictly(database, own_pair, "operator")

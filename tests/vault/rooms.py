@@ -93,8 +93,9 @@ TABLES = (
     "notices_session", "notices_signin", "notices_noticeleaf", "notices_notice", "notices_pull",
     "notices_oldcontact", "notices_subscriber",
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
-    "inbox_intakekey", "query_query", "query_lodgedwarrant", "ledger_checkpoint", "ledger_leaf",
-    "ledger_node", "ledger_log", "accounts_principal", "accounts_nonce", "accounts_policy",
+    "inbox_intakekey", "query_query", "query_lodgedwarrant", "ledger_fork", "ledger_checkpoint",
+    "ledger_leaf", "ledger_node", "ledger_log", "accounts_principal", "accounts_nonce",
+    "accounts_policy",
     "accounts_enrolment", "accounts_collector", "accounts_authority", "accounts_oversightbody",
     "accounts_tenant",
 )  # fmt: skip

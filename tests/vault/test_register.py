@@ -6,13 +6,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from icrstore.inbox.models import Batch
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.client import Keeper
+from icrstore.keeper.keeper import Keeper as StoreOwner
+from icrstore.keeper.leaves import LeafText
+from icrstore.keeper.ledger import Ledger
 from icrstore.seal.epoch import hour_start
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
+from tests.keeper.pair import TENANT
 from tests.vault.rooms import Rooms, add_tenant, arrow, frame, record
 
 
@@ -164,3 +169,41 @@ def test_an_epoch_ahead_of_its_keepers_clock_waits_for_its_hour(rooms: Rooms) ->
     Epoch.objects.filter(id=epoch.id).update(hour=rooms.now + timedelta(seconds=1))
     assert register(rooms) == 0
     assert not EpochSeal.objects.exclude(refused="").exists()
+
+
+def test_what_a_keeper_lost_is_brought_again_with_the_next_epoch(rooms: Rooms) -> None:
+    """As a recovery leaves it: the leaf without its text, and no epoch."""
+    first = sealed(rooms)
+    register(rooms)
+    (eid,) = [bytes(epoch.eid) for epoch in first.epochs.all()]
+    keeper = next(one for one in rooms.keepers if one.role == "operator")
+    with rooms.pair.owner("operator") as owner:
+        leaf = forget(owner, eid)
+        size = rooms.pair.leaves("operator")
+        second = sealed(rooms, rooms.hour + timedelta(minutes=1))
+        assert register(rooms, [keeper]) == 2
+        with owner.store.read() as tx:
+            assert queries.epoch_statement_sha256(tx, eid)
+            assert leaf not in salvage.lost_leaves(tx, TENANT)
+            ledger = Ledger(tx, owner.identity, queries.tenant(tx, TENANT))
+            assert eid.hex() in ledger.leaves(leaf, 1)[0].private
+    assert rooms.pair.leaves("operator") == size + 1
+    assert second.epochs.get().seals.get(role="operator").acknowledged_at
+    assert register(rooms, [keeper]) == 0
+
+
+def forget(owner: StoreOwner, eid: bytes) -> int:
+    """Take an epoch's private text and atom out of a keeper's store; its leaf."""
+    with owner.store.write() as tx:
+        tenant = queries.tenant(tx, TENANT)
+        ledger = Ledger(tx, owner.identity, tenant)
+        number = next(
+            n for n in reversed(range(tenant.size))
+            if eid.hex() in ledger.leaves(n, 1)[0].private
+        )  # fmt: skip
+        lines = LeafText.parse(queries.leaf(tx, TENANT, number)[0].decode())
+        salvage.add_lost(tx, TENANT, number, lines.private_sha256, lines.type, lines.day)
+        tx.execute("UPDATE leaf SET private = x'' WHERE tenant = ? AND number = ?",
+                   (TENANT, number))  # fmt: skip
+        tx.execute("DELETE FROM epoch WHERE eid = ?", (eid,))
+    return number

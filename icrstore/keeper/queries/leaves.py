@@ -39,11 +39,11 @@ def add_nodes(tx: Connection, tenant_name: str, nodes: Iterable[tuple[int, int, 
     tx.executemany("INSERT INTO node VALUES (?, ?, ?, ?)", [(tenant_name, *made) for made in nodes])
 
 
-def next_tag_number(tx: Connection, tenant_name: str, subject: bytes) -> int:
-    """0, 1, ..: how many leaves this subject had before, counting the one that asks."""
+def next_tag_number(tx: Connection, tenant_name: str, subject: bytes, first: int) -> int:
+    """``first``, or one more than this subject's last."""
     row = tx.execute(
-        "INSERT INTO subject VALUES (?, ?, 1)"
-        " ON CONFLICT DO UPDATE SET leaves = leaves + 1 RETURNING leaves",
-        (tenant_name, subject),
+        "INSERT INTO subject VALUES (?1, ?2, ?3 + 1)"
+        " ON CONFLICT DO UPDATE SET leaves = max(leaves, ?3) + 1 RETURNING leaves",
+        (tenant_name, subject, first),
     ).fetchone()
     return int(row[0]) - 1

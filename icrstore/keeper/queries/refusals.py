@@ -19,10 +19,10 @@ def was_refused(tx: Connection, tenant_name: str, request_sha256: bytes, code: s
     return found.fetchone() is not None
 
 
-def count_stranger(tx: Connection, code: str) -> None:
+def count_strangers(tx: Connection, code: str, refused: int) -> None:
     tx.execute(
-        "INSERT INTO stranger VALUES (?, 1) ON CONFLICT DO UPDATE SET refused = refused + 1",
-        (code,),
+        "INSERT INTO stranger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET refused = refused + ?2",
+        (code, refused),
     )
 
 

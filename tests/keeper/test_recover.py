@@ -1,0 +1,393 @@
+"""Put back from a copy, quarantined, recovered: the log goes on, and nothing is lent too much."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icrstore.keeper import queries, salvage
+from icrstore.keeper.accesses import asked_of
+from icrstore.keeper.answers import KeepersRefused, KeeperUntrue
+from icrstore.keeper.cli import run
+from icrstore.keeper.client import Question
+from icrstore.keeper.errors import Refused
+from icrstore.keeper.fsck import fsck
+from icrstore.keeper.keys import CHAIN, Chain, Identity
+from icrstore.keeper.leaves import LeafText
+from icrstore.keeper.ledger import Ledger
+from icrstore.keeper.names import witness_key_name
+from icrstore.keeper.pins import pin
+from icrstore.keeper.published import source
+from icrstore.keeper.quarantine import take_own
+from icrstore.keeper.recover import Outcome, recover
+from icrstore.keeper.store import Store
+from icrstore.keeper.telling import sign_notice
+from icrstore.keeper.witness import SCHEMA, STORE, cosigned, remember
+from icrstore.seal.epoch import ROLES, Epoch, Role, other_role
+from icrstore.tlog import merkle
+from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from icrstore.tlog.merkle import root_of
+from icrstore.tlog.note import SigningKey
+from icrstore.warrant.statements import AccountSelector
+from tests.keeper.outside import Outside
+from tests.keeper.pair import (
+    ACCOUNT,
+    TENANT,
+    Pair,
+    SealedEpoch,
+    code_of,
+    last_hour,
+    rows_of,
+    utc_now,
+)
+
+NOW = timedelta(0)
+each_role = pytest.mark.parametrize("role", ROLES)
+
+
+@dataclass
+class Story:
+    """A keeper (``role``) that was copied, went on, and was put back; all that is known of it."""
+
+    pair: Pair
+    role: Role
+    folder: Path
+    outside: Outside
+    epochs: list[SealedEpoch] = field(default_factory=list)
+    before: Question | None = None
+    after: Question | None = None
+
+    @property
+    def store(self) -> Path:
+        return self.pair.processes[self.role].folder
+
+    def seal(self, account: str = ACCOUNT) -> None:
+        self.epochs.append(self.pair.seal_epoch(last_hour(), rows_of(account)))
+        assert self.pair.register(self.epochs[-1]) == {role: [None] for role in ROLES}
+
+    def copy(self) -> None:
+        shutil.copytree(self.store, self.folder / "copy")
+
+    def copy_again(self) -> None:
+        shutil.rmtree(self.folder / "copy")
+        self.copy()
+
+    def put_back(self) -> None:
+        """All but the chain's file, which is never put back."""
+        chain = (self.store / CHAIN).read_bytes()
+        shutil.rmtree(self.store)
+        shutil.copytree(self.folder / "copy", self.store)
+        (self.store / CHAIN).write_bytes(chain)
+
+    def recover(self, pins_compared: bool = False) -> list[Outcome]:
+        published = self.outside.publish(self.folder / "published")
+        with self.pair.owner(self.role) as keeper:
+            return recover(keeper, source(str(published)), pins_compared)
+
+    def new_question(self) -> Question:
+        """Under a warrant of now: nobody can have used it before."""
+        pair = self.pair
+        return pair.question(pair.warrant(pair.warrant_of(valid_from=utc_now())))
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        with self.pair.serving_ahead(NOW):
+            yield
+
+
+@pytest.fixture(params=ROLES)
+def story(request: pytest.FixtureRequest, still_pair: Pair, tmp_path: Path) -> Story:
+    """Sealed, asked; copied; sealed, asked and disclosed again; put back, and found out."""
+    made = Story(still_pair, request.param, tmp_path, Outside(still_pair))
+    with made.serving():
+        made.seal()
+        made.before = still_pair.question()
+        still_pair.run(made.before)
+        made.outside.follow()
+    made.copy()
+    with made.serving():
+        made.seal("another")
+        made.after = still_pair.question()
+        still_pair.run(made.after)
+        still_pair.keepers().disclose(made.after, still_pair.disclosure(made.after, ACCOUNT))
+        made.outside.follow()
+    made.put_back()
+    with made.serving(), pytest.raises(KeeperUntrue):
+        still_pair.run(made.new_question())
+    return made
+
+
+def test_it_goes_on_where_the_peer_cosigned_and_opens_old_and_new_epochs(story: Story) -> None:
+    pair, role = story.pair, story.role
+    size = len(story.outside.seen[role])
+    (outcome,) = story.recover()
+    assert outcome.lost == {"epoch": 1, "commit": 1, "release": 1, "disclosure": 1}
+    assert story.recover() == []
+    with story.serving():
+        # The lost epoch is brought again as an ordinary one, and no leaf is added for it.
+        assert pair.register(*story.epochs) == {each: [None, None] for each in ROLES}
+        story.outside.follow()
+        assert story.outside.types(role, size) == ["recovery"]
+        story.seal()
+        lent = pair.run(story.new_question())
+        for sealed in (story.epochs[0], story.epochs[2]):
+            assert pair.open_rows(lent, sealed, AccountSelector(ACCOUNT))
+        assert {e.eid for e in lent.commits[role].epochs} == {e.epoch.eid for e in story.epochs}
+        pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
+        story.outside.follow()
+    tags = [LeafText.parse(leaf.decode()).tag for leaf in story.outside.seen[role]]
+    assert len(set(tags)) == len(tags)
+    assert fsck(story.store, print) == []
+    with pair.owner(role) as keeper:
+        listed = asked_of(keeper)
+    # Of what was lost oversight still sees that it was.
+    assert [row["type"] for row in listed if "request_sha256" not in row] == [
+        "commit", "release", "disclosure"
+    ]  # fmt: skip
+
+
+def test_nothing_is_lent_under_a_warrant_that_may_have_been_used(story: Story) -> None:
+    story.recover()
+    pair = story.pair
+    assert story.before
+    assert story.after
+    with story.serving():
+        for question in (story.before, story.after, pair.question()):
+            assert code_of(lambda q=question: pair.keepers().commit(q)) == "before-recovery"  # type: ignore[misc]
+        answer = pair.disclosure(story.before, ACCOUNT)
+        refused = lambda: pair.keepers().disclose(story.before, answer)  # noqa: E731
+        assert code_of(refused) == "before-recovery"
+        assert pair.run(story.new_question()).shares
+
+
+def is_quarantined(story: Story) -> bool:
+    with story.pair.owner(story.role) as keeper, keeper.store.read() as tx:
+        return salvage.is_quarantined(tx)
+
+
+def refused(story: Story, published: Path) -> str:
+    """The code by which it stays in quarantine, with its log as it was."""
+    with story.pair.owner(story.role) as keeper, pytest.raises(Refused) as caught:
+        recover(keeper, source(str(published)), pins_compared=False)
+    assert is_quarantined(story)
+    return caught.value.code
+
+
+def test_what_is_published_is_believed_in_nothing(story: Story) -> None:
+    outside = story.outside
+    good = outside.publish(story.folder / "good")
+    own = next((good / "ledger" / story.role).iterdir())
+    bundle = next((own / "tile/entries").rglob("*[0-9]"))
+    entries, note = bundle.read_bytes(), (own / "checkpoint").read_text()
+    for at in range(0, len(entries), 97):
+        bundle.write_bytes(entries[:at] + bytes([entries[at] ^ 1]) + entries[at + 1 :])
+        assert refused(story, good) == "published-wrong"
+    bundle.write_bytes(entries)
+    lines = note.splitlines(keepends=True)
+    for wrong in ("".join(lines[:-1]), "".join(lines[:-2]) + lines[-1], note.replace("a", "b")):
+        (own / "checkpoint").write_text(wrong)
+        assert refused(story, good) == "published-wrong"
+    bundle.unlink()
+    (own / "checkpoint").write_text(note)
+    assert refused(story, good) == "not-published"
+    bundle.write_bytes(entries)
+    with story.pair.owner(story.role) as keeper:
+        assert recover(keeper, source(str(good)), pins_compared=False)
+
+
+def test_a_copy_that_ends_before_what_the_peer_cosigned_is_refused(story: Story) -> None:
+    """With the last leaf missing the log would fork again."""
+    pair, role = story.pair, story.role
+    old = Outside(pair)
+    old.seen = {each: list(story.outside.seen[each]) for each in ROLES}
+    old.notes = dict(story.outside.notes)
+    # The peer cosigned the log before it was copied, too: a genuine note, and an old one.
+    old.notes[role] = story.outside.history[role][0]
+    old.seen[role] = old.seen[role][: int(old.notes[role].splitlines()[1])]
+    assert refused(story, old.publish(story.folder / "old")) == "published-too-old"
+
+
+def test_what_was_written_since_is_logged_anew_but_for_questions(
+    still_pair: Pair, tmp_path: Path
+) -> None:
+    """An epoch, a refusal, a notice and a pin of the time between being put back and being found
+    out; and the lost epoch, which its sealer brought once more meanwhile."""
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    with story.serving():
+        lent = pair.run(pair.question())
+        story.outside.follow()
+    story.copy()
+    with story.serving():
+        story.seal()
+        story.outside.follow()
+    story.put_back()
+    with story.serving():
+        story.epochs.append(pair.seal_epoch(last_hour(), {}))
+        assert pair.register(*story.epochs, role=role) == {role: [None, None]}
+        late = pair.question(pair.warrant(pair.warrant_of(valid_to=utc_now())))
+        with pytest.raises(KeepersRefused):
+            pair.keepers().commit(late)
+        teller = pair.teller(role)
+        (debt,) = read_debts(pair, role)
+        notice = sign_notice(TENANT, debt, leaf_of(pair, role, debt), "outbox", utc_now(),
+                             pair.keys["notifier"])  # fmt: skip
+        teller.told(TENANT, notice)
+        with pytest.raises(KeeperUntrue):
+            pair.run(story.new_question())
+    with pair.owner(role) as keeper, keeper.store.read() as tx:
+        assert salvage.is_quarantined(tx)
+    with pair.owner(role) as keeper:
+        assert code(lambda: pin(keeper, "engine", TENANT, "x", bytes(32), False)) == "quarantined"
+    (outcome,) = story.recover()
+    assert outcome.lost == {"epoch": 1}
+    assert fsck(story.store, print) == []
+    with story.serving():
+        size = len(story.outside.seen[role])
+        story.outside.follow()
+        assert story.outside.types(role, size) == ["recovery", "epoch", "refusal", "notice"]
+        # No question was lost, so what was asked before goes on.
+        assert pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
+
+
+def read_debts(pair: Pair, role: Role) -> list[int]:
+    with pair.owner(role) as keeper, keeper.store.read() as tx:
+        return [debt.leaf for debt in queries.debts_after(tx, TENANT, 0, 99)]
+
+
+def leaf_of(pair: Pair, role: Role, number: int) -> str:
+    with pair.owner(role) as keeper, keeper.store.read() as tx:
+        return queries.leaf(tx, TENANT, number)[0].decode()
+
+
+def code(call: Callable[[], Any]) -> str:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.code
+
+
+def test_nothing_is_planted_as_an_epoch_that_was_lost(story: Story) -> None:
+    """Days later only the very epochs that the log holds come back."""
+    pair, role, late = story.pair, story.role, timedelta(hours=99)
+    published = story.outside.publish(story.folder / "published")
+    lost = story.epochs[1]
+    planted = pair.signed_epoch(lost.epoch, lost.atoms, lost.seals)
+    other = Epoch.new(TENANT, lost.epoch.hour, 0)
+    with pair.owner(role, late) as keeper:
+        assert recover(keeper, source(str(published)), pins_compared=False)
+
+    def register(*sealed: SealedEpoch) -> list[str | None]:
+        keeper = pair.keeper(role, "sealer", late)
+        pairs = [(one.envelope, one.seals[role]) for one in sealed]
+        answer = keeper.register(pairs, [pair.grant("sealer")])
+        return [answer.codes[one.epoch.eid] for one in sealed]
+
+    fresh = pair.signed_epoch(other, lost.atoms, lost.seals)
+    with pair.serving_ahead(late):
+        assert register(planted) == ["hour-too-old"]
+        assert register(fresh) == ["hour-too-old"]
+        size = pair.leaves(role)
+        assert register(lost) == [None]
+        assert register(lost) == [None]
+        assert register(planted) == ["epoch-differs"]
+        assert pair.leaves(role) == size
+    assert fsck(story.store, print) == []
+
+
+def test_a_second_copy_is_found_out_as_the_first_and_an_old_head_says_nothing(
+    story: Story,
+) -> None:
+    pair, role = story.pair, story.role
+    with pair.owner(role) as keeper, keeper.store.read() as tx:
+        ledger = Ledger(tx, keeper.identity, queries.tenant(tx, TENANT))
+        # A head that it signed while it had forgotten: nobody cosigned it.
+        head = signed_head(ledger, Identity.load(story.store))
+    story.recover()
+    with pair.owner(role) as keeper:
+        assert take_own(keeper, head) == {"is_quarantined": False}
+    with story.serving():
+        pair.run(story.new_question())
+    story.put_back()
+    with story.serving(), pytest.raises(KeeperUntrue):
+        pair.run(story.new_question())
+    assert is_quarantined(story)
+
+
+def signed_head(ledger: Ledger, identity: Identity) -> bytes:
+    made = Checkpoint(ledger.origin, ledger.size, merkle.root(ledger.node, ledger.size))
+    return sign_checkpoint(made, SigningKey(ledger.origin, identity.log)).encode()
+
+
+def test_the_chain_does_not_go_back_with_the_copy(story: Story) -> None:
+    """Put back in spite of all: days that had expired by the last leaf stay closed."""
+    today = utc_now().date()
+    Chain.start(today - timedelta(days=40)).save(story.store)
+    story.recover()
+    assert Chain.load(story.store).day == today
+
+
+def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) -> None:
+    pair, role = story.pair, story.role
+    story.recover()
+    story.copy_again()
+    with pair.owner(role) as keeper:
+        pin(keeper, "engine", TENANT, "engine-2", pair.public("stranger"), replace=True)
+    with story.serving():
+        story.outside.follow()
+    story.put_back()
+    assert code(story.recover) == "pins-lost"
+    assert story.recover(pins_compared=True)
+
+
+def test_the_witness_remembers_what_it_cosigned(story: Story) -> None:
+    """It cosigns no other history of the peer's after the copy's size."""
+    peer = other_role(story.role)
+    origin = story.outside.notes[peer].splitlines()[0]
+    with closing(Store(story.folder / "copy" / STORE, SCHEMA)) as store, store.read() as tx:
+        note = cosigned(tx)[origin]
+    with closing(Store(story.store / STORE, SCHEMA)) as store, store.write() as tx:
+        remember(tx, parse_checkpoint(note.body), note)
+    story.recover()
+    with closing(Store(story.store / STORE, SCHEMA)) as store, store.read() as tx:
+        remembered = parse_checkpoint(cosigned(tx)[origin].body)
+    seen = story.outside.seen[peer]
+    assert (remembered.size, remembered.root) == (len(seen), root_of(seen))
+    assert fsck(story.store, print) == []
+
+
+def test_a_peer_that_forked_meanwhile_is_told_of(story: Story) -> None:
+    peer, outside = other_role(story.role), story.outside
+    entries = outside.seen[peer]
+    entries[3] = entries[3].replace(b"day=2", b"day=1")
+    entries += entries[:9]
+    note = outside.notes[peer].splitlines()
+    forked = Checkpoint(note[0], len(entries), root_of(entries))
+    folders = {role: story.pair.processes[role].folder for role in ROLES}
+    log = SigningKey(note[0], Identity.load(folders[peer]).log)
+    own = Identity.load(folders[story.role])
+    witness = SigningKey(witness_key_name(own.name), own.witness)
+    outside.notes[peer] = (
+        sign_checkpoint(forked, log).encode().decode() + witness.cosign(forked.body(), 1).line()
+    )
+    assert refused(story, outside.publish(story.folder / "forked")) == "peer-forked"
+
+
+def test_the_command_says_what_is_to_be_done(
+    story: Story, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(story.store)
+    assert run(["recover", "--store", store, "--from", str(story.folder)]) == 1
+    assert "not-published: " in capsys.readouterr().err
+    assert run(["recover", "--store", store, "--from", str(story.folder / "nowhere")]) == 1
+    assert "neither a folder" in capsys.readouterr().err
+    published = str(story.outside.publish(story.folder / "published"))
+    assert run(["recover", "--store", store, "--from", published]) == 0
+    assert "lost texts: 1 commit, 1 disclosure, 1 epoch, 1 release" in capsys.readouterr().out
+    assert run(["recover", "--store", store, "--from", published]) == 0
+    assert "nothing to recover" in capsys.readouterr().out
