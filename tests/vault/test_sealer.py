@@ -105,10 +105,11 @@ def test_a_batch_with_no_good_record_is_sealed_without_an_epoch(rooms: Rooms) ->
 
 def test_a_batch_sealed_to_another_key_or_as_another_batch_does_not_open(rooms: Rooms) -> None:
     content = frame(arrow([record(rooms.hour)]))
-    batches = [rooms.take(content) for _ in range(2)]
-    first, second = (bytes(batch.body or b"") for batch in batches)
-    Batch.objects.filter(id=batches[0].id).update(body=second)
-    Batch.objects.filter(id=batches[1].id).update(body=first[:-1])
+    first, second = rooms.label(), rooms.label()
+    batches = [
+        rooms.hand_in(first, rooms.seal(second, content)),
+        rooms.hand_in(second, rooms.seal(second, content)[:-1]),
+    ]
     assert seal(rooms) == 2
     for batch in batches:
         assert state_of(batch) == ("sealed", 0, {"batch-does-not-open": 1})
