@@ -108,9 +108,7 @@ def grant_it_by_a_root_of_ones_own(rooms: Rooms, batch: Batch) -> None:
     _sign(rooms, batch, own)
 
 
-def _sign(
-    rooms: Rooms, batch: Batch, key: Ed25519PrivateKey, at: datetime | None = None
-) -> None:
+def _sign(rooms: Rooms, batch: Batch, key: Ed25519PrivateKey, at: datetime | None = None) -> None:
     signed = sign_call(Label.of(batch), bytes(batch.body or b""), key, at or rooms.now)
     _update(batch, signed=signed)
 

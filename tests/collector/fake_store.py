@@ -182,8 +182,8 @@ class FakeStore(Loopback):
 
     def _receipt(self, state: str, batch: str, sha256: bytes, held: Held | None = None) -> Envelope:
         made = Receipt(
-            state, TENANT, COLLECTOR, bytes.fromhex(batch), "main", 1, 0, *2 * (hour_start(self.now()),),
-            self.now(), sha256,
+            state, TENANT, COLLECTOR, bytes.fromhex(batch), "main", 1, 0,
+            hour_start(self.now()), hour_start(self.now()), self.now(), sha256,
             records=len(held.records) if held else 0, rejected=held.rejected if held else None,
         )  # fmt: skip
         signer = self.sealed_by if state == "sealed" else self.accepted_by

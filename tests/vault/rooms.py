@@ -37,6 +37,7 @@ from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.statements import Grant
+from icrstore.warrant.trust import Trust
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
@@ -159,6 +160,12 @@ class Rooms:
     def hour(self) -> datetime:
         """The last whole hour."""
         return hour_start(self.now) - HOUR
+
+    @property
+    def trust(self) -> Trust:
+        """Whose receipts count."""
+        sealers = {"sealer-1": raw_public(self.keys.signing)}
+        return Trust((), {}, {}, sealers, raw_public(RECEIPT_KEY))
 
     def label(self, **changed: Any) -> Label:
         """A label that `accept` takes: the next batch of the stream, of the last hour."""

@@ -188,7 +188,7 @@ def test_so_much_that_it_fills_a_group_does_not_wait_for_the_hour(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     this_hour = hour_start(rooms.now)
-    places = {"first_hour": this_hour, "last_hour": this_hour}
+    places: dict[str, Any] = {"first_hour": this_hour, "last_hour": this_hour}
     first = rooms.take_records([record(this_hour)], **places)
     monkeypatch.setattr(sealer, "GROUP_BYTES", first.body_bytes + 1)
     assert seal(rooms) == 0

@@ -1,0 +1,184 @@
+"""What was accepted and is not proven sealed, so that no answer takes it for included.
+
+Nobody is believed for what the rows say: a batch is accepted, with its number, hours and time, by
+web's signed receipt, and sealed by a sealer host's. Numbers of a stream that no receipt has are
+batches that came and are gone: they may hold records of every hour between their neighbours.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from accounts.tenancy import of_tenant
+from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Receipt
+from icrstore.warrant.strict import StatementError, time_text
+from icrstore.warrant.trust import Trust
+
+_EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+# Of each stream the batches that came while records of these hours may have been pushed, and the
+# nearest before and after them, so that a gap at either end shows. Of what went with its year
+# (`forgotten`) nothing is left to be missed.
+_NEAR = """
+WITH ends AS (
+    SELECT collector_id, stream,
+           max(sequence) FILTER (WHERE accepted_at < %(first)s) AS before,
+           min(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS lowest,
+           max(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS highest,
+           min(sequence) FILTER (WHERE accepted_at > %(last)s) AS after
+    FROM inbox_batch WHERE tenant_id = %(tenant)s GROUP BY collector_id, stream)
+SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at,
+       b.receipt, b.sealed_receipt, coalesce((c.forgotten ->> b.stream)::bigint, 0)
+FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
+JOIN accounts_collector AS c ON c.id = b.collector_id
+WHERE b.tenant_id = %(tenant)s
+  AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest))
+  AND (e.after IS NULL OR b.sequence <= greatest(e.after, e.highest))
+ORDER BY c.name, b.stream, b.sequence
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Unsealed:
+    """Records of these hours (first and last) that may be in no epoch: since when, and which."""
+
+    since: datetime
+    first: datetime
+    last: datetime
+    what: str
+
+    @property
+    def why(self) -> str:
+        return f"{self.what}, since {time_text(self.since)}"
+
+
+class _Row(NamedTuple):
+    """A batch as the database tells it."""
+
+    collector: str
+    stream: str
+    sequence: int
+    batch_id: bytes
+    first_hour: datetime
+    last_hour: datetime
+    accepted_at: datetime
+    receipt: bytes
+    sealed_receipt: bytes | None
+    forgotten: int
+
+    @property
+    def name(self) -> str:
+        return f"batch {self.sequence} of collector {self.collector} (stream {self.stream})"
+
+    def said(self, tenant: str, encoded: bytes | None, keys: Iterable[bytes]) -> Receipt | None:
+        """What a receipt of this very batch says that one of the keys signed."""
+        try:
+            envelope = Envelope.parse(bytes(encoded or b""), "receipt")
+            receipt = Receipt.parse(envelope)
+        except StatementError:
+            return None
+        about = (receipt.tenant, receipt.collector, receipt.batch_id)
+        number = (receipt.stream, receipt.sequence)
+        if about != (tenant, self.collector, self.batch_id):
+            return None
+        if number != (self.stream, self.sequence) or not _is_signed(envelope, keys):
+            return None
+        return receipt
+
+
+def unsealed(tenant: str, first: datetime, last: datetime, trust: Trust) -> list[Unsealed]:
+    """What may hold records of the hours from ``first`` to ``last`` and is not proven sealed."""
+    rows = _near(tenant, first - HOUR, last + OLDEST + 4 * HOUR)
+    found: list[Unsealed] = []
+    for _, stream in groupby(rows, key=lambda row: (row.collector, row.stream)):
+        found += _of_stream(tenant, list(stream), trust)
+    return sorted(one for one in found if one.first <= last and first <= one.last)
+
+
+def _near(tenant: str, first: datetime, last: datetime) -> list[_Row]:
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_NEAR, {"tenant": tenant, "first": first, "last": last})
+        return [_row(values) for values in cursor.fetchall()]
+
+
+def _row(values: Sequence[Any]) -> _Row:
+    row = _Row(*values)
+    return row._replace(batch_id=bytes(row.batch_id))
+
+
+def _of_stream(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+    known: list[_Row] = []
+    for row in rows:
+        sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
+        set_aside = [why for why in (sealed and sealed.rejected or {}) if why.startswith("batch-")]
+        if sealed and not set_aside:
+            known.append(row)
+            continue
+        accepted = row.said(tenant, row.receipt, [trust.receipt_key])
+        if accepted:
+            known.append(row)
+            hours = (accepted.first_hour, accepted.last_hour)
+            yield Unsealed(accepted.at, *hours, f"{row.name}: {_state(set_aside)}")
+        elif not sealed:
+            # It may be a true one that somebody altered. What the sealer set aside was none.
+            hours = (row.first_hour, row.last_hour)
+            yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
+    yield from _gaps(tenant, known, trust)
+    yield from _misdated(tenant, rows, trust)
+
+
+def _state(set_aside: Sequence[str]) -> str:
+    return f"set aside ({set_aside[0]})" if set_aside else "not sealed"
+
+
+def _gaps(tenant: str, known: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+    """Numbers that nobody has between two that are known, or before a stream's first.
+
+    What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
+    after.
+    """
+    if known and known[0].sequence > known[0].forgotten + 1:
+        yield _gap(known[0], known[0].forgotten, _EVER, _came(known[0], tenant, trust))
+    for before, after in pairwise(known):
+        if after.sequence > before.sequence + 1:
+            since = _came(before, tenant, trust) or _EVER
+            yield _gap(after, before.sequence, since, _came(after, tenant, trust))
+
+
+def _gap(after: _Row, before: int, since: datetime, until: datetime | None) -> Unsealed:
+    first, last = before + 1, after.sequence - 1
+    numbers = f"batch {first}" if first == last else f"batches {first} to {last}"
+    first_hour = hour_start(max(since, _EVER + OLDEST) - OLDEST)
+    last_hour = hour_start((until or _NEVER) + NEWEST)
+    what = f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
+    return Unsealed(since, first_hour, last_hour, what)
+
+
+def _misdated(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+    """The rows at both ends say by their time that nothing nearer matters: that must be true."""
+    for row in {rows[0], rows[-1]}:
+        came = _came(row, tenant, trust)
+        if came and came != row.accepted_at:
+            yield Unsealed(came, _EVER, _NEVER, f"{row.name}: it came at another time than told")
+
+
+def _came(row: _Row, tenant: str, trust: Trust) -> datetime | None:
+    """When web accepted it, by its receipt."""
+    receipt = row.said(tenant, row.receipt, [trust.receipt_key])
+    return receipt.at if receipt else None
+
+
+def _is_signed(envelope: Envelope, keys: Iterable[bytes]) -> bool:
+    for key in keys:
+        with suppress(StatementError):
+            envelope.verify(key)
+            return True
+    return False
