@@ -43,8 +43,8 @@ _ENROL = """example:
 TOKEN is what the store's operator has from `manage.py collector enrol`; it serves once, within
 24 hours. Makes edge-1.key and edge-1.secret beside the config, hands in the public key, pins the
 store's keys, and writes the config that `icr-collect push` reads. Compare the fingerprints with
-the operator. The provider's root then vouches for the public key that is shown (`icr grant --role
-collector`), and the operator stores that (`manage.py collector grant`): before, nothing is taken."""
+the operator. Then the provider's root vouches for the public key that is shown (`icr grant --role
+collector`), and the operator stores that (`manage.py collector grant`): nothing is taken before."""
 _KEY = """example:
   icr-collect key --out edge-1.key --secret edge-1.secret
 
@@ -156,8 +156,8 @@ def _enrol(given: argparse.Namespace) -> int:
     for name, key in zip(("own key", "sealer", "receipts"), keys, strict=True):
         print(f"{name:<12} {key.fingerprint}")
     print(f"{'public key':<12} {encode_base64(enrolled.own.public)}")
-    print("Compare the fingerprints with the store's operator, and have the provider's root vouch for"
-          "\nthe public key: `icr grant --role collector`. Nothing is taken before.")  # fmt: skip
+    print("Compare the fingerprints with the store's operator, and have the provider's root vouch")
+    print("for the public key: `icr grant --role collector`. Nothing is taken before.")
     return os.EX_OK
 
 

@@ -5,6 +5,7 @@
   python -m icrstore.keeper serve --store keeper --socket run/keeper.sock
   python -m icrstore.keeper show --store keeper
   python -m icrstore.keeper accesses --store keeper
+  python -m icrstore.keeper epochs --store keeper
   python -m icrstore.keeper clock show --store keeper
 
 It trusts whom it is told to here, and nothing that is sent to it changes that. Compare each key
@@ -22,6 +23,7 @@ from icrstore.keeper import queries
 from icrstore.keeper.accesses import COLUMNS, asked_of
 from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
+from icrstore.keeper.epochs import kept
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
@@ -155,6 +157,13 @@ def accesses(asked: argparse.Namespace) -> None:
         print("  ".join(str(row.get(name, "-")) for name in COLUMNS))
 
 
+def epochs(asked: argparse.Namespace) -> None:
+    """A line for each, to be compared with the store by `manage.py audit`."""
+    with closing(Keeper.open(asked.store)) as keeper:
+        for row in kept(keeper):
+            print(dump(row).decode())
+
+
 def _pin_tenant(asked: argparse.Namespace) -> None:
     with closing(Keeper.open(asked.store)) as keeper:
         pin_tenant(keeper, asked.name, asked.key, asked.replace)
@@ -217,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         "clock", help="what the keeper thinks of its clock; confirm it after a long silence",
         description=_CLOCK,
     ))  # fmt: skip
+    _command(commands, "epochs", "list the epochs that it logged, for an audit", epochs)
     made = _command(commands, "accesses", "list who asked and who was refused", accesses)
     made.description = "From this keeper's own log: what nobody elsewhere can hide. Not about whom."
     made.add_argument("--json", action="store_true")

@@ -51,7 +51,7 @@ class Query(models.Model):
     keepers = models.JSONField(default=list)
     # The key to which shares are sealed, sealed itself to the engine; gone when the query ends.
     share_key = models.BinaryField(null=True)
-    # What was not proven sealed before a keeper was first asked, signed by the engine (`query.waits`).
+    # What was not proven sealed before a keeper was first asked, signed by the engine (`waits`).
     waiting = models.JSONField(null=True)
     disclosure = models.BinaryField(null=True)
 

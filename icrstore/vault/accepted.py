@@ -118,7 +118,8 @@ def _of_stream(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unse
     known: list[_Row] = []
     for row in rows:
         sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
-        set_aside = [why for why in (sealed and sealed.rejected or {}) if why.startswith("batch-")]
+        rejected = (sealed.rejected if sealed else None) or {}
+        set_aside = [why for why in rejected if why.startswith("batch-")]
         if sealed and not set_aside:
             known.append(row)
             continue

@@ -87,8 +87,12 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("sealer", "accounts_policy", "UPDATE"): {"keepers"},
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
-        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
-        "sealed_receipt",
+        "id", "tenant_id", "collector_id", "batch_id", "stream", "sequence", "shard",
+        "first_hour", "last_hour", "accepted_at", "receipt", "state", "urgent", "sealed_receipt",
+    },
+    ("engine", "accounts_collector", "SELECT"): {"id", "tenant_id", "name", "forgotten"},
+    ("engine", "vault_epochseal", "SELECT"): {
+        "id", "epoch_id", "role", "instance", "acknowledged_at", "refused",
     },
     ("notifier", "notices_notice", "UPDATE"): {
         "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
