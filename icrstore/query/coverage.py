@@ -48,8 +48,8 @@ def cover(
     ``listed``: each role's list; ``waiting``: what was accepted and is not proven sealed, the
     oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
     between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
-    differs, or has a row that is missing or does not open; ``shards``: as many as the database says, but no
-    fewer than the epochs that the keepers logged have.
+    differs, or has a row that is missing or does not open; ``shards``: as many as the database
+    says, but no fewer than the epochs that the keepers logged have.
 
     1. INCOMPLETE: the keepers list different epochs, or a listed one fails.
     2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -15,11 +16,10 @@ from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import template
 from tests.query.asking import Office, lasting, office
-from tests.vault.rooms import Database, database
+from tests.vault.rooms import Database
 
-__all__ = ["database", "lasting", "office", "template"]
+__all__ = ["lasting", "office"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,7 +82,7 @@ def last(office: Office) -> Epoch:
     return Epoch.objects.get(hour=office.rooms.hour)
 
 
-def sql(statement: str, *values: object) -> None:
+def sql(statement: str, *values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, list(values))
 
@@ -167,7 +167,7 @@ def delete_the_epoch(office: Office) -> None:
 )  # fmt: skip
 def test_each_deed_is_named(office: Office, deed: Callable[[Office], None], found: str) -> None:
     deed(office)
-    status, lines = audit()
+    status, lines = audit("--from", f"{office.rooms.hour - 5 * HOUR:%Y-%m-%d}")
     assert status == 65
     assert any(found in line for line in lines[:-1]), lines
     assert not lines[-1].startswith("0 faults")

@@ -18,11 +18,11 @@ from icrstore.query.models import Query
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
-from tests.keeper.pair import ACCOUNT, template
+from tests.keeper.pair import ACCOUNT
 from tests.query.asking import Office, coverage, lasting, office
-from tests.vault.rooms import RECEIPT_KEY, database, record, sign_call
+from tests.vault.rooms import RECEIPT_KEY, record, sign_call
 
-__all__ = ["database", "lasting", "office", "template"]
+__all__ = ["lasting", "office"]
 
 
 def push(office: Office, **changed: Any) -> Batch:

@@ -21,7 +21,7 @@ from icrstore.seal.epoch import HOUR
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.statements import Grant
-from tests.keeper.pair import Pair, copy_pair, pair, template
+from tests.keeper.pair import Pair, copy_pair
 from tests.vault.rooms import (
     COLLECTOR_KEYS,
     ROOTS,
@@ -30,16 +30,12 @@ from tests.vault.rooms import (
     add_collector,
     arrow,
     collector_grant,
-    database,
     frame,
     make_rooms,
     record,
-    rooms,
     sign_call,
     state_of,
 )
-
-__all__ = ["database", "pair", "rooms", "template"]
 
 SET_ASIDE = ("sealed", 0, {"batch-not-signed": 1})
 
