@@ -18,8 +18,8 @@ class NotGranted(Exception):
 def grant_of(collector: Collector, root: bytes) -> Grant:
     """The grant of this very collector by this root, signature checked. Raises `NotGranted`.
 
-    When it ends is for the caller to look at. When it began was asked as it was stored: one that was
-    renewed vouches also for what was signed under the one before and still waits.
+    When it ends is for the caller to look at. When it began was asked as it was stored: one that
+    was renewed vouches also for what was signed under the one before and still waits.
     """
     try:
         envelope = Envelope.parse(bytes(collector.grant or b""), "grant")

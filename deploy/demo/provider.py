@@ -46,7 +46,7 @@ def enrol(telling: Telling) -> None:
         raise Untrue("the fingerprints differ")
     say("The fingerprints are the same on both sides: nobody is between them. Where the ISP's root")
     say("key is kept, it vouches for the gateway's: without that no sealer takes a batch of it.\n")
-    grant = f"{name}.grant"
+    grant = f"{name}.root-grant"
     telling.show(
         "isp", "icr", "grant", "--root", f"{telling.tenant}-root.key", "--issuer", telling.tenant,
         "--role", "collector", "--holder", name, "--key", f"{name}.key", "--days", "365",
