@@ -132,7 +132,7 @@ def _question(
         share_key = keys.new_share_key(tenant, now)
         query.share_key = keys.keep(share_key, sha256)
         hours = Request.parse(request).all_hours()
-        waiting = [*unsealed(tenant, hours[0], hours[-1], trust), _still_to_come(now)]
+        waiting = [*unsealed(tenant, hours[0], hours[-1], trust, now), _still_to_come(now)]
         query.waiting = waits.keep(waiting, sha256, keys.identity).to_object()
         with of_tenant(tenant):
             query.save(update_fields=["share_key", "waiting"])

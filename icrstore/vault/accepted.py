@@ -8,7 +8,7 @@ batches that came and are gone: they may hold records of every hour between thei
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -16,17 +16,18 @@ from django.db import connection
 
 from accounts.tenancy import of_tenant
 from icrstore.flow.validate import NEWEST, OLDEST
-from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, hour_start
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import StatementError, time_text
 from icrstore.warrant.trust import Trust
 
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+# From signing a push until its body is here, at most.
+_PUSHED_LATE = timedelta(hours=4)
 
 # Of each stream the batches that came while records of these hours may have been pushed, and the
-# nearest before and after them, so that a gap at either end shows. Of what went with its year
-# (`forgotten`) nothing is left to be missed.
+# nearest before and after them, so that a gap at either end shows.
 _NEAR = """
 WITH ends AS (
     SELECT collector_id, stream,
@@ -36,7 +37,7 @@ WITH ends AS (
            min(sequence) FILTER (WHERE accepted_at > %(last)s) AS after
     FROM inbox_batch WHERE tenant_id = %(tenant)s GROUP BY collector_id, stream)
 SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at,
-       b.receipt, b.sealed_receipt, coalesce((c.forgotten ->> b.stream)::bigint, 0)
+       b.receipt, b.sealed_receipt
 FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
 JOIN accounts_collector AS c ON c.id = b.collector_id
 WHERE b.tenant_id = %(tenant)s
@@ -72,7 +73,6 @@ class _Row(NamedTuple):
     accepted_at: datetime
     receipt: bytes
     sealed_receipt: bytes | None
-    forgotten: int
 
     @property
     def name(self) -> str:
@@ -94,12 +94,19 @@ class _Row(NamedTuple):
         return receipt
 
 
-def unsealed(tenant: str, first: datetime, last: datetime, trust: Trust) -> list[Unsealed]:
-    """What may hold records of the hours from ``first`` to ``last`` and is not proven sealed."""
-    rows = _near(tenant, first - HOUR, last + OLDEST + 4 * HOUR)
+def unsealed(
+    tenant: str, first: datetime, last: datetime, trust: Trust, now: datetime
+) -> list[Unsealed]:
+    """What may hold records of the hours from ``first`` to ``last`` and is not proven sealed.
+
+    The oldest first. Batches of days that have expired are forgotten: none of what came so long ago
+    is missed.
+    """
+    living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
+    rows = _near(tenant, first - HOUR, last + OLDEST + _PUSHED_LATE)
     found: list[Unsealed] = []
     for _, stream in groupby(rows, key=lambda row: (row.collector, row.stream)):
-        found += _of_stream(tenant, list(stream), trust)
+        found += _of_stream(tenant, list(stream), trust, living + OLDEST + _PUSHED_LATE)
     return sorted(one for one in found if one.first <= last and first <= one.last)
 
 
@@ -114,7 +121,9 @@ def _row(values: Sequence[Any]) -> _Row:
     return row._replace(batch_id=bytes(row.batch_id))
 
 
-def _of_stream(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+def _of_stream(
+    tenant: str, rows: Sequence[_Row], trust: Trust, kept_since: datetime
+) -> Iterator[Unsealed]:
     known: list[_Row] = []
     for row in rows:
         sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
@@ -132,7 +141,7 @@ def _of_stream(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unse
             # It may be a true one that somebody altered. What the sealer set aside was none.
             hours = (row.first_hour, row.last_hour)
             yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
-    yield from _gaps(tenant, known, trust)
+    yield from _gaps(tenant, known, trust, kept_since)
     yield from _misdated(tenant, rows, trust)
 
 
@@ -140,25 +149,29 @@ def _state(set_aside: Sequence[str]) -> str:
     return f"set aside ({set_aside[0]})" if set_aside else "not sealed"
 
 
-def _gaps(tenant: str, known: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+def _gaps(
+    tenant: str, known: Sequence[_Row], trust: Trust, kept_since: datetime
+) -> Iterator[Unsealed]:
     """Numbers that nobody has between two that are known, or before a stream's first.
 
     What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
     after.
     """
-    if known and known[0].sequence > known[0].forgotten + 1:
-        yield _gap(known[0], known[0].forgotten, _EVER, _came(known[0], tenant, trust))
-    for before, after in pairwise(known):
-        if after.sequence > before.sequence + 1:
-            since = _came(before, tenant, trust) or _EVER
-            yield _gap(after, before.sequence, since, _came(after, tenant, trust))
+    for before, after in pairwise([None, *known]):
+        number = before.sequence if before else 0
+        if after is None or after.sequence == number + 1:
+            continue
+        until = _came(after, tenant, trust) or _NEVER
+        if until > kept_since:
+            since = (_came(before, tenant, trust) if before else None) or _EVER
+            yield _gap(after, number + 1, since, until)
 
 
-def _gap(after: _Row, before: int, since: datetime, until: datetime | None) -> Unsealed:
-    first, last = before + 1, after.sequence - 1
+def _gap(after: _Row, first: int, since: datetime, until: datetime) -> Unsealed:
+    last = after.sequence - 1
     numbers = f"batch {first}" if first == last else f"batches {first} to {last}"
     first_hour = hour_start(max(since, _EVER + OLDEST) - OLDEST)
-    last_hour = hour_start((until or _NEVER) + NEWEST)
+    last_hour = hour_start(until + NEWEST)
     what = f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
     return Unsealed(since, first_hour, last_hour, what)
 

@@ -16,9 +16,10 @@ from icrstore.inbox.models import Batch
 from icrstore.query import waits
 from icrstore.query.models import Query
 from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.vault.accepted import unsealed
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
-from tests.keeper.pair import ACCOUNT
+from tests.keeper.pair import ACCOUNT, TENANT
 from tests.query.asking import Office, coverage, lasting, office
 from tests.vault.rooms import RECEIPT_KEY, record, sign_call
 
@@ -122,12 +123,23 @@ def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -
     assert "batches 1 to 2 of collector edge-1 (stream new): missing" in why[0]
 
 
-def test_what_went_with_its_year_is_missed_by_nobody(office: Office) -> None:
-    elsewhere = office.rooms.hour - 90 * HOUR
-    push(office, stream="old", sequence=3, first_hour=elsewhere, last_hour=elsewhere)
-    office.rooms.collector.forgotten = {"old": 2}
-    office.rooms.collector.save()
-    assert last_hour(office.ask()) == ("COMPLETE", [])
+@pytest.mark.parametrize(("days_ago", "is_missed"), [(363.5, False), (364.5, False), (300, True)])
+def test_what_went_with_its_year_is_missed_by_nobody(
+    office: Office, days_ago: float, is_missed: bool
+) -> None:
+    """Whatever the database says of it: who deletes all before a batch hides it no better."""
+    rooms = office.rooms
+    at = rooms.now - timedelta(days=days_ago)
+    label = rooms.label(
+        stream="old", sequence=3, first_hour=hour_start(at), last_hour=hour_start(at)
+    )
+    _accept_at(office, label, at)
+    rooms.collector.forgotten = {"old": 2}
+    rooms.collector.save()
+    hour = hour_start(at) - 5 * HOUR
+    missed = [one.what for one in unsealed(TENANT, hour, hour, rooms.trust, rooms.now)]
+    what = "batches 1 to 2 of collector edge-1 (stream old): missing"
+    assert missed == ([what] if is_missed else [])
 
 
 def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office: Office) -> None:

@@ -90,7 +90,7 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
         "id", "tenant_id", "collector_id", "batch_id", "stream", "sequence", "shard",
         "first_hour", "last_hour", "accepted_at", "receipt", "state", "urgent", "sealed_receipt",
     },
-    ("engine", "accounts_collector", "SELECT"): {"id", "tenant_id", "name", "forgotten"},
+    ("engine", "accounts_collector", "SELECT"): {"id", "tenant_id", "name"},
     ("engine", "vault_epochseal", "SELECT"): {
         "id", "epoch_id", "role", "instance", "acknowledged_at", "refused",
     },
