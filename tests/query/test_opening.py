@@ -208,6 +208,13 @@ def test_chunks_that_disagree_about_the_last_fail_the_epoch() -> None:
         assert set(opened(epoch).failed) == {epoch.eid}
 
 
+def test_the_chunk_after_the_last_is_proven_absent() -> None:
+    epoch = make({ZOE: [Segment(0, 0, 1, b"a"), Segment(1, 0, 1, b"b")]}, others=10)
+    made = opened(epoch)
+    assert made.failed == {epoch.eid: "a row follows the last"}
+    assert columns(made) == [b"a"]
+
+
 def test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them() -> None:
     """Four billion labels would end the engine."""
     epoch = make({ZOE: [Segment(0, (1 << 32) - 1, 1, b"a")]}, others=10)
