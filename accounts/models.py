@@ -51,6 +51,8 @@ class Collector(models.Model):
     key = models.BinaryField()
     keyid = models.CharField(max_length=16)
     revoked_at = models.DateTimeField(null=True)
+    # The tenant's root vouches for the key (`accounts.collector_grants`): nothing is pushed before.
+    grant = models.BinaryField(null=True)
     # The last number of each stream that went with its year: what lies before is no gap.
     forgotten = models.JSONField(default=dict)
 

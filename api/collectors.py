@@ -1,6 +1,7 @@
 """The collectors' door: enrolment, the intake key of the hour, batches in, receipts out."""
 
 import json
+from datetime import datetime
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,13 +10,16 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from accounts.collector_grants import NotGranted, grant_of
 from accounts.enrolments import Pins, enrol, invitation
+from accounts.models import Collector
 from accounts.tenancy import of_tenant
 from api import signed
 from api.doors import PAGE, Door, hexadecimal, json_response, page_of
 from api.problems import Problem
 from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
+from icrstore.inbox.authorship import LABEL_HEADERS, SignedCall
 from icrstore.inbox.gaps import missing
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
@@ -25,7 +29,6 @@ from icrstore.warrant.strict import Fields, encode_base64, parse_object, time_te
 
 BATCH_TYPE = "application/vnd.icr.batch.v1"
 MAX_ENROLMENT_BYTES = 4096
-LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
 
 
 class EnrolmentsView(Door):
@@ -54,6 +57,7 @@ class IntakeKeyView(Door):
         """The signed intake key of this hour, and the server's time to sign by."""
         now = timezone.now()
         collector, _, _ = signed.collector(request)
+        _check_grant(collector, now)
         key = IntakeKey.objects.filter(hour=hour_start(now)).first()
         if key is None:
             raise Problem(503, "no-intake-key", "no sealer has published this hour's key")
@@ -72,10 +76,12 @@ class BatchesView(Door):
         collector, covered, body = signed.collector(
             request, LABEL_HEADERS, lambda: signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
         )
-        label = Label.parse(covered)
+        _check_grant(collector, timezone.now())
+        label, call = Label.parse(covered), SignedCall.of(settings.AUTHORITY, request.headers)
         batch, new = accept(
-            collector, label, body.content, body.sha256, _receipt_key(), timezone.now()
-        )
+            collector, label, body.content, body.sha256, call.encode(), _receipt_key(),
+            timezone.now(),
+        )  # fmt: skip
         if new:
             look(tasks.seal)
         return json_response(202 if new else 200, {"receipt": json.loads(bytes(batch.receipt))})
@@ -114,6 +120,16 @@ class GapsView(Door):
             "more": len(runs) > PAGE,
             "missing": [run.to_object() for run in runs[:PAGE]],
         })  # fmt: skip
+
+
+def _check_grant(collector: Collector, now: datetime) -> None:
+    """Nobody seals what the provider's own root does not vouch for: say so before it is sent."""
+    try:
+        grant = grant_of(collector, bytes(collector.tenant.root_key))
+    except NotGranted:
+        raise Problem(403, "not-granted") from None
+    if grant.key != bytes(collector.key) or now >= grant.not_after:
+        raise Problem(403, "not-granted")
 
 
 @cache

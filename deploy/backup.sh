@@ -10,7 +10,7 @@ set -eu
 
 cd -- "$1"
 set --
-for path in public/*.json secrets/*/*.key secrets/*/*.grant keeper-*/keys.json; do
+for path in public/*.json secrets/*/*.key secrets/*/*.grant secrets/*/*.root keeper-*/keys.json; do
     [ ! -f "$path" ] || set -- "$@" "$path"
 done
 [ $# -gt 0 ] || { echo "no keys here" >&2; exit 66; }

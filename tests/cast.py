@@ -49,7 +49,15 @@ from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
 from tests.notices.office import Office, address_of
 from tests.notices.sink import Sink
 from tests.oversight.bodies import Body, header
-from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, add_collector, add_tenant, make_rooms
+from tests.vault.rooms import (
+    RECEIPT_KEY,
+    Database,
+    Rooms,
+    add_collector,
+    add_tenant,
+    collector_grant,
+    make_rooms,
+)
 
 HOME, AWAY = TENANT, "isp-away"
 PEOPLE = ("applicant", "approver", "investigator")
@@ -246,7 +254,7 @@ def _collectors(rooms: Rooms, tenant: str, *names: str) -> list[Member]:
     for name in names:
         key = Ed25519PrivateKey.generate()
         row = add_collector(rooms.tenant, f"edge-{name}", key)
-        row.tenant_id = tenant
+        row.tenant_id, row.grant = tenant, collector_grant(tenant, row.name, raw_public(key))
         row.revoked_at = utc_now() if name == "revoked" else None
         row.save()
         made.append(Member(f"{name} collector", key))

@@ -21,6 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy import database, provision
+from icrstore.desk.papers import make_grant
 from icrstore.seal.encode import enc
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.shell.client import Server
@@ -94,6 +95,7 @@ class Site:
         key, secret = self.folder / f"{name}.key", self.folder / f"{name}.secret"
         self.run("icr-collect", "key", "--out", str(key), "--secret", str(secret))
         self.installation.manage("collector", "add", tenant, name, "--key", str(key))
+        self.grant_collector(tenant, name, key)
         trust = json.loads(provision.trust_file(self.installation).read_text())
         config = self.folder / f"{name}.json"
         config.write_text(json.dumps({
@@ -105,6 +107,17 @@ class Site:
             "receipt_key": trust["receipt_key"],
         }))  # fmt: skip
         return config
+
+    def grant_collector(self, tenant: str, name: str, key: Path) -> None:
+        """The tenant's root vouches for it."""
+        grant = self.folder / f"{name}.grant"
+        root = KeyFile.read(self.folder / f"{tenant}.key", "signing")
+        made = make_grant(
+            root, issuer=tenant, role="collector", holder=name,
+            key=KeyFile.read(key, "signing").public_half().public, days=1,
+        )  # fmt: skip
+        grant.write_bytes(made.encode())
+        self.installation.manage("collector", "grant", str(grant))
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Until every ended hour has an epoch that both keepers logged, also the one just ended."""

@@ -44,7 +44,15 @@ def enrol(telling: Telling) -> None:
     )  # fmt: skip
     if sorted(_FINGERPRINT.findall(invited)) != sorted(_FINGERPRINT.findall(enrolled)):
         raise Untrue("the fingerprints differ")
-    say("The fingerprints are the same on both sides: nobody is between them.\n")
+    say("The fingerprints are the same on both sides: nobody is between them. Where the ISP's root")
+    say("key is kept, it vouches for the gateway's: without that no sealer takes a batch of it.\n")
+    grant = f"{name}.root-grant"
+    telling.show(
+        "isp", "icr", "grant", "--root", f"{telling.tenant}-root.key", "--issuer", telling.tenant,
+        "--role", "collector", "--holder", name, "--key", f"{name}.key", "--days", "365",
+        "--out", grant,
+    )  # fmt: skip
+    telling.show("isp", "manage.py", "collector", "grant", grant)
 
 
 def point_to(config: Path, url: str) -> None:

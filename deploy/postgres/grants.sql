@@ -63,8 +63,11 @@ GRANT UPDATE (keepers) ON accounts_policy TO icr_sealer;
 
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
 GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment TO icr_engine;
-GRANT SELECT (id, tenant_id, shard, first_hour, last_hour, state, urgent, sealed_receipt)
-    ON inbox_batch TO icr_engine;
+-- For the audit, which runs as it: what each keeper said of an epoch.
+GRANT SELECT (id, epoch_id, role, instance, acknowledged_at, refused) ON vault_epochseal TO icr_engine;
+GRANT SELECT (id, tenant_id, collector_id, batch_id, stream, sequence, shard, first_hour, last_hour,
+    accepted_at, receipt, state, urgent, sealed_receipt) ON inbox_batch TO icr_engine;
+GRANT SELECT (id, tenant_id, name) ON accounts_collector TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
 GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query
     TO icr_engine;

@@ -26,6 +26,7 @@ from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
+from icrstore.warrant.strict import encode_base64
 
 DEFAULT_WAIT_SECONDS = 300
 
@@ -42,7 +43,8 @@ _ENROL = """example:
 TOKEN is what the store's operator has from `manage.py collector enrol`; it serves once, within
 24 hours. Makes edge-1.key and edge-1.secret beside the config, hands in the public key, pins the
 store's keys, and writes the config that `icr-collect push` reads. Compare the fingerprints with
-the operator."""
+the operator. Then the provider's root vouches for the public key that is shown (`icr grant --role
+collector`), and the operator stores that (`manage.py collector grant`): nothing is taken before."""
 _KEY = """example:
   icr-collect key --out edge-1.key --secret edge-1.secret
 
@@ -153,7 +155,9 @@ def _enrol(given: argparse.Namespace) -> int:
     print(f"enrolled as {enrolled.collector} of {enrolled.tenant}; {given.config} is ready")
     for name, key in zip(("own key", "sealer", "receipts"), keys, strict=True):
         print(f"{name:<12} {key.fingerprint}")
-    print("Compare these with the store's operator.")
+    print(f"{'public key':<12} {encode_base64(enrolled.own.public)}")
+    print("Compare the fingerprints with the store's operator, and have the provider's root vouch")
+    print("for the public key: `icr grant --role collector`. Nothing is taken before.")
     return os.EX_OK
 
 

@@ -95,8 +95,7 @@ class Push:
         is_waiting = batch.state == "waiting"
         response = self._attempt(lambda: self._send(batch) if is_waiting else self._ask(batch))
         if response.status in (401, 403):
-            raise Stop(REFUSED, f"the server does not take this collector's key {_code(response)}: "
-                       "is it added there and in force?")  # fmt: skip
+            raise _not_taken(response)
         gained = self._pushed(batch, response) if is_waiting else self._asked(batch, response)
         if gained:
             self._patience.progress()
@@ -124,8 +123,7 @@ class Push:
         """The intake key of this hour or the last, by the server's clock, signed by our sealer."""
         response = self._attempt(lambda: self._server.get("/v1/intake-key"))
         if response.status != 200:
-            raise Stop(REFUSED, f"the server gives us no intake key {_code(response)}: "
-                       "is this collector's key added there and in force?")  # fmt: skip
+            raise _not_taken(response)
         fields = fields_of(response)
         try:
             intake, server_time = self._read_intake(fields)
@@ -253,6 +251,17 @@ def utc_now() -> datetime:
 def _unbelievable(why: str) -> Stop:
     mend = "compare the config's sealer_key and receipt_key with the store's operator"
     return Stop(DATA, f"{why}: nothing was deleted; {mend}")
+
+
+def _not_taken(response: Response) -> Stop:
+    """Whatever the server will not have from us stays in the spool."""
+    mend = "is it added there and in force?"
+    if problem(response)[0] == "not-granted":
+        mend = (
+            "the provider's root has not vouched for it, or no longer: `icr grant --role collector`"
+            " there, `manage.py collector grant` at the store, then push again"
+        )
+    return Stop(REFUSED, f"the server does not take this collector's key {_code(response)}: {mend}")
 
 
 def _code(response: Response) -> str:

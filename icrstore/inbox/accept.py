@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError
@@ -26,7 +27,7 @@ _COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08")
 INTAKE_LIFE = timedelta(hours=2)
 
 _ID = re.compile(r'"([0-9a-f]{32})"', re.ASCII)
-_SEQUENCE = re.compile(r'stream="([A-Za-z0-9._-]{1,64})", n=(0|[1-9][0-9]{0,17})', re.ASCII)
+_SEQUENCE = re.compile(r'stream="([A-Za-z0-9._-]{1,64})", n=(0|[1-9][0-9]{0,14})', re.ASCII)
 # Far from the ends of the calendar: hours are added to it.
 _TIME = r'"(2\d{3}-\d\d-\d\dT\d\d:00:00Z)"'
 _SCOPE = re.compile(rf"shard=(0|[1-9][0-9]{{0,4}}), first={_TIME}, last={_TIME}", re.ASCII)
@@ -83,16 +84,41 @@ class Label:
             raise BatchError("bad-scope", "Batch-Scope", "at most 50 hours, first to last")
         return made
 
+    @classmethod
+    def of(cls, batch: Batch) -> "Label":
+        """As its row has it."""
+        return cls(
+            batch_id=bytes(batch.batch_id),
+            stream=batch.stream,
+            sequence=batch.sequence,
+            shard=batch.shard,
+            first_hour=batch.first_hour,
+            last_hour=batch.last_hour,
+            intake_hour=batch.intake_hour,
+        )
+
+    def columns(self) -> dict[str, Any]:
+        """What a batch's row and its receipts say of it alike."""
+        return {
+            "stream": self.stream,
+            "sequence": self.sequence,
+            "shard": self.shard,
+            "first_hour": self.first_hour,
+            "last_hour": self.last_hour,
+        }
+
 
 def accept(
     collector: Collector,
     label: Label,
     body: bytes,
     body_sha256: bytes,
+    signed: bytes,
     receipt_key: Ed25519PrivateKey,
     now: datetime,
 ) -> tuple[Batch, bool]:
-    """The batch as held, and whether it is new. The caller has checked signature and digest.
+    """The batch as held, and whether it is new. The caller has checked signature and digest;
+    ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check.
 
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
     commit: from then on nothing can be lost. Raises `BatchError`.
@@ -109,18 +135,16 @@ def accept(
         batch_id=label.batch_id,
         at=now,
         body_sha256=body_sha256,
+        **label.columns(),
     )
     batch = Batch(
         tenant_id=collector.tenant_id,
         collector=collector,
         batch_id=label.batch_id,
-        stream=label.stream,
-        sequence=label.sequence,
-        shard=label.shard,
-        first_hour=label.first_hour,
-        last_hour=label.last_hour,
+        **label.columns(),
         intake_hour=label.intake_hour,
         body=body,
+        signed=signed,
         body_bytes=len(body),
         body_sha256=body_sha256,
         accepted_at=now,

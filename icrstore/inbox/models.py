@@ -1,9 +1,8 @@
 """What was accepted and waits to be sealed. A body is ciphertext to an intake key throughout.
 
 Who writes here can lose batches before they are sealed, which the collector then sees (no sealed
-receipt), and cannot read them. In one thing these rows are trusted: that web checked the
-collector's signature. Who can insert here can have records sealed that no collector sent, since the
-intake key is public.
+receipt) and an answer too (a missing number of its stream), and cannot read them. These rows are
+trusted with nothing else: a sealer checks the collector's signature by itself (`authorship`).
 """
 
 from django.db import models
@@ -41,6 +40,8 @@ class Batch(models.Model):
     body_sha256 = models.BinaryField()
     accepted_at = models.DateTimeField()
     receipt = models.BinaryField()
+    # The call that the collector signed as it handed this in (`inbox.authorship`).
+    signed = models.BinaryField(null=True)
     state = models.CharField(max_length=8, default=ACCEPTED)
     # Somebody with a warrant cannot wait for the hour's end (`accept.hurry`).
     urgent = models.BooleanField(default=False)
@@ -77,5 +78,10 @@ class Batch(models.Model):
                 fields=["tenant"],
                 name="batch_unacknowledged",
                 condition=models.Q(sealed_receipt=None),
+            ),
+            # Which numbers of a stream came when (`vault.accepted`).
+            models.Index(
+                fields=["tenant", "collector", "stream", "accepted_at", "sequence"],
+                name="batch_came",
             ),
         ]

@@ -5,6 +5,7 @@
   python -m icrstore.keeper serve --store keeper --socket run/keeper.sock
   python -m icrstore.keeper show --store keeper
   python -m icrstore.keeper accesses --store keeper
+  python -m icrstore.keeper epochs --store keeper
   python -m icrstore.keeper clock show --store keeper
   python -m icrstore.keeper fsck --store keeper
   python -m icrstore.keeper recover --store keeper --from https://icr.example
@@ -26,6 +27,7 @@ from icrstore.keeper.budgets import A_DAY, pin_budget
 from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
+from icrstore.keeper.epochs import kept
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
 from icrstore.keeper.harden import harden
@@ -172,6 +174,13 @@ def accesses(asked: argparse.Namespace) -> None:
         print("  ".join(str(row.get(name, "-")) for name in COLUMNS))
 
 
+def epochs(asked: argparse.Namespace) -> None:
+    """A line for each, to be compared with the store by `manage.py audit`."""
+    with closing(Keeper.open(asked.store)) as keeper:
+        for row in kept(keeper):
+            print(dump(row).decode())
+
+
 def _pin_tenant(asked: argparse.Namespace) -> None:
     with closing(Keeper.open(asked.store)) as keeper:
         pin_tenant(keeper, asked.name, asked.key, asked.replace)
@@ -264,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
         description=_CLOCK,
     ))  # fmt: skip
     add_mending(commands, _command)
+    _command(commands, "epochs", "list the epochs that it logged, for an audit", epochs)
     made = _command(commands, "accesses", "list who asked and who was refused", accesses)
     made.description = "From this keeper's own log: what nobody elsewhere can hide. Not about whom."
     made.add_argument("--json", action="store_true")

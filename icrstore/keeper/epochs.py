@@ -1,9 +1,9 @@
 """Epochs: a sealer host registers what it sealed, and the keeper takes its atom into keeping."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from icrstore.keeper import queries, salvage
@@ -19,7 +19,7 @@ from icrstore.seal.pools import Pools, in_force
 from icrstore.warrant.authority import Granted
 from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.machines import EpochStatement
-from icrstore.warrant.strict import Fields, StatementError
+from icrstore.warrant.strict import Fields, StatementError, time_text
 
 OLDEST_HOUR = timedelta(hours=96)
 MOST_EPOCHS = 4096
@@ -80,6 +80,21 @@ def register(keeper: Keeper, caller: bytes, body: bytes) -> dict[str, Any]:
         lost = salvage.lost_days(call.tx, tenant.name, "epoch")
         # Whoever has them brings them again.
         return {**answer, "lost": [*lost]} if lost else answer
+
+
+def kept(keeper: Keeper) -> Iterator[dict[str, Any]]:
+    """Every epoch that it vouches for, of the days that live, by tenant and hour."""
+    end = int((keeper.clock() + timedelta(days=1)).timestamp())
+    with keeper.store.read() as tx:
+        for tenant in queries.tenants(tx):
+            for row in queries.epochs_of_hours(tx, tenant.name, 0, end):
+                yield {
+                    "role": keeper.identity.role,
+                    "tenant": tenant.name,
+                    "eid": row.eid.hex(),
+                    "hour": time_text(datetime.fromtimestamp(row.hour, UTC)),
+                    "statement_sha256": row.statement_sha256.hex(),
+                }
 
 
 @dataclass(frozen=True)

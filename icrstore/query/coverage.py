@@ -1,15 +1,19 @@
 """Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from icrstore.keeper.answers import ListedEpoch
+from icrstore.seal.epoch import HOUR
+from icrstore.vault.accepted import Unsealed
 from icrstore.warrant.strict import time_text
 
+# Of many batches that reach an hour the oldest are named, and the others counted.
+MOST_NAMED = 3
+
 State = Literal["COMPLETE", "INCOMPLETE", "UNSEALED"]
-Scope = tuple[int, datetime, datetime]  # shard, first hour, last hour (inclusive)
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,17 @@ def cover(
     hours: Iterable[datetime],
     listed: Mapping[str, Sequence[ListedEpoch]],
     shards: int,
-    waiting: Collection[Scope],
-    failed: Collection[bytes],
+    waiting: Sequence[Unsealed],
+    failed: Mapping[bytes, str],
 ) -> list[HourCoverage]:
     """The coverage of every hour asked for, with the epochs that any keeper lists, by eid: where
     the lists are alike, that is the order in which the keepers' commits hash them.
 
-    ``listed``: each role's list; ``waiting``: scopes of batches accepted and not yet logged by
-    both keepers, and of the hours that had not ended, read *before* the commit (a batch sealed in
-    between would else be in neither);
-    ``failed``: epochs that are missing, differ, or have a row that is missing or does not open.
+    ``listed``: each role's list; ``waiting``: what was accepted and is not proven sealed, the
+    oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
+    between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
+    differs, or has a row that is missing or does not open; ``shards``: as many as the database
+    says, but no fewer than the epochs that the keepers logged have.
 
     1. INCOMPLETE: the keepers list different epochs, or a listed one fails.
     2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.
@@ -54,6 +59,8 @@ def cover(
     for role, epochs in listed.items():
         for epoch in epochs:
             by_hour.setdefault(epoch.hour, {}).setdefault(role, {})[epoch.eid] = epoch
+            # Who writes the database takes no shard away of which something is sealed.
+            shards = max(shards, epoch.shard + 1)
     return [
         _of_hour(hour, by_hour.get(hour, {}), list(listed), shards, waiting, failed)
         for hour in hours
@@ -65,8 +72,8 @@ def _of_hour(
     by_role: Mapping[str, Mapping[bytes, ListedEpoch]],
     roles: Sequence[str],
     shards: int,
-    waiting: Collection[Scope],
-    failed: Collection[bytes],
+    waiting: Sequence[Unsealed],
+    failed: Mapping[bytes, str],
 ) -> HourCoverage:
     lists = [by_role.get(role, {}) for role in roles]
     everyone = {eid: epoch for listed in lists for eid, epoch in listed.items()}
@@ -78,12 +85,14 @@ def _of_hour(
 
     broken = [f"epoch {eid.hex()}: not logged alike by every keeper"
               for eid in sorted(set(everyone) - shared)]  # fmt: skip
-    broken += [f"epoch {eid.hex()}: missing or failing" for eid in sorted(shared & set(failed))]
+    broken += [f"epoch {eid.hex()}: {failed[eid]}" for eid in sorted(shared & set(failed))]
 
-    open_ = [f"shard {shard}: not sealed yet" for shard in range(shards)
+    open_ = [f"shard {shard}: no epoch, since {time_text(hour + HOUR)}" for shard in range(shards)
              if not any(everyone[eid].shard == shard for eid in shared)]  # fmt: skip
-    if any(first <= hour <= last for _, first, last in waiting):
-        open_.append("records of this hour waited or were still to come")
+    reaching = [one for one in waiting if one.first <= hour <= one.last]
+    open_ += [one.why for one in reaching[:MOST_NAMED]]
+    if len(reaching) > MOST_NAMED:
+        open_.append(f"and {len(reaching) - MOST_NAMED} more that came later")
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
     told = {epoch for listed in lists for epoch in listed.values()}

@@ -11,7 +11,7 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from accounts.policies import pool_policies
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query import reached, resolve, services
-from icrstore.query.coverage import HourCoverage, Scope, cover
+from icrstore.query.coverage import HourCoverage, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.opening import Lent, Opened, open_rows
 from icrstore.query.package import check_recipients, package, seal_to, sha256
@@ -27,6 +27,7 @@ from icrstore.query.records import distinct_of, records_of
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.seal.pools import DEFAULT, Pools
 from icrstore.vault import reader
+from icrstore.vault.accepted import Unsealed
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import AccountSelector, AddressSelector, Request, Selector, Warrant
@@ -55,7 +56,7 @@ class Steps:
 
 def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
-    waiting: Collection[Scope], demonstration: bool,
+    waiting: Sequence[Unsealed], demonstration: bool,
 ) -> bytes:  # fmt: skip
     """The sealed disclosure of a question. Raises what the keepers' client does, `StatementError`.
 
@@ -68,7 +69,7 @@ def answer(
     shares = keepers.lend(question, commits, releases, share_key.private)
 
     opened, policies = Opened(), _pools_by_digest(question.tenant)
-    for held, missing in reader.held_epochs(question.tenant, _logged(commits)):
+    for held, wrong in reader.held_epochs(question.tenant, _logged(commits)):
         # Only of an address do the pools say the names.
         known = (
             _with_pools(held, policies, opened)
@@ -76,7 +77,7 @@ def answer(
             else ((epoch, DEFAULT) for epoch in held)
         )
         open_rows(_lent(known, shares, request.selectors), reader.bodies, opened)
-        opened.failed |= missing
+        opened.failed |= wrong
     hours = cover(
         request.all_hours(),
         {role: made.epochs for role, made in commits.items()},
@@ -124,7 +125,7 @@ def _with_pools(
     for epoch in held:
         hour, pools = epoch.statement.epoch.hour, policies.get(epoch.statement.pools_sha256)
         if pools is None or opened.pools.setdefault(hour, pools) != pools:
-            opened.failed.add(epoch.statement.epoch.eid)
+            opened.fail(epoch, "its pools are not the policy's that it was sealed by")
         else:
             yield epoch, pools
 

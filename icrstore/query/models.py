@@ -51,8 +51,7 @@ class Query(models.Model):
     keepers = models.JSONField(default=list)
     # The key to which shares are sealed, sealed itself to the engine; gone when the query ends.
     share_key = models.BinaryField(null=True)
-    # What waited to be sealed before a keeper was first asked: shard, first and last hour (seconds
-    # since 1970). Who shortens it makes an hour look complete, as who deletes the batches does.
+    # What was not proven sealed before a keeper was first asked, signed by the engine (`waits`).
     waiting = models.JSONField(null=True)
     disclosure = models.BinaryField(null=True)
 

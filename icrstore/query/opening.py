@@ -36,13 +36,13 @@ class Lent:
 
 @dataclass
 class Opened:
-    """Segments by sealed name, each with its hour; the epochs where a row is missing or fails; and
+    """Segments by sealed name, each with its hour; the epochs that fail, and by what first; and
     the pools of each hour of which something was opened."""
 
     segments: dict[bytes, dict[datetime, list[Segment]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    failed: set[bytes] = field(default_factory=set)
+    failed: dict[bytes, str] = field(default_factory=dict)
     pools: dict[datetime, Pools] = field(default_factory=dict)
 
     def of(self, name: bytes) -> list[tuple[datetime, Segment]]:
@@ -68,8 +68,8 @@ class Opened:
     def take(self, lent: Lent, segment: Segment) -> None:
         self.segments[lent.selector][lent.epoch.statement.epoch.hour].append(segment)
 
-    def fail(self, lent: Lent) -> None:
-        self.failed.add(lent.epoch.statement.epoch.eid)
+    def fail(self, epoch: HeldEpoch, what: str) -> None:
+        self.failed.setdefault(epoch.statement.epoch.eid, what)
 
 
 def open_rows(lent: Iterable[Lent], bodies: Bodies, opened: Opened) -> None:
@@ -83,14 +83,18 @@ def open_rows(lent: Iterable[Lent], bodies: Bodies, opened: Opened) -> None:
         opened.take(one, segment)
         # Each chunk is a row of the manifest: no more are asked for than there can be.
         if segment.last_chunk >= one.epoch.statement.rows:
-            opened.fail(one)
+            opened.fail(one.epoch, "a row names more than there are")
             continue
+        if _is_present(one.epoch, keys.label_and_key(segment.last_chunk + 1)[0]):
+            opened.fail(one.epoch, "a row follows the last")
         lasts[one.epoch.number, one.selector] = segment.last_chunk
         further += [(one, keys, chunk) for chunk in range(1, segment.last_chunk + 1)]
     for one, _, segment in _round(further, bodies, opened):
         # The first chunk names it, so it must be there, and say the same.
-        if segment is None or segment.last_chunk != lasts[one.epoch.number, one.selector]:
-            opened.fail(one)
+        if segment is None:
+            opened.fail(one.epoch, "a row is missing from its manifest")
+        elif segment.last_chunk != lasts[one.epoch.number, one.selector]:
+            opened.fail(one.epoch, "two rows of one name differ in how many there are")
         else:
             opened.take(one, segment)
 
@@ -112,8 +116,19 @@ def _round(
         try:
             _prove(one.epoch, label, body)
             yield one, keys, None if body is None else keys.open(chunk, body)
-        except (ManifestError, RowError):
-            opened.fail(one)
+        except ManifestError:
+            missing = body is None
+            opened.fail(one.epoch, "a row is missing" if missing else "a row is not the one sealed")
+        except RowError:
+            opened.fail(one.epoch, "a row does not open")
+
+
+def _is_present(epoch: HeldEpoch, label: bytes) -> bool:
+    try:
+        _prove(epoch, label, None)
+    except ManifestError:
+        return True
+    return False
 
 
 def _prove(epoch: HeldEpoch, label: bytes, body: bytes | None) -> None:

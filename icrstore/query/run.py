@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
@@ -11,16 +11,17 @@ from accounts.claims import FREE, held_token
 from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeepersRefused, KeeperUnreachable, KeeperUntrue
 from icrstore.keeper.client import Keepers, Question
-from icrstore.query import engine
-from icrstore.query.coverage import Scope
+from icrstore.query import engine, waits
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.rows import RowError
-from icrstore.vault import reader
+from icrstore.vault.accepted import Unsealed, unsealed
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import Request
 from icrstore.warrant.strict import StatementError
+from icrstore.warrant.trust import Trust
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
@@ -40,24 +41,26 @@ RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
 
 
-def run_open(keys: EngineKeys, keepers: Keepers, demonstration: bool) -> int:
-    """Run what is open, one after the other; how many ended.
+def run_open(keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool) -> int:
+    """Run what is open, one after the other; how many ended. By ``trust`` receipts are checked.
 
     Tenants take turns. A query whose engine is gone comes after all that is queued anywhere, since
     what ended one engine may end the next, and must not keep the others waiting.
     """
     count, turns = 0, deque(tenant.name for tenant in tenants())
-    while _run_one(turns, keys, keepers, demonstration):
+    while _run_one(turns, keys, keepers, trust, demonstration):
         count += 1
     return count
 
 
-def _run_one(turns: deque[str], keys: EngineKeys, keepers: Keepers, demonstration: bool) -> bool:
+def _run_one(
+    turns: deque[str], keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool
+) -> bool:
     with held_token() as token:
         query = _claim(token, turns)
         if query is None:
             return False
-        state, said, disclosure = _outcome(query, keys, keepers, demonstration)
+        state, said, disclosure = _outcome(query, keys, keepers, trust, demonstration)
         with of_tenant(query.tenant_id):
             # Only the engine that holds the claim ends the query.
             Query.objects.filter(id=query.id, claim=token, state=Query.RUNNING).update(
@@ -72,11 +75,10 @@ def _run_one(turns: deque[str], keys: EngineKeys, keepers: Keepers, demonstratio
 
 
 def _outcome(
-    query: Query, keys: EngineKeys, keepers: Keepers, demonstration: bool
+    query: Query, keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool
 ) -> tuple[str, list[dict[str, str]], bytes | None]:
     try:
-        question, share_key = _question(query, keys, timezone.now())
-        waiting = [_scope(*one) for one in query.waiting or ()]
+        question, share_key, waiting = _question(query, keys, trust, timezone.now())
         sealed = engine.answer(keys, keepers, question, share_key, waiting, demonstration)
     except KeepersRefused as refused:
         said = [{"keeper": role, "code": code} for role, code in refused.codes.items()]
@@ -113,10 +115,12 @@ def _claim_of(tenant: str, state: str, token: int) -> Query | None:
         return Query.objects.select_related("warrant").get(id=found[0]) if found else None
 
 
-def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, ShareKey]:
+def _question(
+    query: Query, keys: EngineKeys, trust: Trust, now: datetime
+) -> tuple[Question, ShareKey, list[Unsealed]]:
     """The lodged statements, and the share key that is kept until the query ends.
 
-    With the key the row keeps what waits to be sealed now, before any keeper is asked.
+    With the key the row keeps what is not proven sealed now, before any keeper is asked.
     """
     tenant, sha256 = query.tenant_id, bytes(query.sha256)
     lodged = query.warrant
@@ -127,26 +131,23 @@ def _question(query: Query, keys: EngineKeys, now: datetime) -> tuple[Question, 
     if query.share_key is None or query.waiting is None:
         share_key = keys.new_share_key(tenant, now)
         query.share_key = keys.keep(share_key, sha256)
-        scopes = [*reader.waiting_scopes(tenant), _still_to_come(now)]
-        query.waiting = sorted(
-            {(shard, first.timestamp(), last.timestamp()) for shard, first, last in scopes}
-        )
+        hours = Request.parse(request).all_hours()
+        waiting = [*unsealed(tenant, hours[0], hours[-1], trust, now), _still_to_come(now)]
+        query.waiting = waits.keep(waiting, sha256, keys.identity).to_object()
         with of_tenant(tenant):
             query.save(update_fields=["share_key", "waiting"])
         # From here whoever takes the query up again goes on as if it had never stopped.
     else:
         share_key = keys.kept(bytes(query.share_key), sha256)
+        waiting = waits.kept(query.waiting, sha256, keys.identity)
     grants = _distinct([*by, *asked_by])
-    return Question(tenant, warrant, request, grants, share_key.statement), share_key
+    return Question(tenant, warrant, request, grants, share_key.statement), share_key, waiting
 
 
-def _still_to_come(now: datetime) -> Scope:
+def _still_to_come(now: datetime) -> Unsealed:
     """An hour that has not ended is never complete, though some of it be sealed already."""
-    return 0, hour_start(now), hour_start(now) + timedelta(days=1)
-
-
-def _scope(shard: int, first: float, last: float) -> Scope:
-    return shard, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
+    hour = hour_start(now)
+    return Unsealed(hour, hour, hour + timedelta(days=1), "the hour had not ended")
 
 
 def _distinct(grants: list[Envelope]) -> tuple[Envelope, ...]:

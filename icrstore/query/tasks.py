@@ -16,4 +16,4 @@ def answer() -> None:
     keys = EngineKeys.load(settings.SECRETS, settings.ENGINE)
     trust = Trust.parse(settings.TRUST.read_bytes())
     by_role = {one.role: one for one in keepers_of(trust, settings.KEEPERS, keys.identity)}
-    run_open(keys, Keepers(by_role), settings.ONE_HOST)
+    run_open(keys, Keepers(by_role), trust, settings.ONE_HOST)

@@ -1,18 +1,20 @@
-"""What a sealer host holds: its signing key with the grant, and the intake chain.
+"""What a sealer host holds: its signing key with the grant, the tenants' roots, the intake chain.
 
-Files in this role's secrets folder, never in the database or a backup. Who reads them can seal
+Files in this role's secrets folder, never in the database or a backup. The roots are public keys:
+they lie here because whoever writes the database must not choose them. Who reads them can seal
 records of today as this host, and open batches that wait; never what is already sealed.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.seal.intake import IntakeChain, hour_number
-from icrstore.shell.keyfile import KeyFile, read_secret
+from icrstore.shell.keyfile import KeyFile, read_public, read_secret
 from icrstore.shell.stop import DATA, Stop
 from icrstore.vault.files import replace_file
 from icrstore.warrant.dsse import Envelope
@@ -27,14 +29,18 @@ class SealerKeys:
     folder: Path
     signing: Ed25519PrivateKey
     grants: tuple[Envelope, ...]
+    roots: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> "SealerKeys":
-        """From ``sealer.key`` and every ``*.grant`` (one for each tenant)."""
+        """From ``sealer.key``, and for each tenant ``TENANT.grant`` and ``TENANT.root``."""
         grants = tuple(
             Envelope.parse(path.read_bytes(), "grant") for path in sorted(folder.glob("*.grant"))
         )
-        return cls(folder, KeyFile.read(folder / "sealer.key", "signing").signing(), grants)
+        roots = {
+            path.stem: read_public(str(path), "signing") for path in sorted(folder.glob("*.root"))
+        }
+        return cls(folder, KeyFile.read(folder / "sealer.key", "signing").signing(), grants, roots)
 
     def grants_of(self, tenant: str) -> list[Envelope]:
         """Those that this tenant's root signed: its keepers refuse a word of another's."""

@@ -5,15 +5,12 @@ Only `icrstore.query` may import this. What it returns is ciphertext; opening is
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import connection
 
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
-from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.manifest import Manifest, ManifestError
 from icrstore.vault import models
@@ -27,7 +24,10 @@ GROUP_ROWS, GROUP_EPOCHS = 1 << 18, 500
 
 
 class EpochMissing(Exception):
-    """The epoch is not held, or is not the one that the keepers logged."""
+    """The epoch is not held, or is not the one that the keepers logged; the message says which."""
+
+
+MISSING = "it is not in the store"
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,24 @@ class HeldEpoch:
 
 def held_epochs(
     tenant: str, logged: Sequence[ListedEpoch]
-) -> Iterator[tuple[list[HeldEpoch], set[bytes]]]:
-    """The epochs that are as the keepers logged them, group by group, and the eids of each group
-    that are missing here or differ.
+) -> Iterator[tuple[list[HeldEpoch], dict[bytes, str]]]:
+    """The epochs that are as the keepers logged them, group by group, and what is wrong with the
+    others of each group, by eid.
 
     One group's manifests are in memory at a time: a year of a large ISP's would not fit.
     """
     for group in _groups(tenant, logged):
         digests = {epoch.eid: epoch.statement_sha256 for epoch in group}
-        held = []
+        held, wrong = [], dict.fromkeys(digests, MISSING)
         with of_tenant(tenant):
             rows = list(models.Epoch.objects.filter(tenant=tenant, eid__in=list(digests)))
         for row in rows:
-            with suppress(EpochMissing):
-                held.append(_check(row, digests[bytes(row.eid)]))
-        yield held, set(digests) - {epoch.statement.epoch.eid for epoch in held}
+            try:
+                held.append(check_epoch(row, digests[bytes(row.eid)]))
+                del wrong[bytes(row.eid)]
+            except EpochMissing as error:
+                wrong[bytes(row.eid)] = str(error)
+        yield held, wrong
 
 
 def _groups(tenant: str, logged: Sequence[ListedEpoch]) -> Iterator[list[ListedEpoch]]:
@@ -96,19 +99,12 @@ def bodies(month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:
         return {(n, bytes(label)): bytes(body) for n, label, body in cursor.fetchall()}
 
 
-def waiting_scopes(tenant: str) -> list[tuple[int, datetime, datetime]]:
-    """Shard, first and last hour of every batch whose epochs the keepers have not all logged."""
-    rows = Batch.objects.filter(tenant=tenant, sealed_receipt=None)
-    with of_tenant(tenant):
-        return list(rows.values_list("shard", "first_hour", "last_hour"))
-
-
 def shards_of(tenant: str) -> int:
     with of_tenant(tenant):
         return Tenant.objects.get(name=tenant).shards
 
 
-def _check(row: models.Epoch, logged_sha256: bytes) -> HeldEpoch:
+def check_epoch(row: models.Epoch, logged_sha256: bytes) -> HeldEpoch:
     """That the row is what was logged.
 
     1. The statement's bytes are the ones that the keepers logged.
@@ -118,19 +114,22 @@ def _check(row: models.Epoch, logged_sha256: bytes) -> HeldEpoch:
     try:
         envelope = Envelope.parse(bytes(row.statement), "epoch")
         if hashlib.sha256(envelope.payload).digest() != logged_sha256:
-            raise EpochMissing
+            raise EpochMissing("its statement is not the one that the keepers logged")
         statement = EpochStatement.parse(envelope)
-        manifest = Manifest(bytes(row.manifest))
-    except (StatementError, ManifestError) as error:
-        raise EpochMissing from error
+    except StatementError as error:
+        raise EpochMissing("its statement is none") from error
 
     if statement.epoch.eid != bytes(row.eid):
-        raise EpochMissing
+        raise EpochMissing("its statement is another epoch's")
+    try:
+        manifest = Manifest(bytes(row.manifest))
+    except ManifestError as error:
+        raise EpochMissing("its manifest is none") from error
     if manifest.root != statement.manifest_root or manifest.rows != statement.rows:
-        raise EpochMissing
+        raise EpochMissing("its manifest is not the one of its statement")
     return HeldEpoch(row.id, row.month, statement, manifest)
 
 
 __all__: Sequence[str] = [
-    "EpochMissing", "HeldEpoch", "bodies", "held_epochs", "shards_of", "waiting_scopes",
+    "EpochMissing", "HeldEpoch", "bodies", "held_epochs", "shards_of",
 ]  # fmt: skip

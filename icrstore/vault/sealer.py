@@ -1,7 +1,7 @@
 """Sealing: waiting batches of one (tenant, shard) become rows of both maps, exactly once.
 
 1. Claim what waits: an update that skips what another sealer holds, under a token.
-2. Open the bodies, check every record, sort into hours.
+2. Check that the collectors signed them, open the bodies, check every record, sort into hours.
 3. Seal each hour as an epoch of its own, under atoms that exist only in this process.
 4. Rows, statements and "sealed" commit in one transaction, and only while the token still holds.
 
@@ -26,7 +26,9 @@ from accounts.claims import FREE, held_token
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.validate import Scope, Span, validate
+from icrstore.flow.validate import Scope, validate
+from icrstore.inbox.accept import Label
+from icrstore.inbox.authorship import NotSigned, check_author
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperFailure
 from icrstore.seal.epoch import (
@@ -94,6 +96,10 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Seal what waits and is ready, group by group; the number of batches sealed."""
     count = 0
     for tenant in tenants():
+        if tenant.name not in keys.roots:
+            logger.error("tenant %s: batches wait: put its root's public key into %s",
+                         tenant.name, keys.folder / f"{tenant.name}.root")  # fmt: skip
+            continue
         with _others_unharmed():
             late = backfills_of(tenant.name, keys, days.keepers, now)
             by = _sealed_by(tenant, keys, days, late, now)
@@ -210,21 +216,29 @@ def _open_all(batches: Iterable[Batch], by: _SealedBy) -> list[Opened]:
     for batch in batches:
         if records >= GROUP_RECORDS:
             break
-        opened = _open(batch, chain, by.backfills.of(batch))
+        opened = _open(batch, chain, by)
         records += opened.records.num_rows if opened.records is not None else 0
         made.append(opened)
     return made
 
 
-def _open(batch: Batch, chain: IntakeChain, late: Sequence[Span]) -> Opened:
-    """A batch that does not open, or is no Arrow stream of records, is refused whole, by reason.
+def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
+    """A batch that its collector did not sign as it is here, that does not open, or is no Arrow
+    stream of records, is set aside whole, by reason: none of it mends itself.
 
-    Its collector signed it, so the fault lies with the collector and will not mend itself.
+    Who may write the database chooses nothing here, not even the time by which records are late:
+    that is when the collector signed.
     """
+    body = _body(batch)
     try:
-        table = _read_body(batch, chain)
+        root = by.keys.roots[batch.tenant_id]
+        signed_at = check_author(batch, hashlib.sha256(body).digest(), root)
+        table = _read_body(batch, body, chain)
         scope = Scope(batch.first_hour, batch.last_hour)
-        verdict = validate(table, now=batch.accepted_at, backfilled=late, scope=scope)
+        backfilled = by.backfills.of(batch)
+        verdict = validate(table, now=signed_at, backfilled=backfilled, scope=scope)
+    except NotSigned:
+        return Opened(batch, rejected=Counter({"batch-not-signed": 1}))
     except IntakeKeyGone:
         return Opened(batch, rejected=Counter({"batch-intake-key-gone": 1}))
     except hpke.DoesNotOpen:
@@ -236,10 +250,10 @@ def _open(batch: Batch, chain: IntakeChain, late: Sequence[Span]) -> Opened:
     return Opened(batch, verdict.good, verdict.rejected)
 
 
-def _read_body(batch: Batch, chain: IntakeChain) -> pa.Table:
+def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> pa.Table:
     private = chain.key_pair(hour_number(batch.intake_hour))
     info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
-    return read_records(hpke.open_(private, info, _body(batch)))
+    return read_records(hpke.open_(private, info, body))
 
 
 def _body(batch: Batch) -> bytes:
@@ -340,6 +354,7 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
         tenant=batch.tenant_id,
         collector=batch.collector.name,
         batch_id=bytes(batch.batch_id),
+        **Label.of(batch).columns(),
         at=now,
         body_sha256=bytes(batch.body_sha256),
         records=one.records.num_rows if one.records is not None else 0,

@@ -269,7 +269,8 @@ DISCLOSURE = shape(
 )  # fmt: skip
 RECEIPT = shape(
     v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
-    batch_id=hexadecimal(16), at=time, body_sha256=hexadecimal(32), records=integer,
+    batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer, first_hour=hour,
+    last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
     rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
 )  # fmt: skip
 

@@ -201,12 +201,18 @@ class IntakeKey:
 @dataclass(frozen=True)
 class Receipt:
     """What became of a batch. ``accepted`` is signed by the inbox; ``sealed`` by the sealer host,
-    after every keeper logged its epochs: only then may a collector forget the batch."""
+    after every keeper logged its epochs: only then may a collector forget the batch. Both name its
+    number in the collector's stream, and the hours (first and last) and shard that it may reach."""
 
     state: str
     tenant: str
     collector: str
     batch_id: bytes
+    stream: str
+    sequence: int
+    shard: int
+    first_hour: datetime
+    last_hour: datetime
     at: datetime
     body_sha256: bytes
     records: int = 0
@@ -221,6 +227,11 @@ class Receipt:
             tenant=fields.text("tenant", 64),
             collector=fields.text("collector", 64),
             batch_id=fields.hexadecimal("batch_id", 16),
+            stream=fields.text("stream", 64),
+            sequence=fields.integer("sequence", 0, 10**15),
+            shard=fields.integer("shard", 0, 65535),
+            first_hour=fields.hour("first_hour"),
+            last_hour=fields.hour("last_hour"),
             at=fields.time("at"),
             body_sha256=fields.hexadecimal("body_sha256", 32),
             records=fields.integer("records", 0, 1 << 40),
@@ -237,6 +248,11 @@ class Receipt:
             "tenant": self.tenant,
             "collector": self.collector,
             "batch_id": self.batch_id.hex(),
+            "stream": self.stream,
+            "sequence": self.sequence,
+            "shard": self.shard,
+            "first_hour": time_text(self.first_hour),
+            "last_hour": time_text(self.last_hour),
             "at": time_text(self.at),
             "body_sha256": self.body_sha256.hex(),
             "records": self.records,

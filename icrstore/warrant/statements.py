@@ -21,7 +21,7 @@ from icrstore.wire import hpke
 
 Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
-GRANT_ROLES = ("applicant", "approver", "investigator", "sealer", "oversight")
+GRANT_ROLES = ("applicant", "approver", "investigator", "sealer", "collector", "oversight")
 MOST_HOURS = 24 * 366
 MOST_POOLS = 4096
 

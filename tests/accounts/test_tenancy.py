@@ -39,7 +39,16 @@ from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import encode_base64
 from tests.keeper.pair import TENANT
-from tests.vault.rooms import Database, Rooms, add_collector, add_tenant, record
+from tests.vault.rooms import (
+    COLLECTOR_KEYS,
+    ROOT,
+    Database,
+    Rooms,
+    add_collector,
+    add_tenant,
+    collector_grant,
+    record,
+)
 
 OTHER = "isp-other"
 # No tenant's: a nonce is of a key, an intake key of an hour, a segment says nothing to anyone, and
@@ -318,12 +327,16 @@ def test_everything_works_where_one_role_owns_all_and_is_no_superuser(
     """And nothing is shown across tenants there either: the owner is under the policies too."""
     call_command("migrate", verbosity=0, interactive=False)
     call_command("months", stdout=StringIO())
-    root, key = encode_base64(bytes(32)), Ed25519PrivateKey.generate()
+    root, key = encode_base64(raw_public(ROOT)), Ed25519PrivateKey.generate()
     for name in (TENANT, OTHER):
         call_command("tenant", "add", name, "--root", root, stdout=StringIO())
         call_command("tenant", "authority", name, "a", "--root", root, stdout=StringIO())
     public = encode_base64(raw_public(key))
     call_command("collector", "add", TENANT, "edge-1", "--key", public, stdout=StringIO())
+    grant = rooms.folder / "edge-1.grant"
+    grant.write_bytes(collector_grant(TENANT, "edge-1", raw_public(key)))
+    call_command("collector", "grant", str(grant), stdout=StringIO())
+    COLLECTOR_KEYS[key_id(raw_public(key))] = key
     assert [tenant.name for tenant in tenants()] == [TENANT, OTHER]
     publish_intake_keys(rooms.keys, rooms.now)
     rooms.collector = collector_by_key(key_id(raw_public(key)))

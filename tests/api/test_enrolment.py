@@ -27,7 +27,7 @@ from icrstore.warrant.strict import dump, encode_base64
 from tests.api.web import Caller, Told, Web
 from tests.collector.household import Ran, run
 from tests.keeper.pair import TENANT
-from tests.vault.rooms import RECEIPT_KEY, Rooms
+from tests.vault.rooms import RECEIPT_KEY, Rooms, collector_grant
 
 KEY = Ed25519PrivateKey.generate()
 
@@ -103,6 +103,7 @@ def test_a_collector_that_enrols_has_a_config_with_which_it_is_known(
     key = KeyFile.read(made.key, "signing")
     for shown in (key.public, made.sealer_key, made.receipt_key):
         assert PublicKey("signing", "", shown).fingerprint in ran.out
+    grant_it(tmp_path, raw_public(key.signing()))
     told = doors.get(key.signing(), "/v1/intake-key")
     assert (told.status, told.value["collector"]) == (200, "edge-2")
     for path in (made.key, made.secret, tmp_path / f"edge.{suffix}"):
@@ -210,11 +211,61 @@ def test_of_two_keys_at_once_one_becomes_the_collector(doors: Doors) -> None:
     assert Collector.objects.filter(name="edge-2").count() == 1
 
 
+def test_until_the_providers_root_has_granted_its_key_nothing_is_taken_of_it(
+    doors: Doors, tmp_path: Path
+) -> None:
+    post(doors, invite())
+    told = doors.get(KEY, "/v1/intake-key")
+    assert (told.status, told.value["code"]) == (403, "not-granted")
+    assert "icr grant" in told.value["detail"]
+    grant_it(tmp_path, raw_public(KEY))
+    assert doors.get(KEY, "/v1/intake-key").status == 200
+
+
+def test_a_grant_that_ended_or_is_not_for_this_collector_takes_nothing(doors: Doors) -> None:
+    post(doors, invite())
+    key, other = raw_public(KEY), raw_public(Ed25519PrivateKey.generate())
+    ended = f"{doors.rooms.now - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
+    for grant in (
+        collector_grant(TENANT, "edge-2", key, not_after=ended),
+        collector_grant(TENANT, "edge-2", other),
+        collector_grant(TENANT, "edge-1", key),
+        collector_grant("isp-two", "edge-2", key),
+        collector_grant(TENANT, "edge-2", key, role="sealer"),
+        collector_grant(TENANT, "edge-2", key)[:-9],
+    ):
+        Collector.objects.filter(name="edge-2").update(grant=grant)
+        assert doors.get(KEY, "/v1/intake-key").value["code"] == "not-granted"
+
+
+def grant_it(folder: Path, public: bytes, **changed: Any) -> None:
+    """As the operator stores what the provider's root signed."""
+    file = folder / "edge-2.grant"
+    file.write_bytes(collector_grant(TENANT, "edge-2", public, **changed))
+    call_command("collector", "grant", str(file), stdout=StringIO())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"holder": "edge-9"}, {"issuer": "isp-nine"}, {"role": "sealer"},
+     {"key": encode_base64(bytes(32))}, {"not_after": "2026-01-01T00:00:00Z"},
+     {"not_before": "2126-01-01T00:00:00Z", "not_after": "2127-01-01T00:00:00Z"}],
+)  # fmt: skip
+def test_the_operator_stores_no_grant_that_would_let_nobody_in(
+    doors: Doors, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    post(doors, invite())
+    with pytest.raises(CommandError):
+        grant_it(tmp_path, raw_public(KEY), **changed)
+    assert Collector.objects.get(name="edge-2").grant is None
+
+
 def test_a_revoked_collector_is_refused_at_once_and_its_name_is_not_given_again(
-    doors: Doors,
+    doors: Doors, tmp_path: Path
 ) -> None:
     token = invite()
     post(doors, token)
+    grant_it(tmp_path, raw_public(KEY))
     assert doors.get(KEY, "/v1/intake-key").status == 200
     call_command("collector", "revoke", TENANT, "edge-2", stdout=StringIO())
     assert doors.get(KEY, "/v1/intake-key").value["code"] == "unknown-key"

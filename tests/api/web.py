@@ -25,7 +25,7 @@ from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
 from tests.api.document import check_answer
-from tests.vault.rooms import RECEIPT_KEY, Database, Rooms
+from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, label_headers
 
 ENGINE_STORAGE = hpke.PrivateKey.generate()
 NO_BROKER = "redis+socket:///nowhere/valkey.sock"
@@ -204,16 +204,7 @@ class Edge:
     def batch(self, content: bytes = b"records", **changed: Any) -> tuple[dict[str, str], bytes]:
         """Headers and sealed body of the next batch; ``changed`` is of its label."""
         label = self.rooms.label(**changed)
-        hours = [f"{hour:%Y-%m-%dT%H}:00:00Z"
-                 for hour in (label.first_hour, label.last_hour, label.intake_hour)]  # fmt: skip
-        headers = {
-            "Content-Type": "application/vnd.icr.batch.v1",
-            "Idempotency-Key": f'"{label.batch_id.hex()}"',
-            "Batch-Sequence": f'stream="{label.stream}", n={label.sequence}',
-            "Batch-Scope": f'shard={label.shard}, first="{hours[0]}", last="{hours[1]}"',
-            "Intake-Key": f'hour="{hours[2]}"',
-        }
-        return headers, self.rooms.seal(label, content)
+        return label_headers(label), self.rooms.seal(label, content)
 
     def push(self, headers: Mapping[str, str], body: bytes) -> Told:
         return self.caller.post("/v1/batches", body, headers)

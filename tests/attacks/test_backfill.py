@@ -115,7 +115,9 @@ def test_a_backfill_ends_and_is_never_for_years(two: Pair) -> None:
     with two.serving_ahead(HOUR):
         keeper = two.keeper("operator", "sealer", HOUR)
         pairs = [(late.envelope, late.seals["operator"])]
-        assert keeper.register(pairs, [two.grant("sealer")]).codes == {late.epoch.eid: "hour-too-old"}
+        assert keeper.register(pairs, [two.grant("sealer")]).codes == {
+            late.epoch.eid: "hour-too-old"
+        }
 
 
 def test_no_backfill_brings_an_expired_day_back(two: Pair) -> None:

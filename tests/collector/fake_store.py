@@ -17,6 +17,7 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.flow import Scope, validate
+from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import IntakeKey, Receipt
@@ -181,7 +182,8 @@ class FakeStore(Loopback):
 
     def _receipt(self, state: str, batch: str, sha256: bytes, held: Held | None = None) -> Envelope:
         made = Receipt(
-            state, TENANT, COLLECTOR, bytes.fromhex(batch), self.now(), sha256,
+            state, TENANT, COLLECTOR, bytes.fromhex(batch), "main", 1, 0,
+            hour_start(self.now()), hour_start(self.now()), self.now(), sha256,
             records=len(held.records) if held else 0, rejected=held.rejected if held else None,
         )  # fmt: skip
         signer = self.sealed_by if state == "sealed" else self.accepted_by

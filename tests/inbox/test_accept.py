@@ -24,7 +24,7 @@ BODY = os.urandom(6000)  # as ciphertext looks
 
 def push(rooms: Rooms, label: Label, body: bytes = BODY) -> tuple[Batch, bool]:
     sha256 = hashlib.sha256(body).digest()
-    return accept(rooms.collector, label, body, sha256, RECEIPT_KEY, rooms.now)
+    return accept(rooms.collector, label, body, sha256, b"{}", RECEIPT_KEY, rooms.now)
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -136,10 +136,10 @@ def test_an_intake_key_lives_for_two_hours_after_its_own(rooms: Rooms) -> None:
         now = hour + timedelta(minutes=minutes)
         label = rooms.label(intake_hour=hour)
         if taken:
-            assert accept(rooms.collector, label, BODY, sha256, RECEIPT_KEY, now)[1]
+            assert accept(rooms.collector, label, BODY, sha256, b"{}", RECEIPT_KEY, now)[1]
         else:
             with pytest.raises(IntakeKeyGone):
-                accept(rooms.collector, label, BODY, sha256, RECEIPT_KEY, now)
+                accept(rooms.collector, label, BODY, sha256, b"{}", RECEIPT_KEY, now)
 
 
 def test_an_hour_whose_key_was_never_published_is_refused(rooms: Rooms) -> None:
@@ -218,5 +218,5 @@ def test_the_same_id_of_another_collector_is_another_batch(rooms: Rooms) -> None
     label = rooms.label()
     push(rooms, label)
     sha256 = hashlib.sha256(BODY).digest()
-    assert accept(other, label, BODY, sha256, RECEIPT_KEY, rooms.now)[1]
+    assert accept(other, label, BODY, sha256, b"{}", RECEIPT_KEY, rooms.now)[1]
     assert Batch.objects.count() == 2

@@ -6,7 +6,8 @@ from itertools import product
 import pytest
 
 from icrstore.keeper.answers import ListedEpoch
-from icrstore.query.coverage import HourCoverage, Scope, cover
+from icrstore.query.coverage import HourCoverage, cover
+from icrstore.vault.accepted import Unsealed
 
 HOUR = timedelta(hours=1)
 NINE = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -26,11 +27,15 @@ def covered(
     *,
     hours: Sequence[datetime] = (NINE,),
     shards: int = 1,
-    waiting: Sequence[Scope] = (),
+    waiting: Sequence[Unsealed] = (),
     failed: Sequence[bytes] = (),
 ) -> list[HourCoverage]:
     listed = {"operator": operator, "oversight": operator if oversight is None else oversight}
-    return cover(hours, listed, shards, waiting, failed)
+    return cover(hours, listed, shards, waiting, dict.fromkeys(failed, "a row is missing"))
+
+
+def waits(first: datetime = NINE, last: datetime = NINE, number: int = 1) -> Unsealed:
+    return Unsealed(TEN + number * HOUR, first, last, f"batch {number}: not sealed")
 
 
 def state(*arguments: Sequence[ListedEpoch], **options: object) -> str:
@@ -81,14 +86,14 @@ def test_one_epoch_told_of_two_hours_spoils_both() -> None:
 def test_a_failing_epoch_is_named_and_spoils_its_hour_alone() -> None:
     other = epoch(3, TEN)
     nine, ten = covered([A, B, other], hours=[NINE, TEN], failed=[B.eid])
-    assert nine.why == (f"epoch {B.eid.hex()}: missing or failing",)
+    assert nine.why == (f"epoch {B.eid.hex()}: a row is missing",)
     assert (nine.state, ten.state) == ("INCOMPLETE", "COMPLETE")
 
 
 def test_a_shard_without_an_epoch_is_unsealed_and_named() -> None:
     (hour,) = covered([A], shards=3)
     assert hour.state == "UNSEALED"
-    assert hour.why == ("shard 1: not sealed yet", "shard 2: not sealed yet")
+    assert hour.why == tuple(f"shard {n}: no epoch, since 2026-11-22T10:00:00Z" for n in (1, 2))
     assert state([A, epoch(2, shard=1), epoch(3, shard=2)], shards=3) == "COMPLETE"
 
 
@@ -99,7 +104,7 @@ def test_an_hour_of_which_nobody_lists_anything_is_unsealed() -> None:
 
 def test_an_epoch_that_one_keeper_lists_seals_no_shard() -> None:
     (hour,) = covered([A], [])
-    assert "shard 0: not sealed yet" in hour.why
+    assert "shard 0: no epoch, since 2026-11-22T10:00:00Z" in hour.why
 
 
 @pytest.mark.parametrize(
@@ -109,12 +114,28 @@ def test_an_epoch_that_one_keeper_lists_seals_no_shard() -> None:
 def test_a_batch_that_waits_makes_each_hour_of_its_scope_unsealed(
     first: int, last: int, reached: bool
 ) -> None:
-    scope = (0, NINE + first * HOUR, NINE + last * HOUR)
-    assert state([A], waiting=[scope]) == ("UNSEALED" if reached else "COMPLETE")
+    waiting = [waits(NINE + first * HOUR, NINE + last * HOUR)]
+    assert state([A], waiting=waiting) == ("UNSEALED" if reached else "COMPLETE")
+
+
+def test_of_what_waits_the_oldest_are_named_since_when_and_the_others_counted() -> None:
+    (hour,) = covered([A], waiting=[waits(number=n) for n in range(1, 6)])
+    assert hour.why == (
+        "batch 1: not sealed, since 2026-11-22T11:00:00Z",
+        "batch 2: not sealed, since 2026-11-22T12:00:00Z",
+        "batch 3: not sealed, since 2026-11-22T13:00:00Z",
+        "and 2 more that came later",
+    )
+
+
+def test_a_shard_that_the_database_denies_is_known_by_what_was_logged_of_it() -> None:
+    nine, ten = covered([A, epoch(2, shard=1), epoch(3, TEN)], hours=[NINE, TEN], shards=1)
+    assert (nine.state, ten.state) == ("COMPLETE", "UNSEALED")
+    assert ten.why == ("shard 1: no epoch, since 2026-11-22T11:00:00Z",)
 
 
 def test_incomplete_is_worse_than_unsealed_and_says_both() -> None:
-    (hour,) = covered([A], [A, B], shards=2, waiting=[(1, NINE, NINE)], failed=[A.eid])
+    (hour,) = covered([A], [A, B], shards=2, waiting=[waits()], failed=[A.eid])
     assert hour.state == "INCOMPLETE"
     assert len(hour.why) == 4
 
@@ -128,12 +149,14 @@ def test_every_hour_asked_for_is_answered_in_order_and_no_other() -> None:
 
 def test_complete_is_said_only_where_nothing_speaks_against_it() -> None:
     """Every mixture of the reasons; a short list is never a silent one."""
-    for differ, fails, lacks, waits in product([False, True], repeat=4):
+    for differ, fails, lacks, waiting in product([False, True], repeat=4):
         told = state(
             [A, B], [A] if differ else [A, B],
             shards=2 if lacks else 1,
-            waiting=[(0, NINE, NINE)] if waits else [],
+            waiting=[waits()] if waiting else [],
             failed=[A.eid] if fails else [],
         )  # fmt: skip
-        expected = "INCOMPLETE" if differ or fails else "UNSEALED" if lacks or waits else "COMPLETE"
+        expected = (
+            "INCOMPLETE" if differ or fails else "UNSEALED" if lacks or waiting else "COMPLETE"
+        )
         assert told == expected

@@ -1,123 +1,25 @@
-"""From lodged statements to a sealed answer: real keepers and PostgreSQL, the engine called here.
-
-The keepers remember what they logged, so all tests share what was sealed once, and roll back what
-they do to it. None may have the keepers log another epoch of the hours that the others ask about.
-"""
+"""From lodged statements to a sealed answer: real keepers and PostgreSQL, an engine called here."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection
 
-from accounts.principals import remember, vouched
-from accounts.tenancy import of_tenant
 from icrstore.inbox.models import Batch
-from icrstore.query.keyring import EngineKeys
-from icrstore.query.lodge import NotLodged, lodge_request, lodge_warrant
+from icrstore.query.lodge import NotLodged, lodge_request
 from icrstore.query.models import LodgedWarrant, Query
-from icrstore.query.run import _question, run_open
-from icrstore.seal.encode import enc
+from icrstore.query.run import _question
 from icrstore.seal.epoch import HOUR, ROLES, hour_start
 from icrstore.vault.models import Epoch
-from icrstore.vault.register import give_receipts, register_epochs
-from icrstore.vault.sealer import seal_empty_hours, seal_waiting
-from icrstore.warrant.dsse import Envelope
+from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.statements import AccountSelector, HourRange
-from icrstore.warrant.strict import decode_base64
-from icrstore.wire import hpke
-from tests.keeper.pair import ACCOUNT, AUTHORITY, ENGINE, Pair, copy_pair
-from tests.vault.rooms import Database, Rooms, make_rooms, record
+from tests.keeper.pair import ACCOUNT
+from tests.query.asking import STORAGE, Office, coverage, lasting, office
+from tests.vault.rooms import Database, record
 
-STORAGE = hpke.PrivateKey.generate()
-
-
-@dataclass
-class Office:
-    """The rooms with something sealed, and an engine that answers about it."""
-
-    rooms: Rooms
-
-    @property
-    def keys(self) -> EngineKeys:
-        return EngineKeys(ENGINE, self.rooms.pair.keys["engine"], STORAGE)
-
-    def seal(self) -> None:
-        rooms = self.rooms
-        seal_waiting(rooms.keys, rooms.days, rooms.now)
-        seal_empty_hours(rooms.keys, rooms.days, rooms.now)
-        register_epochs(rooms.keys, rooms.keepers, rooms.now)
-        give_receipts(rooms.keys, rooms.keepers, rooms.now)
-
-    def lodge(self, **changes: Any) -> Envelope:
-        pair, tenant = self.rooms.pair, self.rooms.tenant
-        remember(vouched(tenant.name, pair.grants(), self.rooms.now))
-        warrant = pair.warrant(pair.warrant_of(**changes))
-        lodge_warrant(
-            tenant, warrant, pair.grants(), [AUTHORITY], STORAGE.public_bytes(), self.rooms.now
-        )
-        return warrant
-
-    def put(self, warrant: Envelope, **changes: Any) -> Query:
-        pair = self.rooms.pair
-        request = pair.request(pair.request_of(warrant, **changes))
-        return lodge_request(
-            self.rooms.tenant, request, (), [AUTHORITY], STORAGE.public_bytes(), self.rooms.now
-        )
-
-    def run(self) -> int:
-        return run_open(self.keys, self.rooms.pair.keepers(), True)
-
-    def answer(self, query: Query) -> dict[str, Any]:
-        """The plain answer, opened as its recipient does."""
-        with of_tenant(self.rooms.tenant.name):
-            query.refresh_from_db()
-        assert (query.state, query.keepers) == ("answered", [])
-        told = json.loads(bytes(query.disclosure or b""))
-        info = enc(b"icr/v1/answer", bytes(query.sha256))
-        sealed = decode_base64(told["sealed"][0]["sealed"]) or b""
-        package = json.loads(hpke.open_(self.rooms.pair.engine_key, info, sealed))
-        made: dict[str, Any] = json.loads(decode_base64(package["answer"]) or b"")
-        return made
-
-    def ask(self, hours: int = 4, ago: int = 0) -> dict[str, Any]:
-        """About so many whole hours, the last of them so many ``ago``."""
-        end = hour_start(self.rooms.now) - ago * HOUR
-        asked = HourRange(end - hours * HOUR, end)
-        query = self.put(self.lodge(), hours=(asked,))
-        assert self.run() == 1
-        return self.answer(query)
-
-
-@pytest.fixture(scope="module")
-def lasting(
-    database: Database, template: Pair, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Office]:
-    folder = tmp_path_factory.mktemp("office")
-    with copy_pair(template, folder) as pair:
-        rooms = make_rooms(pair, folder)
-        rooms.take_records(
-            [record(rooms.hour - n * HOUR, ACCOUNT, source_port=n) for n in range(4)] * 2,
-            first_hour=rooms.hour - 3 * HOUR,
-        )
-        made = Office(rooms)
-        made.seal()
-        yield made
-        connections.close_all()
-
-
-@pytest.fixture
-def office(lasting: Office) -> Iterator[Office]:
-    with transaction.atomic():
-        yield lasting
-        transaction.set_rollback(True)
-
-
-def coverage(answer: dict[str, Any]) -> list[str]:
-    return [hour["coverage"] for hour in answer["hours"]]
+__all__ = ["lasting", "office"]
 
 
 def test_an_answer_has_each_distinct_record_once_and_every_hour(office: Office) -> None:
@@ -191,18 +93,23 @@ def swap_bodies(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    "attack",
-    [drop_row, drop_epoch, forge_statement, break_statement, shorten_manifest, cut_manifest,
-     move_month, move_to_other_tenant, swap_bodies],
+    ("attack", "named"),
+    [(drop_row, "a row is missing"), (drop_epoch, "it is not in the store"),
+     (forge_statement, "its statement is not the one that the keepers logged"),
+     (break_statement, "its statement is none"),
+     (shorten_manifest, "its manifest is not the one of its statement"),
+     (cut_manifest, "its manifest is none"), (move_month, "a row is missing"),
+     (move_to_other_tenant, "it is not in the store"),
+     (swap_bodies, "a row is not the one sealed")],
 )  # fmt: skip
 def test_who_writes_the_database_cannot_shorten_an_answer_unseen(
-    office: Office, attack: Callable[[Office], None]
+    office: Office, attack: Callable[[Office], None], named: str
 ) -> None:
     eid = bytes(last_epoch(office).eid).hex()
     attack(office)
     answer = office.ask()
     assert coverage(answer) == ["COMPLETE"] * 3 + ["INCOMPLETE"]
-    assert answer["hours"][3]["why"] == [f"epoch {eid}: missing or failing"]
+    assert answer["hours"][3]["why"] == [f"epoch {eid}: {named}"]
     assert answer["records"] == 3
 
 
@@ -327,7 +234,7 @@ def test_an_engine_that_is_back_too_late_ends_the_query_with_both_keepers_word(
     office: Office,
 ) -> None:
     pair, query = office.rooms.pair, office.put(office.lodge())
-    question, _ = _question(query, office.keys, office.rooms.now)
+    question, *_ = _question(query, office.keys, office.rooms.trust, office.rooms.now)
     pair.keepers().commit(question)
     # The engine died here, and is back after sixteen minutes.
     for role in ROLES:

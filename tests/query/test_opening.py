@@ -103,7 +103,7 @@ def test_every_chunk_is_found_and_opened() -> None:
     made = opened(epoch)
     assert columns(made) == [b"columns" + bytes([n]) for n in range(5)]
     assert {hour for hour, _ in made.of(ZOE)} == {HOUR}
-    assert made.failed == set()
+    assert made.failed == {}
     assert made.of(YAN) == []
 
 
@@ -119,14 +119,14 @@ def test_many_selectors_in_many_epochs_are_two_rounds_a_month() -> None:
 @pytest.mark.parametrize("others", [0, 1, 63, 64, 65, 500])
 def test_a_selector_without_rows_is_proven_absent(others: int) -> None:
     made = opened(make({}, others=others))
-    assert (made.of(ZOE), made.failed) == ([], set())
+    assert (made.of(ZOE), made.failed) == ([], {})
 
 
 def test_a_row_that_an_empty_epoch_should_not_have_fails_it() -> None:
     with_row, empty = make({ZOE: chunked(1)}), make({})
     empty.rows[empty.label()] = next(iter(with_row.rows.values()))
     made = opened(empty)
-    assert (made.of(ZOE), made.failed) == ([], {empty.eid})
+    assert (made.of(ZOE), set(made.failed)) == ([], {empty.eid})
 
 
 def without(epoch: Made, chunk: int) -> None:
@@ -160,7 +160,7 @@ def test_a_row_that_is_missing_or_another_names_its_epoch(
     sound = make({ZOE: chunked(1, b"sound")}, number=2)
     attack(epoch, chunk)
     made = opened(epoch, sound)
-    assert made.failed == {epoch.eid}
+    assert set(made.failed) == {epoch.eid}
     assert b"sound\x00" in columns(made)
     assert b"columns" + bytes([chunk]) not in columns(made)
 
@@ -175,7 +175,7 @@ def test_rows_that_the_manifest_does_not_name_fail_the_epoch() -> None:
     )
     epoch = planted.changed(manifest=manifest, statement=statement)
     made = opened(epoch)
-    assert (made.of(ZOE), made.failed) == ([], {epoch.eid})
+    assert (made.of(ZOE), set(made.failed)) == ([], {epoch.eid})
 
 
 def entries(manifest: Manifest) -> list[bytes]:
@@ -188,7 +188,7 @@ def test_an_epoch_looked_for_in_another_month_or_number_fails() -> None:
         moved = epoch.changed(**changes)
         made = Opened()
         open_rows([moved.lent()], Store([epoch]).bodies, made)
-        assert (made.of(ZOE), made.failed) == ([], {epoch.eid})
+        assert (made.of(ZOE), set(made.failed)) == ([], {epoch.eid})
 
 
 def test_shares_of_another_selector_or_epoch_find_nothing() -> None:
@@ -205,7 +205,14 @@ def test_chunks_that_disagree_about_the_last_fail_the_epoch() -> None:
         [Segment(0, 2, 1, b"a"), Segment(1, 1, 1, b"b"), Segment(2, 2, 1, b"c")],
     ):
         epoch = make({ZOE: chunks}, others=10)
-        assert opened(epoch).failed == {epoch.eid}
+        assert set(opened(epoch).failed) == {epoch.eid}
+
+
+def test_the_chunk_after_the_last_is_proven_absent() -> None:
+    epoch = make({ZOE: [Segment(0, 0, 1, b"a"), Segment(1, 0, 1, b"b")]}, others=10)
+    made = opened(epoch)
+    assert made.failed == {epoch.eid: "a row follows the last"}
+    assert columns(made) == [b"a"]
 
 
 def test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them() -> None:
@@ -213,5 +220,5 @@ def test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them() -> N
     epoch = make({ZOE: [Segment(0, (1 << 32) - 1, 1, b"a")]}, others=10)
     store, made = Store([epoch]), Opened()
     open_rows([epoch.lent()], store.bodies, made)
-    assert made.failed == {epoch.eid}
+    assert set(made.failed) == {epoch.eid}
     assert len(store.asked) == 1

@@ -28,7 +28,7 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AddressSelector, HourRange, PoolPolicy
 from icrstore.warrant.strict import StatementError
 from tests.keeper.pair import Pair, copy_pair
-from tests.query.test_engine import Office
+from tests.query.asking import Office
 from tests.vault.rooms import Database, Rooms, make_rooms, record
 
 AHEAD = 5 * HOUR
@@ -58,7 +58,7 @@ class Provider(Office):
         return found["verdict"], found["accounts"], {one["coverage"] for one in answer["hours"]}
 
     def run(self) -> int:
-        return run_open(self.keys, self.rooms.pair.keepers(ahead=AHEAD), True)
+        return run_open(self.keys, self.rooms.pair.keepers(ahead=AHEAD), self.rooms.trust, True)
 
 
 def policy(

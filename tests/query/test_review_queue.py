@@ -78,7 +78,7 @@ def test_a_row_that_no_sealer_writes_ends_its_query_by_name(
     """Its key opens it and its manifest names it, and what is inside is not a row's columns."""
     store(rooms, rooms.pair.seal_epoch(rooms.hour, rows_of(ACCOUNT)))
     query = ask(rooms, engine)
-    assert run_open(engine, rooms.pair.keepers(), False) == 1
+    assert run_open(engine, rooms.pair.keepers(), rooms.trust, False) == 1
     query.refresh_from_db()
     assert query.state == Query.FAILED
     assert query.keepers == [{"keeper": "engine", "code": "row-not-understood"}]

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from deploy import database as cluster
 from deploy.layout import DATABASE_ROLES
 from icrstore.flow.schema import Unit, address_bytes, record_schema
 from icrstore.inbox.accept import Label, accept
+from icrstore.inbox.authorship import METHOD, PATH, SignedCall
 from icrstore.inbox.models import Batch
 from icrstore.keeper.client import Keeper
 from icrstore.seal.epoch import HOUR, ROLES, hour_start
@@ -34,13 +35,21 @@ from icrstore.vault.keyring import SealerKeys, write_intake
 from icrstore.vault.months import make_months
 from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.schedule import DayKeys
-from icrstore.warrant.dsse import key_id, raw_public
+from icrstore.warrant.dsse import Envelope, key_id, raw_public
+from icrstore.warrant.statements import Grant
+from icrstore.warrant.trust import Trust
 from icrstore.wire import hpke
+from icrstore.wire.digest import content_digest_of
+from icrstore.wire.signatures import new_nonce, sign_request
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
 from tests.stack import Stack
 
 NAME = "icr_rooms"
 RECEIPT_KEY = Ed25519PrivateKey.generate()
+# Every tenant's here, and the public halves as the sealer host has them on file.
+ROOT = Ed25519PrivateKey.generate()
+ROOTS: dict[str, bytes] = {}
+COLLECTOR_KEYS: dict[str, Ed25519PrivateKey] = {}
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,12 @@ class Rooms:
         """The last whole hour."""
         return hour_start(self.now) - HOUR
 
+    @property
+    def trust(self) -> Trust:
+        """Whose receipts count."""
+        sealers = {"sealer-1": raw_public(self.keys.signing)}
+        return Trust((), {}, {}, sealers, raw_public(RECEIPT_KEY))
+
     def label(self, **changed: Any) -> Label:
         """A label that `accept` takes: the next batch of the stream, of the last hour."""
         self.sequence += 1
@@ -172,14 +187,21 @@ class Rooms:
     def take(self, content: bytes, collector: Collector | None = None, **changed: Any) -> Batch:
         """Accept a batch whose sealed content is this; ``changed`` is of its label."""
         label = self.label(**changed)
-        body = self.seal(label, content, collector)
+        return self.hand_in(label, self.seal(label, content, collector), collector)
+
+    def hand_in(self, label: Label, body: bytes, collector: Collector | None = None) -> Batch:
+        """Accept this very body, as the collector signs it."""
         by = collector or self.collector
-        batch, new = accept(by, label, body, hashlib.sha256(body).digest(), RECEIPT_KEY, self.now)
+        signed = sign_call(label, body, COLLECTOR_KEYS[by.keyid], self.now)
+        sha256 = hashlib.sha256(body).digest()
+        batch, new = accept(by, label, body, sha256, signed, RECEIPT_KEY, self.now)
         assert new
         return batch
 
-    def take_records(self, records: Sequence[dict[str, Any]], **changed: Any) -> Batch:
-        return self.take(frame(arrow(records)), **changed)
+    def take_records(
+        self, records: Sequence[dict[str, Any]], collector: Collector | None = None, **changed: Any
+    ) -> Batch:
+        return self.take(frame(arrow(records)), collector, **changed)
 
 
 @pytest.fixture
@@ -206,7 +228,7 @@ def make_rooms(pair: Pair, folder: Path) -> Rooms:
         tenant=tenant,
         collector=add_collector(tenant, "edge-1", key),
         collector_key=key,
-        keys=SealerKeys(folder, pair.keys["sealer"], (pair.grant("sealer"),)),
+        keys=SealerKeys(folder, pair.keys["sealer"], (pair.grant("sealer"),), ROOTS),
         keepers=tuple(pair.keeper(role, "sealer") for role in ROLES),
         now=now,
     )
@@ -216,14 +238,51 @@ def make_rooms(pair: Pair, folder: Path) -> Rooms:
 
 def add_tenant(name: str, authority_root: bytes) -> Tenant:
     """With the keeper pair's authority, under this root."""
-    tenant = Tenant.objects.create(name=name, root_key=bytes(32))
+    ROOTS[name] = raw_public(ROOT)
+    tenant = Tenant.objects.create(name=name, root_key=ROOTS[name])
     Authority.objects.create(tenant=tenant, name=AUTHORITY, root_key=authority_root)
     return tenant
 
 
 def add_collector(tenant: Tenant, name: str, key: Ed25519PrivateKey) -> Collector:
+    """Granted by the tenant's root."""
     public = raw_public(key)
-    return Collector.objects.create(tenant=tenant, name=name, key=public, keyid=key_id(public))
+    COLLECTOR_KEYS[key_id(public)] = key
+    return Collector.objects.create(
+        tenant=tenant, name=name, key=public, keyid=key_id(public),
+        grant=collector_grant(tenant.name, name, public),
+    )  # fmt: skip
+
+
+def collector_grant(tenant: str, name: str, public: bytes, **changed: Any) -> bytes:
+    """The root's word, for ten days around now; ``changed`` is of its fields."""
+    begins = utc_now() - timedelta(days=5)
+    fields = Grant(
+        tenant, "collector", public, name, begins, begins + timedelta(days=10)
+    ).to_fields()
+    return Envelope.sign("grant", {**fields, **changed}, ROOT).encode()
+
+
+def sign_call(label: Label, body: bytes, key: Ed25519PrivateKey, at: datetime) -> bytes:
+    """The call by which a collector hands the batch in, as its row keeps it."""
+    headers = {**label_headers(label), "Content-Digest": content_digest_of(body)}
+    signature = sign_request(
+        METHOD, "icr.example", PATH, headers, key=key, keyid=key_id(raw_public(key)),
+        created_unix_seconds=int(at.timestamp()), nonce=new_nonce(),
+    )  # fmt: skip
+    return SignedCall.of("icr.example", {**headers, **signature}).encode()
+
+
+def label_headers(label: Label) -> dict[str, str]:
+    hours = [f"{hour:%Y-%m-%dT%H}:00:00Z"
+             for hour in (label.first_hour, label.last_hour, label.intake_hour)]  # fmt: skip
+    return {
+        "Content-Type": "application/vnd.icr.batch.v1",
+        "Idempotency-Key": f'"{label.batch_id.hex()}"',
+        "Batch-Sequence": f'stream="{label.stream}", n={label.sequence}',
+        "Batch-Scope": f'shard={label.shard}, first="{hours[0]}", last="{hours[1]}"',
+        "Intake-Key": f'hour="{hours[2]}"',
+    }
 
 
 def state_of(batch: Batch) -> tuple[str, int, dict[str, int]]:

@@ -89,8 +89,12 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("sealer", "accounts_policy", "UPDATE"): {"keepers"},
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
-        "id", "tenant_id", "shard", "first_hour", "last_hour", "state", "urgent",
-        "sealed_receipt",
+        "id", "tenant_id", "collector_id", "batch_id", "stream", "sequence", "shard",
+        "first_hour", "last_hour", "accepted_at", "receipt", "state", "urgent", "sealed_receipt",
+    },
+    ("engine", "accounts_collector", "SELECT"): {"id", "tenant_id", "name"},
+    ("engine", "vault_epochseal", "SELECT"): {
+        "id", "epoch_id", "role", "instance", "acknowledged_at", "refused",
     },
     ("notifier", "notices_notice", "UPDATE"): {
         "newest_leaf_at", "delivered_at", "attempts", "next_attempt_at", "why", "claim",
@@ -219,6 +223,6 @@ def test_an_engine_sees_the_outside_of_batches_only(database: Database, rooms: R
         engine.execute("SELECT set_config('icr.tenant', %s, false)", [rooms.tenant.name])
         seen = engine.execute("SELECT tenant_id, shard, state FROM inbox_batch").fetchall()
         assert seen == [(rooms.tenant.name, 0, "accepted")]
-        for column in ("body", "receipt", "batch_id", "collector_id", "*"):
+        for column in ("body", "signed", "sealing", "rejected", "*"):
             with pytest.raises(errors.InsufficientPrivilege):
                 engine.execute(f"SELECT {column} FROM inbox_batch".encode())

@@ -105,10 +105,11 @@ def test_a_batch_with_no_good_record_is_sealed_without_an_epoch(rooms: Rooms) ->
 
 def test_a_batch_sealed_to_another_key_or_as_another_batch_does_not_open(rooms: Rooms) -> None:
     content = frame(arrow([record(rooms.hour)]))
-    batches = [rooms.take(content) for _ in range(2)]
-    first, second = (bytes(batch.body or b"") for batch in batches)
-    Batch.objects.filter(id=batches[0].id).update(body=second)
-    Batch.objects.filter(id=batches[1].id).update(body=first[:-1])
+    first, second = rooms.label(), rooms.label()
+    batches = [
+        rooms.hand_in(first, rooms.seal(second, content)),
+        rooms.hand_in(second, rooms.seal(second, content)[:-1]),
+    ]
     assert seal(rooms) == 2
     for batch in batches:
         assert state_of(batch) == ("sealed", 0, {"batch-does-not-open": 1})
@@ -187,7 +188,7 @@ def test_so_much_that_it_fills_a_group_does_not_wait_for_the_hour(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     this_hour = hour_start(rooms.now)
-    places = {"first_hour": this_hour, "last_hour": this_hour}
+    places: dict[str, Any] = {"first_hour": this_hour, "last_hour": this_hour}
     first = rooms.take_records([record(this_hour)], **places)
     monkeypatch.setattr(sealer, "GROUP_BYTES", first.body_bytes + 1)
     assert seal(rooms) == 0

@@ -37,7 +37,8 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def receipt(state: str, signer: str) -> Envelope:
     made = Receipt(
-        state, "isp-a", "edge-1", bytes(16), genuine.NOW, hashlib.sha256(b"body").digest(),
+        state, "isp-a", "edge-1", bytes(16), "main", 1, 0,
+        genuine.HOURS.first, genuine.HOURS.first, genuine.NOW, hashlib.sha256(b"body").digest(),
         records=7, rejected={"time-too-old": 2}, epochs=(bytes(16),),
     )  # fmt: skip
     return Envelope.sign("receipt", made.to_fields(), genuine.key_of(signer))

@@ -90,7 +90,7 @@ def package(pair: Pair) -> dict[str, Any]:
 
 def answer_to(question: Question, lent: Lent) -> dict[str, Any]:
     listed = {str(role): made.epochs for role, made in lent.commits.items()}
-    hours = cover(Request.parse(question.request).all_hours(), listed, 1, [], [])
+    hours = cover(Request.parse(question.request).all_hours(), listed, 1, [], {})
     return {
         "v": 1,
         "request_sha256": question.request.sha256.hex(),

@@ -275,7 +275,10 @@ def test_a_key_schedule_names_a_day_once_and_only_days() -> None:
 
 
 def test_a_receipt_counts_a_reason_once() -> None:
-    value = Receipt("sealed", "demo", "pf-1", bytes(16), DAY, bytes(32), 1, {"time-too-old": 1})
+    value = Receipt(
+        "sealed", "demo", "pf-1", bytes(16), "main", 7, 0, DAY, DAY, DAY, bytes(32), 1,
+        {"time-too-old": 1},
+    )  # fmt: skip
     fields = value.to_fields()
     twice = [*fields["rejected"], {"reason": "time-too-old", "count": 2}]
     assert _refusal(Receipt, fields | {"rejected": twice}).code == "duplicate-entry"

@@ -1,0 +1,97 @@
+"""Whose batch it is: the call by which its collector handed it in is kept, and checked again.
+
+Anybody can seal to the public intake key, and who administers the database can write any row. So
+the row of a batch keeps the very signature (RFC 9421) that web checked, and the sealer checks it
+before it opens the body. The tenant's root, by which the collector's key is known, is a file of the
+sealer's own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from accounts.collector_grants import NotGranted, grant_of
+from icrstore.inbox.accept import BatchError, Label
+from icrstore.inbox.models import Batch
+from icrstore.warrant.dsse import key_id
+from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
+from icrstore.wire.errors import SignatureRefused
+from icrstore.wire.signatures import Verified, verify_request
+
+METHOD, PATH = "POST", "/v1/batches"
+# What a collector signs of the batch beside its body, in lower case.
+LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
+_KEPT = (*LABEL_HEADERS, "content-type", "content-digest", "signature", "signature-input")
+# Its time was checked when it came; from here it is only read.
+_ANY_TIME_SECONDS = 1 << 40
+
+
+class NotSigned(Exception):
+    """The batch is not what its collector handed in."""
+
+
+@dataclass(frozen=True)
+class SignedCall:
+    """All that a collector signed as it handed a batch in, and its signature."""
+
+    authority: str
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, authority: str, headers: Mapping[str, str]) -> "SignedCall":
+        lowered = {name.lower(): value for name, value in headers.items()}
+        return cls(authority, {name: lowered[name] for name in _KEPT if name in lowered})
+
+    @classmethod
+    def parse(cls, encoded: bytes) -> "SignedCall":
+        """Raises `StatementError`."""
+        fields = Fields(parse_object(encoded))
+        authority, headers = fields.text("authority"), fields.nested("headers")
+        made = cls(authority, {name: headers.text(name, 4096) for name in _KEPT})
+        headers.finish()
+        fields.finish()
+        return made
+
+    def encode(self) -> bytes:
+        return dump({"authority": self.authority, "headers": dict(self.headers)})
+
+    def verify(self, key: bytes) -> Verified:
+        """What that key signed, its body still to be checked. Raises `SignatureRefused`."""
+        return verify_request(
+            METHOD,
+            self.authority,
+            PATH,
+            self.headers,
+            resolve_key=lambda keyid: (
+                Ed25519PublicKey.from_public_bytes(key) if keyid == key_id(key) else None
+            ),
+            now_unix_seconds=0,
+            required=LABEL_HEADERS,
+            max_clock_skew_seconds=_ANY_TIME_SECONDS,
+        )
+
+
+def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> datetime:
+    """When the batch's collector signed it. Raises `NotSigned`.
+
+    1. The tenant's root granted a key to the collector of this name.
+    2. That key signed the call, before the grant ended.
+    3. The call is this batch's: its id, stream and number, scope, intake hour and sealed body.
+    """
+    try:
+        call = SignedCall.parse(bytes(batch.signed or b""))
+        # 1.
+        grant = grant_of(batch.collector, root)
+        # 2.
+        verified = call.verify(grant.key)
+        signed_at = datetime.fromtimestamp(verified.created_unix_seconds, UTC)
+        # 3.
+        verified.check_body(body_sha256)
+        label = Label.parse(verified.covered)
+    except (StatementError, NotGranted, SignatureRefused, BatchError, ValueError) as error:
+        raise NotSigned from error
+    if signed_at >= grant.not_after or label != Label.of(batch):
+        raise NotSigned
+    return signed_at

@@ -1,0 +1,54 @@
+"""What was not proven sealed before a query's first commit, as its row keeps it for a crash.
+
+The engine signs it: who writes the database could else make an hour look complete.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.vault.accepted import Unsealed
+from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.strict import Fields, StatementError, time_text
+
+KIND = "waiting"
+_MOST = 100_000
+
+
+def keep(waiting: Sequence[Unsealed], request_sha256: bytes, key: Ed25519PrivateKey) -> Envelope:
+    told = [
+        {
+            "since": time_text(one.since),
+            "first": time_text(one.first),
+            "last": time_text(one.last),
+            "what": one.what,
+        }
+        for one in waiting
+    ]
+    made = {"v": 1, "request_sha256": request_sha256.hex(), "waiting": told}
+    return Envelope.sign(KIND, made, key)
+
+
+def kept(value: Any, request_sha256: bytes, key: Ed25519PrivateKey) -> list[Unsealed]:
+    """Raises `StatementError` unless this engine kept it for this request."""
+    envelope = Envelope.read(value, KIND)
+    envelope.verify(raw_public(key))
+    fields = envelope.fields()
+    if fields.hexadecimal("request_sha256", 32) != request_sha256:
+        raise StatementError("wrong-request", KIND)
+    made = fields.items("waiting", _read, 0, _MOST)
+    fields.finish()
+    return list(made)
+
+
+def _read(value: Any, place: str) -> Unsealed:
+    fields = Fields(value, place)
+    made = Unsealed(
+        since=fields.time("since"),
+        first=fields.hour("first"),
+        last=fields.hour("last"),
+        what=fields.text("what"),
+    )
+    fields.finish()
+    return made

@@ -1,0 +1,198 @@
+"""What was accepted and is not proven sealed, so that no answer takes it for included.
+
+Nobody is believed for what the rows say: a batch is accepted, with its number, hours and time, by
+web's signed receipt, and sealed by a sealer host's. Numbers of a stream that no receipt has are
+batches that came and are gone: they may hold records of every hour between their neighbours.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from accounts.tenancy import of_tenant
+from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, hour_start
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Receipt
+from icrstore.warrant.strict import StatementError, time_text
+from icrstore.warrant.trust import Trust
+
+_EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+# From signing a push until its body is here, at most.
+_PUSHED_LATE = timedelta(hours=4)
+
+# Of each stream the batches that came while records of these hours may have been pushed, and the
+# nearest before and after them, so that a gap at either end shows.
+_NEAR = """
+WITH ends AS (
+    SELECT collector_id, stream,
+           max(sequence) FILTER (WHERE accepted_at < %(first)s) AS before,
+           min(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS lowest,
+           max(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS highest,
+           min(sequence) FILTER (WHERE accepted_at > %(last)s) AS after
+    FROM inbox_batch WHERE tenant_id = %(tenant)s GROUP BY collector_id, stream)
+SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at,
+       b.receipt, b.sealed_receipt
+FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
+JOIN accounts_collector AS c ON c.id = b.collector_id
+WHERE b.tenant_id = %(tenant)s
+  AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest))
+  AND (e.after IS NULL OR b.sequence <= greatest(e.after, e.highest))
+ORDER BY c.name, b.stream, b.sequence
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Unsealed:
+    """Records of these hours (first and last) that may be in no epoch: since when, and which."""
+
+    since: datetime
+    first: datetime
+    last: datetime
+    what: str
+
+    @property
+    def why(self) -> str:
+        return f"{self.what}, since {time_text(self.since)}"
+
+
+class _Row(NamedTuple):
+    """A batch as the database tells it."""
+
+    collector: str
+    stream: str
+    sequence: int
+    batch_id: bytes
+    first_hour: datetime
+    last_hour: datetime
+    accepted_at: datetime
+    receipt: bytes
+    sealed_receipt: bytes | None
+
+    @property
+    def name(self) -> str:
+        return f"batch {self.sequence} of collector {self.collector} (stream {self.stream})"
+
+    def said(self, tenant: str, encoded: bytes | None, keys: Iterable[bytes]) -> Receipt | None:
+        """What a receipt of this very batch says that one of the keys signed."""
+        try:
+            envelope = Envelope.parse(bytes(encoded or b""), "receipt")
+            receipt = Receipt.parse(envelope)
+        except StatementError:
+            return None
+        about = (receipt.tenant, receipt.collector, receipt.batch_id)
+        number = (receipt.stream, receipt.sequence)
+        if about != (tenant, self.collector, self.batch_id):
+            return None
+        if number != (self.stream, self.sequence) or not _is_signed(envelope, keys):
+            return None
+        return receipt
+
+
+def unsealed(
+    tenant: str, first: datetime, last: datetime, trust: Trust, now: datetime
+) -> list[Unsealed]:
+    """What may hold records of the hours from ``first`` to ``last`` and is not proven sealed.
+
+    The oldest first. Batches of days that have expired are forgotten: none of what came so long ago
+    is missed.
+    """
+    living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
+    rows = _near(tenant, first - HOUR, last + OLDEST + _PUSHED_LATE)
+    found: list[Unsealed] = []
+    for _, stream in groupby(rows, key=lambda row: (row.collector, row.stream)):
+        found += _of_stream(tenant, list(stream), trust, living + OLDEST + _PUSHED_LATE)
+    return sorted(one for one in found if one.first <= last and first <= one.last)
+
+
+def _near(tenant: str, first: datetime, last: datetime) -> list[_Row]:
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_NEAR, {"tenant": tenant, "first": first, "last": last})
+        return [_row(values) for values in cursor.fetchall()]
+
+
+def _row(values: Sequence[Any]) -> _Row:
+    row = _Row(*values)
+    return row._replace(batch_id=bytes(row.batch_id))
+
+
+def _of_stream(
+    tenant: str, rows: Sequence[_Row], trust: Trust, kept_since: datetime
+) -> Iterator[Unsealed]:
+    known: list[_Row] = []
+    for row in rows:
+        sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
+        rejected = (sealed.rejected if sealed else None) or {}
+        set_aside = [why for why in rejected if why.startswith("batch-")]
+        if sealed and not set_aside:
+            known.append(row)
+            continue
+        accepted = row.said(tenant, row.receipt, [trust.receipt_key])
+        if accepted:
+            known.append(row)
+            hours = (accepted.first_hour, accepted.last_hour)
+            yield Unsealed(accepted.at, *hours, f"{row.name}: {_state(set_aside)}")
+        elif not sealed:
+            # It may be a true one that somebody altered. What the sealer set aside was none.
+            hours = (row.first_hour, row.last_hour)
+            yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
+    yield from _gaps(tenant, known, trust, kept_since)
+    yield from _misdated(tenant, rows, trust)
+
+
+def _state(set_aside: Sequence[str]) -> str:
+    return f"set aside ({set_aside[0]})" if set_aside else "not sealed"
+
+
+def _gaps(
+    tenant: str, known: Sequence[_Row], trust: Trust, kept_since: datetime
+) -> Iterator[Unsealed]:
+    """Numbers that nobody has between two that are known, or before a stream's first.
+
+    What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
+    after.
+    """
+    for before, after in pairwise([None, *known]):
+        number = before.sequence if before else 0
+        if after is None or after.sequence == number + 1:
+            continue
+        until = _came(after, tenant, trust) or _NEVER
+        if until > kept_since:
+            since = (_came(before, tenant, trust) if before else None) or _EVER
+            yield _gap(after, number + 1, since, until)
+
+
+def _gap(after: _Row, first: int, since: datetime, until: datetime) -> Unsealed:
+    last = after.sequence - 1
+    numbers = f"batch {first}" if first == last else f"batches {first} to {last}"
+    first_hour = hour_start(max(since, _EVER + OLDEST) - OLDEST)
+    last_hour = hour_start(until + NEWEST)
+    what = f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
+    return Unsealed(since, first_hour, last_hour, what)
+
+
+def _misdated(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
+    """The rows at both ends say by their time that nothing nearer matters: that must be true."""
+    for row in {rows[0], rows[-1]}:
+        came = _came(row, tenant, trust)
+        if came and came != row.accepted_at:
+            yield Unsealed(came, _EVER, _NEVER, f"{row.name}: it came at another time than told")
+
+
+def _came(row: _Row, tenant: str, trust: Trust) -> datetime | None:
+    """When web accepted it, by its receipt."""
+    receipt = row.said(tenant, row.receipt, [trust.receipt_key])
+    return receipt.at if receipt else None
+
+
+def _is_signed(envelope: Envelope, keys: Iterable[bytes]) -> bool:
+    for key in keys:
+        with suppress(StatementError):
+            envelope.verify(key)
+            return True
+    return False

@@ -1,0 +1,200 @@
+"""The full audit names what the database's administrator did to what is sealed, without a key."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from icrstore.keeper.cli import run as keeper_command
+from icrstore.seal.epoch import HOUR, ROLES
+from icrstore.vault.models import Epoch, EpochSeal
+from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.strict import dump, encode_base64
+from tests.query.asking import Office, lasting, office
+from tests.vault.rooms import Database
+
+__all__ = ["lasting", "office"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trust(lasting: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    path = tmp_path_factory.mktemp("public") / "trust.json"
+    key = encode_base64(bytes(32))
+    identity = {"identity_key": key, "log_key": key, "witness_key": key, "instance": 1, "name": "k"}
+    sealer = encode_base64(raw_public(lasting.rooms.keys.signing))
+    path.write_bytes(dump({
+        "keepers": [{**identity, "role": role} for role in ROLES], "engines": {},
+        "authorities": {}, "sealers": {"sealer-1": sealer}, "receipt_key": key,
+    }))  # fmt: skip
+    before, settings.TRUST = settings.TRUST, path
+    yield
+    settings.TRUST = before
+
+
+def audit(*arguments: str) -> tuple[int, list[str]]:
+    """Its exit status and its lines."""
+    out = StringIO()
+    try:
+        call_command("audit", *arguments, stdout=out, stderr=StringIO())
+    except SystemExit as ended:
+        return int(str(ended.code)), out.getvalue().splitlines()
+    return 0, out.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def lists(lasting: Office, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Both keepers' own lists, as their owners print them."""
+    made, folder = [], tmp_path_factory.mktemp("lists")
+    for role in ROLES:
+        store = lasting.rooms.pair.processes[role].folder
+        path = folder / f"{role}.epochs"
+        with pytest.MonkeyPatch.context() as patch:
+            out = StringIO()
+            patch.setattr("sys.stdout", out)
+            keeper_command(["epochs", "--store", str(store)])
+        path.write_text(out.getvalue())
+        made += ["--keeper", str(path)]
+    return made
+
+
+def test_what_was_sealed_has_no_fault(lasting: Office, lists: list[str]) -> None:
+    status, lines = audit(*lists)
+    assert (status, len(lines)) == (0, 1)
+    assert lines[0].startswith("0 faults in 94 epochs and ")
+    assert "not compared" in audit()[1][-1]
+
+
+def test_the_engines_role_is_enough_for_it(database: Database, lasting: Office) -> None:
+    try:
+        database.use("engine")
+        assert audit()[0] == 0
+    finally:
+        database.use("admin")
+
+
+def last(office: Office) -> Epoch:
+    return Epoch.objects.get(hour=office.rooms.hour)
+
+
+def sql(statement: str, *values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(values))
+
+
+def delete_a_row(office: Office) -> None:
+    sql("DELETE FROM vault_segment WHERE (epoch_no, label) IN (SELECT epoch_no, label"
+        " FROM vault_segment WHERE epoch_no = %s LIMIT 1)", last(office).id)  # fmt: skip
+
+
+def delete_every_row(office: Office) -> None:
+    sql("DELETE FROM vault_segment WHERE epoch_no = %s", last(office).id)
+
+
+def alter_a_body(office: Office) -> None:
+    sql("UPDATE vault_segment SET body = body || '\\x00' WHERE (epoch_no, label) IN"
+        " (SELECT epoch_no, label FROM vault_segment WHERE epoch_no = %s LIMIT 1)",
+        last(office).id)  # fmt: skip
+
+
+def add_a_row(office: Office) -> None:
+    epoch = last(office)
+    sql("INSERT INTO vault_segment VALUES (%s, %s, %s, %s)", epoch.month, epoch.id,
+        secrets.token_bytes(16), b"more")  # fmt: skip
+
+
+def copy_a_row_from_another_epoch(office: Office) -> None:
+    other = Epoch.objects.get(hour=office.rooms.hour - HOUR)
+    sql("INSERT INTO vault_segment SELECT month, %s, label, body FROM vault_segment"
+        " WHERE epoch_no = %s", last(office).id, other.id)  # fmt: skip
+
+
+def leave_rows_of_no_epoch(office: Office) -> None:
+    sql("INSERT INTO vault_segment VALUES (%s, 999999, %s, 'stray')", last(office).month,
+        secrets.token_bytes(16))  # fmt: skip
+
+
+def shorten_the_manifest(office: Office) -> None:
+    epoch = last(office)
+    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[32:])
+
+
+def take_anothers_statement(office: Office) -> None:
+    other = Epoch.objects.get(hour=office.rooms.hour - HOUR)
+    Epoch.objects.filter(id=last(office).id).update(statement=other.statement)
+
+
+def break_the_statement(office: Office) -> None:
+    Epoch.objects.filter(id=last(office).id).update(statement=b"{")
+
+
+def say_another_hour(office: Office) -> None:
+    Epoch.objects.filter(id=last(office).id).update(hour=office.rooms.hour - 5 * HOUR)
+
+
+def deny_that_a_keeper_logged_it(office: Office) -> None:
+    EpochSeal.objects.filter(epoch=last(office), role="oversight").update(acknowledged_at=None)
+
+
+def delete_a_seal(office: Office) -> None:
+    EpochSeal.objects.filter(epoch=last(office), role="operator").delete()
+
+
+def delete_the_epoch(office: Office) -> None:
+    epoch = last(office)
+    epoch.seals.all().delete()
+    epoch.delete()
+
+
+@pytest.mark.parametrize(
+    ("deed", "found"),
+    [(delete_a_row, "1 rows missing"), (delete_every_row, "2 rows missing"),
+     (alter_a_body, "1 rows altered"), (add_a_row, "1 rows not in its manifest"),
+     (copy_a_row_from_another_epoch, "2 rows not in its manifest"),
+     (leave_rows_of_no_epoch, "1 rows of no epoch"),
+     (shorten_the_manifest, "its manifest is not the one of its statement"),
+     (take_anothers_statement, "its row says something else than its statement"),
+     (break_the_statement, "its statement is none"),
+     (say_another_hour, "its row says something else than its statement"),
+     (deny_that_a_keeper_logged_it, "keeper oversight-1: not yet logged"),
+     (delete_a_seal, "keeper operator-1: not handed in"),
+     (delete_the_epoch, "rows of no epoch")],
+)  # fmt: skip
+def test_each_deed_is_named(office: Office, deed: Callable[[Office], None], found: str) -> None:
+    deed(office)
+    status, lines = audit("--from", f"{office.rooms.hour - 5 * HOUR:%Y-%m-%d}")
+    assert status == 65
+    assert any(found in line for line in lines[:-1]), lines
+    assert not lines[-1].startswith("0 faults")
+
+
+def test_an_epoch_that_is_gone_or_planted_shows_against_the_keepers_lists(
+    office: Office, lists: list[str]
+) -> None:
+    eid = bytes(last(office).eid).hex()
+    sql("DELETE FROM vault_segment WHERE epoch_no = %s", last(office).id)
+    delete_the_epoch(office)
+    status, lines = audit(*lists)
+    assert (status, len(lines)) == (65, 3)
+    for role, line in zip(ROLES, lines, strict=False):
+        assert line.endswith(f"epoch {eid}: the {role} keeper logged it: not here")
+
+
+def test_other_days_and_providers_are_left_alone(office: Office) -> None:
+    delete_a_row(office)
+    assert audit("--to", "2026-01-02")[0] == 0
+    with pytest.raises(CommandError):
+        audit("isp-nobody")
+
+
+def test_what_is_no_keepers_list_is_refused(lasting: Office, tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    for content in ("", "{}", '{"role":"operator"}'):
+        path.write_text(content)
+        with pytest.raises(CommandError, match="no keeper's list"):
+            audit("--keeper", str(path))

@@ -1,0 +1,196 @@
+"""A batch that was accepted and is kept from being sealed shows in each answer that it may reach.
+
+Also where its row is gone: the numbers of its collector's stream say that it was there.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from accounts.models import Tenant
+from icrstore.inbox.accept import Label, accept
+from icrstore.inbox.models import Batch
+from icrstore.query import waits
+from icrstore.query.models import Query
+from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.vault.accepted import unsealed
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Receipt
+from tests.keeper.pair import ACCOUNT, TENANT
+from tests.query.asking import Office, coverage, lasting, office
+from tests.vault.rooms import RECEIPT_KEY, record, sign_call
+
+__all__ = ["lasting", "office"]
+
+
+def push(office: Office, **changed: Any) -> Batch:
+    """One more batch of the last hour, accepted as the office's own was."""
+    return office.rooms.take_records([record(office.rooms.hour, ACCOUNT)], **changed)
+
+
+def last_hour(answer: dict[str, Any]) -> tuple[str, list[str]]:
+    return answer["hours"][-1]["coverage"], answer["hours"][-1].get("why", [])
+
+
+def test_what_waits_is_named_with_its_collector_and_since_when(office: Office) -> None:
+    batch = push(office)
+    said = f"batch {batch.sequence} of collector edge-1 (stream main): not sealed, since "
+    state, why = last_hour(office.ask())
+    assert (state, len(why)) == ("UNSEALED", 1)
+    assert why[0].startswith(said)
+
+
+def delete(batch: Batch) -> None:
+    batch.delete()
+
+
+def call_it_sealed(batch: Batch) -> None:
+    Batch.objects.filter(id=batch.id).update(state="sealed", sealed_receipt=b"{}")
+
+
+def give_it_anothers_receipt(batch: Batch) -> None:
+    first = Batch.objects.order_by("id")[0]
+    Batch.objects.filter(id=batch.id).update(state="sealed", sealed_receipt=first.sealed_receipt)
+
+
+def move_its_hours_away(batch: Batch) -> None:
+    hour = batch.first_hour - 40 * HOUR
+    Batch.objects.filter(id=batch.id).update(first_hour=hour, last_hour=hour)
+
+
+def date_it_away(batch: Batch) -> None:
+    Batch.objects.update(accepted_at=batch.accepted_at - timedelta(days=30))
+
+
+def give_it_to_another_stream(batch: Batch) -> None:
+    Batch.objects.filter(id=batch.id).update(stream="other", sequence=1)
+
+
+def put_a_copy_of_a_sealed_one_in_its_place(batch: Batch) -> None:
+    first = Batch.objects.order_by("id")[0]
+    batch.delete()
+    Batch.objects.filter(id=first.id).update(sequence=batch.sequence)
+
+
+def put_one_of_ones_own_in_its_place(batch: Batch) -> None:
+    label, own = Label.of(batch), Ed25519PrivateKey.generate()
+    now, hidden = batch.accepted_at, bytes(batch.body or b"")
+    batch.delete()
+    made, _ = accept(
+        batch.collector, label, hidden, bytes(32), sign_call(label, hidden, own, now), own, now
+    )
+    Batch.objects.filter(id=made.id).update(state="sealed", first_hour=now - 99 * HOUR)
+    Batch.objects.filter(id=made.id).update(last_hour=now - 99 * HOUR)
+
+
+DEEDS = (
+    delete, call_it_sealed, give_it_anothers_receipt, move_its_hours_away, date_it_away,
+    give_it_to_another_stream, put_a_copy_of_a_sealed_one_in_its_place,
+    put_one_of_ones_own_in_its_place,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_batch_that_somebody_hides_leaves_no_hour_complete_that_it_reaches(
+    office: Office, deed: Callable[[Batch], None]
+) -> None:
+    hidden, elsewhere = push(office), office.rooms.hour - 40 * HOUR
+    push(office, first_hour=elsewhere, last_hour=elsewhere)  # the collector went on
+    deed(hidden)
+    state, why = last_hour(office.ask())
+    assert state == "UNSEALED"
+    named = 3 if deed is date_it_away else hidden.sequence
+    assert any(f"batch {named} of collector edge-1 (stream main): " in one for one in why)
+
+
+def test_hours_that_a_missing_batch_cannot_reach_stay_complete(office: Office) -> None:
+    """It came between its neighbours, and no record is taken that is older than 48 hours."""
+    hidden, elsewhere = push(office), office.rooms.hour - 90 * HOUR
+    push(office, first_hour=elsewhere, last_hour=elsewhere)
+    hidden.delete()
+    assert set(coverage(office.ask(4, ago=60))) == {"COMPLETE"}
+    assert set(coverage(office.ask(4, ago=40))) == {"UNSEALED"}
+
+
+def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -> None:
+    elsewhere = office.rooms.hour - 90 * HOUR
+    push(office, stream="new", sequence=3, first_hour=elsewhere, last_hour=elsewhere)
+    state, why = last_hour(office.ask())
+    assert state == "UNSEALED"
+    assert "batches 1 to 2 of collector edge-1 (stream new): missing" in why[0]
+
+
+@pytest.mark.parametrize(("days_ago", "is_missed"), [(363.5, False), (364.5, False), (300, True)])
+def test_what_went_with_its_year_is_missed_by_nobody(
+    office: Office, days_ago: float, is_missed: bool
+) -> None:
+    """Whatever the database says of it: who deletes all before a batch hides it no better."""
+    rooms = office.rooms
+    at = rooms.now - timedelta(days=days_ago)
+    label = rooms.label(
+        stream="old", sequence=3, first_hour=hour_start(at), last_hour=hour_start(at)
+    )
+    _accept_at(office, label, at)
+    rooms.collector.forgotten = {"old": 2}
+    rooms.collector.save()
+    hour = hour_start(at) - 5 * HOUR
+    missed = [one.what for one in unsealed(TENANT, hour, hour, rooms.trust, rooms.now)]
+    what = "batches 1 to 2 of collector edge-1 (stream old): missing"
+    assert missed == ([what] if is_missed else [])
+
+
+def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office: Office) -> None:
+    """One batch from long before and one from long after, and between them who knows."""
+    rooms = office.rooms
+    for sequence, days in ((1, -9), (3, 9)):
+        at = rooms.now + timedelta(days=days)
+        hour = hour_start(at)
+        label = rooms.label(stream="far", sequence=sequence, first_hour=hour, last_hour=hour)
+        _accept_at(office, label, at)
+    state, why = last_hour(office.ask())
+    assert state == "UNSEALED"
+    assert "batch 2 of collector edge-1 (stream far): missing" in why[0]
+
+
+def _accept_at(office: Office, label: Label, at: datetime) -> None:
+    """As web would have, then."""
+    rooms, body = office.rooms, bytes(4000)
+    receipt = Receipt(
+        "accepted", rooms.tenant.name, "edge-1", label.batch_id, **label.columns(), at=at,
+        body_sha256=bytes(32),
+    )  # fmt: skip
+    Batch.objects.create(
+        tenant=rooms.tenant, collector=rooms.collector, batch_id=label.batch_id,
+        **label.columns(), intake_hour=label.intake_hour, body=body, body_bytes=len(body),
+        body_sha256=bytes(32), accepted_at=at,
+        receipt=Envelope.sign("receipt", receipt.to_fields(), RECEIPT_KEY).encode(),
+    )  # fmt: skip
+
+
+def test_nothing_is_complete_in_a_shard_of_which_the_database_denies_that_it_is(
+    office: Office,
+) -> None:
+    """Nor does it help to say that there is more: that is only never complete."""
+    Tenant.objects.update(shards=2)
+    state, why = last_hour(office.ask())
+    assert (state, why[0][:18]) == ("UNSEALED", "shard 1: no epoch,")
+
+
+@pytest.mark.parametrize("deed", ["empty", "of another", "signed by oneself"])
+def test_what_waited_when_a_crashed_query_began_is_not_rewritten(office: Office, deed: str) -> None:
+    push(office)
+    query = office.put(office.lodge())
+    own = Ed25519PrivateKey.generate()
+    other = bytes(32) if deed == "of another" else bytes(query.sha256)
+    signer = own if deed == "signed by oneself" else office.keys.identity
+    forged = waits.keep([], other, signer).to_object() if deed != "empty" else []
+    share_key = office.keys.new_share_key(query.tenant_id, office.rooms.now)
+    kept = office.keys.keep(share_key, bytes(query.sha256))
+    Query.objects.filter(id=query.id).update(share_key=kept, waiting=forged)
+    assert office.run() == 1
+    query.refresh_from_db()
+    said = [{"keeper": "engine", "code": "lodged-does-not-open"}]
+    assert (query.state, query.keepers, query.disclosure) == ("failed", said, None)
