@@ -24,7 +24,6 @@ from icrstore.keeper.clock import utc_now
 from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
-from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
 from icrstore.keeper.names import origin_of
@@ -35,6 +34,7 @@ from icrstore.keeper.recovery import clock_state, confirm
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
+from icrstore.shell.harden import harden
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import (
     Fields,
