@@ -15,8 +15,8 @@ from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
 MOST_PRIVATE_BYTES = 1 << 18
 TYPES = (
-    "pin", "policy", "epoch", "commit", "release", "disclosure", "refusal", "notice", "shred",
-    "recovery",
+    "pin", "revoke", "policy", "epoch", "commit", "release", "expired", "disclosure", "refusal",
+    "notice", "shred", "recovery",
 )  # fmt: skip
 _DAY = r"\d{4}-\d\d-\d\d"
 _LEAF = re.compile(

@@ -210,6 +210,18 @@ def test_a_debt_is_told_of_once_its_time_is_over(
         )
 
 
+def test_a_commit_that_expired_is_ended_and_owes_nothing(published: Published) -> None:
+    """Also where the other keeper never took it: it was given back."""
+    published.look()
+    ask(published, count=2)
+    published.add("expired", count=2)
+    published.operator.add("commit", published.now)
+    published.operator.add("expired", published.now)
+    published.look()
+    published.pass_(days=2)
+    assert published.look().faults == ()
+
+
 def test_what_is_paid_is_no_debt_any_more(published: Published) -> None:
     published.look()
     untold(published)
