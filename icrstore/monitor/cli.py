@@ -119,14 +119,9 @@ def _look(given: argparse.Namespace, trust: Trust, fetch: Fetch) -> int:
 
 def _keep(state: Path, fork: Forked) -> None:
     """The evidence, under one name for all that does not continue the same note."""
-    content = dump({
-        "v": 1,
-        "older": fork.older.decode(),
-        "newer": fork.newer.decode(),
-        "then": fork.then.hex(),
-        "proof": [each.hex() for each in fork.proof],
-    })  # fmt: skip
-    name = hashlib.sha256(fork.older).hexdigest()[:16]
+    notes, path = [note.decode() for note in fork.notes], [each.hex() for each in fork.path]
+    content = dump({"v": 1, "notes": notes, "path": path})
+    name = hashlib.sha256(fork.notes[0]).hexdigest()[:16]
     write_whole(state.with_name(f"{state.name}.fork-{name}.json"), content + b"\n")
 
 

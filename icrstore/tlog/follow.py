@@ -36,13 +36,14 @@ class FollowError(LogError):
 class Forked(LogError):
     """The log signed two trees, neither of which continues the other (`forked`).
 
-    Anyone sees it by `older`, `newer` (notes) and `proof`, which shows that the newer tree grew
-    from a tree of the older's size with the root `then`: not the root that the older note signs.
+    Anyone sees it by both `notes`, the older first, and `path`: it leads to the newer root, and to
+    another root than the older note's of as many leaves. It is the consistency proof with its first
+    node always told; of trees of one size, which need none, it is empty.
     """
 
-    def __init__(self, older: bytes, newer: bytes, then: bytes, proof: Sequence[bytes]) -> None:
+    def __init__(self, older: bytes, newer: bytes, path: Sequence[bytes]) -> None:
         super().__init__("forked")
-        self.older, self.newer, self.then, self.proof = older, newer, then, tuple(proof)
+        self.notes, self.path = (older, newer), tuple(path)
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,10 @@ def _conviction(fetch: Fetch, before: Seen | None, note: bytes, checkpoint: Chec
     tree = Tree(read_entries(fetch, 0, checkpoint.size))
     if before is None or tree.root() != checkpoint.root:
         return FollowError("entries-differ")
-    size = before.checkpoint.size
-    proof = consistency_proof(tree.node, size, checkpoint.size)
-    return Forked(before.note, note, root(tree.node, size), proof)
+    return Forked(before.note, note, _path(tree, before.checkpoint.size))
+
+
+def _path(tree: Tree, old: int) -> list[bytes]:
+    is_one_subtree = old & (old - 1) == 0
+    start = [root(tree.node, old)] if is_one_subtree and old < tree.size else []
+    return start + consistency_proof(tree.node, old, tree.size)

@@ -112,8 +112,8 @@ def test_a_fault_is_65_and_a_fork_is_kept_as_evidence(desk: Desk) -> None:
         assert (ran.status, ran.out.count("FAULT: "), "it forked" in ran.out) == (65, 1, True)
         (evidence,) = desk.folder.glob("state.json.fork-*.json")
         kept = json.loads(evidence.read_bytes())
-        assert kept["older"] in json.loads(seen)["logs"][0]["note"]
-        assert log.origin in kept["newer"]
+        assert kept["notes"][0] in [each["note"] for each in json.loads(seen)["logs"]]
+        assert kept["notes"][1].startswith(f"{log.origin}\n3\n")
     assert desk.run("--json").told["ok"] is False
 
 

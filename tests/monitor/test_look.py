@@ -12,7 +12,7 @@ from icrstore.monitor.tally import DEBTS
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.checkpoint import verify_checkpoint
 from icrstore.tlog.errors import LogError
-from icrstore.tlog.merkle import verify_consistency
+from icrstore.tlog.merkle import root_of, verify_consistency
 from icrstore.tlog.note import ED25519, SigningKey
 from tests.monitor.published import Published
 
@@ -142,24 +142,32 @@ def test_a_log_that_lost_leaves_is_told_of_and_not_forgotten(published: Publishe
     assert published.look().faults == ()
 
 
+@pytest.mark.parametrize("size", [1, 7, 8, 256, 305])
 @pytest.mark.parametrize("more", [0, 1, 300])
 def test_a_fork_is_told_of_with_evidence_that_anyone_can_check(
-    published: Published, more: int
+    published: Published, size: int, more: int
 ) -> None:
-    published.look()
     log = published.operator
-    log.entries[7] = log.entries[7].replace(b"epoch", b"shred")
+    del log.entries[size:]
+    published.look()
+    log.entries[size // 2] = log.entries[size // 2].replace(b"epoch", b"shred")
     log.add("epoch", published.now, count=more)
     seen = published.look()
     assert "it forked" in one_fault(seen)
     (fork,) = seen.forks
     key = SigningKey(log.origin, log.key).verifier(ED25519)
-    older, newer = (verify_checkpoint(note, log.origin, key) for note in (fork.older, fork.newer))
-    assert (older.size, newer.size) == (305, 305 + more)
-    # The newer log grew from a tree of that size, and it is not the one that was signed.
-    verify_consistency(older.size, newer.size, fork.proof, fork.then, newer.root)
-    with pytest.raises(LogError, match="wrong"):
-        verify_consistency(older.size, newer.size, fork.proof, older.root, newer.root)
+    older, newer = (verify_checkpoint(note, log.origin, key) for note in fork.notes)
+    assert (older.size, newer.size) == (size, size + more)
+    if more:
+        # The newer log grew from a tree of that size, and it is not the one that was signed.
+        then = root_of(log.entries[:size])
+        proof = fork.path[1:] if size & (size - 1) == 0 else fork.path
+        assert len(proof) == len(fork.path) or fork.path[0] == then
+        verify_consistency(size, newer.size, proof, then, newer.root)
+        with pytest.raises(LogError, match="wrong"):
+            verify_consistency(size, newer.size, proof, older.root, newer.root)
+    else:
+        assert (fork.path, older.root == newer.root) == ((), False)
     # What was seen first stays what is believed.
     assert published.look().forks != ()
 
