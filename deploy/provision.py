@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from deploy import services
 from deploy.layout import CODE, Layout, NotPrepared
 from icrstore.seal.intake import hour_number
+from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import read_public
 from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import encode_base64
@@ -244,7 +245,7 @@ def main() -> int:
     # Not above: an installation provisions itself with this module.
     from deploy.installation import Installation
 
-    os.umask(0o077)
+    harden()
     parser = argparse.ArgumentParser(
         prog="python -m deploy.provision",
         description=__doc__,

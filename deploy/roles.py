@@ -13,10 +13,11 @@ from psycopg import sql
 
 from deploy import database
 from deploy.layout import CODE, Layout
+from icrstore.shell.harden import harden
 
 
 def main() -> int:
-    os.umask(0o077)
+    harden()
     layout = Layout(Path(os.environ.get("ICR_VAR") or CODE / "var").absolute(), 0)
     if not (parts := database.elsewhere()):
         print("set ICR_DATABASE_URL to where the database shall be", file=sys.stderr)

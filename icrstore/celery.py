@@ -10,11 +10,11 @@ import ssl
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import beat_init, worker_init
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from icrstore.keeper.harden import harden
+from icrstore.shell.harden import harden
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "icrstore.settings")
 
@@ -90,9 +90,10 @@ app.autodiscover_tasks(
 )
 
 
-@worker_process_init.connect
+@worker_init.connect
+@beat_init.connect
 def _close_up(**_: Any) -> None:
-    """A child holds keys and plain records: no core of it, and nobody traces it."""
+    """Before the first child, which holds keys and plain records and inherits this."""
     harden()
 
 

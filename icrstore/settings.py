@@ -21,6 +21,8 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from icrstore.shell.harden import read_private
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("ICR_VAR", BASE_DIR / "var"))
 ROLE = os.environ.get("ICR_ROLE", "admin")
@@ -44,11 +46,17 @@ ONE_HOST = bool(KEEPERS) and all(address.startswith("unix:") for address in KEEP
 def _secret_key() -> str:
     """Django's own key; nothing here is signed with it, so a process without one makes one."""
     path = SECRETS / "django.secret"
-    return path.read_text().strip() if path.exists() else os.urandom(32).hex()
+    if not path.exists():
+        return os.urandom(32).hex()
+    return read_private(path).decode().strip()
 
 
 def _database(url: str) -> dict[str, object]:
     parts = conninfo_to_dict(url) if url else {}
+    passfile = Path(str(parts.get("passfile", "")))
+    if passfile.is_file():
+        # libpq passes over one that others can read, and then lacks a password.
+        read_private(passfile)
     names = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port"}
     return {
         "ENGINE": "django.db.backends.postgresql",

@@ -15,6 +15,7 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from icrstore.quiet import quietly
+from icrstore.shell.harden import harden
 from icrstore.wire.problem import whole_answer
 
 worker_class = "icrstore.web.Worker"
@@ -30,6 +31,11 @@ GRACE_SECONDS = 10.0
 LEAST_BYTES_A_SECOND = 8192
 # How long the last answer on a connection has to arrive, if the other side goes on sending.
 LINGER_SECONDS = 1.0
+
+
+def on_starting(_: Any) -> None:
+    """Before the first worker, which holds keys and inherits this."""
+    harden()
 
 
 class Refusal(NamedTuple):

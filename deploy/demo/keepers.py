@@ -67,15 +67,29 @@ def compare_logs(telling: Telling) -> None:
     say("  Releases and disclosures that owe a notice are the same in both.")
 
 
-def log_of(telling: Telling, role: str) -> Log:
-    """Read as anybody may: checkpoint and tiles."""
+def monitor(telling: Telling) -> None:
+    """An auditor's program, which needs nobody's leave; it fails where a log or a debt does."""
+    telling.show(
+        "auditor", "icr-monitor", *(origin_of(telling, role) for role in services.KEEPER_ROLES),
+        "--trust", "trust.json", "--state", f"{telling.case}/monitor.json",
+    )  # fmt: skip
+
+
+def origin_of(telling: Telling, role: str) -> str:
+    """The log's name, as its keeper's owner says it."""
     site = telling.site
     shown = json.loads(site.run(
         f"keeper-{role}", sys.executable, "-m", "icrstore.keeper", "show", "--json",
         "--store", str(services.keeper_store(site.layout, role)),
     ))  # fmt: skip
-    origin = next(one["origin"] for one in shown["tenants"] if one["tenant"] == telling.tenant)
-    peer = Peer(f"unix:{services.keeper_socket(site.layout, role)}", "keeper", 10, 16 << 20)
+    tenants = shown["tenants"]
+    return str(next(one["origin"] for one in tenants if one["tenant"] == telling.tenant))
+
+
+def log_of(telling: Telling, role: str) -> Log:
+    """Read as anybody may: checkpoint and tiles."""
+    origin = origin_of(telling, role)
+    peer = Peer(f"unix:{services.keeper_socket(telling.site.layout, role)}", "keeper", 10, 16 << 20)
     base = f"/log/{origin.rpartition('/')[2]}"
     note = parse_note(peer.call("GET", f"{base}/checkpoint", {}).body)
     checkpoint = parse_checkpoint(note.body)

@@ -84,6 +84,8 @@ def _check(telling: Telling, purposes: list[str]) -> None:
         )  # fmt: skip
     telling.chapter("What both logs say now, and what it costs on disk")
     keepers.compare_logs(telling)
+    say("\nAn auditor follows both logs from outside:")
+    keepers.monitor(telling)
     disk.weigh(telling)
 
 

@@ -34,6 +34,7 @@ from deploy import services
 from deploy.installation import STATE, Installation
 from deploy.layout import CALLS, CODE, Layout, NotOurs, NotPrepared, Unreachable, require_ours
 from deploy.supervisor import NotReady, drop_to
+from icrstore.shell.harden import harden
 
 EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 70, 73, 75, 78
 NOTHING_RUNS = 3
@@ -52,7 +53,7 @@ class Told(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do one thing, answer with its exit code; what an operator can mend is one line."""
-    os.umask(0o077)
+    harden()
     asked = _parser().parse_args(arguments)
     var = Path(os.environ.get("ICR_VAR") or CODE / "var").absolute()
     try:

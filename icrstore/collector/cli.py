@@ -22,6 +22,7 @@ from icrstore.collector.read import iter_records, read_files
 from icrstore.collector.spool import Spool, Spooled
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import FORMATS, Tally
+from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
@@ -72,6 +73,12 @@ and not pushed.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""
+
+
+def program() -> int:
+    """The command in a process of its own, which will hold keys."""
+    harden()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

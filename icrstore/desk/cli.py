@@ -13,6 +13,7 @@ from icrstore.desk.selectors import (
     TARGET_FORM,
     TOLERANCE_SECONDS,
 )
+from icrstore.shell.harden import harden
 from icrstore.shell.stop import USAGE, Stop
 from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.statements import GRANT_ROLES, PURPOSES, Purpose
@@ -22,6 +23,12 @@ Run = Callable[[Given], int]
 
 _EXIT = """exit: 0 done, 64 usage, 65 data refused, 66 no such file, 69 server away or failed,
       77 refused by the server or a keeper, which is named"""
+
+
+def program() -> int:
+    """The command in a process of its own, which will hold keys."""
+    harden()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from icrstore.desk.asking import Desk, printable
-from icrstore.desk.logs import NotProven, ReadLog, read_log
+from icrstore.desk.logs import ReadLog, read_log
+from icrstore.monitor.reading import NotProven
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.shell.client import not_understood
 from icrstore.shell.keyfile import KeyFile

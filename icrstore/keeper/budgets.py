@@ -1,7 +1,8 @@
 """Budgets: how many questions a warrant is good for, and how many an officer and an authority may
 put in a UTC day.
 
-An officer is an investigator's key. What ended unreleased is given back (`expiry`). The store has
+An officer is a holder of investigators' keys, by the name in the authority's grants, so that a second
+key is no second budget. What ended unreleased is given back (`expiry`). The store has
 one writer, so no two questions see the same count.
 """
 
@@ -12,19 +13,19 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.queries import Asker
-from icrstore.seal.encode import text
+from icrstore.seal.encode import enc, text
 from icrstore.seal.epoch import day_of
-from icrstore.warrant.statements import Warrant
+from icrstore.warrant.statements import Grant, Warrant
 
 # Questions a day, of each officer and each authority, until a keeper's owner pins another number.
 A_DAY = {"officer": 200, "authority": 2_000}
 
 
-def askers(call: Call, warrant: Warrant, officers: Sequence[bytes]) -> list[Asker]:
+def askers(call: Call, warrant: Warrant, signed_by: Sequence[Grant]) -> list[Asker]:
     """In whose budgets a question of today counts: every officer's who signed, the authority's."""
-    day = day_of(call.now)
-    of_authority = Asker("authority", text(warrant.authority), day)
-    return [*(Asker("officer", key, day) for key in officers), of_authority]
+    day, authority = day_of(call.now), text(warrant.authority)
+    officers = dict.fromkeys(enc(authority, text(grant.holder)) for grant in signed_by)
+    return [*(Asker("officer", name, day) for name in officers), Asker("authority", authority, day)]
 
 
 def check_budgets(

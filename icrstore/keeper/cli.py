@@ -30,7 +30,6 @@ from icrstore.keeper.debts import OVERDUE
 from icrstore.keeper.epochs import kept
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.files import sync_folder
-from icrstore.keeper.harden import harden
 from icrstore.keeper.keeper import STORE, Keeper
 from icrstore.keeper.keys import KEYS, Chain, Identity
 from icrstore.keeper.mending import MENDS, add_mending
@@ -43,6 +42,7 @@ from icrstore.keeper.revocations import revoke
 from icrstore.keeper.serve import serve
 from icrstore.keeper.store import Store
 from icrstore.seal.epoch import ROLES
+from icrstore.shell.harden import harden
 from icrstore.tlog.note import ED25519, VerifierKey
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import read_account
@@ -306,7 +306,7 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--replace", action="store_true", help="instead of the key pinned before")
 
     made = _command(kinds, "budget", "how many questions each may put in a UTC day", _pin_budget)
-    made.add_argument("of", choices=A_DAY, help="officer: an investigator's key")
+    made.add_argument("of", choices=A_DAY, help="officer: an investigator, by name")
     made.add_argument("a_day", type=_count, help=f"until pinned: {A_DAY}")
     made.add_argument("--tenant", required=True)
     made.add_argument("--replace", action="store_true", help="instead of the number pinned before")

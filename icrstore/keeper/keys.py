@@ -19,6 +19,7 @@ from icrstore.keeper.errors import DayGone
 from icrstore.keeper.files import replace_secret, write_whole
 from icrstore.seal.encode import prf
 from icrstore.seal.epoch import LIFE_DAYS, ROLES, Role
+from icrstore.shell.harden import read_private
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import Fields, encode_base64, parse_object
 from icrstore.warrant.strict import dump as dump_object
@@ -49,7 +50,7 @@ class Identity:
 
     @classmethod
     def load(cls, folder: Path) -> "Identity":
-        fields = Fields(parse_object((folder / KEYS).read_bytes()))
+        fields = Fields(parse_object(read_private(folder / KEYS)))
         fields.version()
         role = fields.one_of("role", ROLES)
         made = cls(
@@ -101,7 +102,7 @@ class Chain:
 
     @classmethod
     def load(cls, folder: Path) -> "Chain":
-        fields = Fields(parse_object((folder / CHAIN).read_bytes()))
+        fields = Fields(parse_object(read_private(folder / CHAIN)))
         made = cls(date.fromisoformat(fields.text("day", 10)), fields.base64("link", 32))
         fields.finish()
         return made

@@ -155,7 +155,7 @@ CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
 CREATE TABLE IF NOT EXISTS asker (                     -- in whose budgets a request counts
     tenant TEXT NOT NULL REFERENCES tenant (name),
     kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),
-    name BLOB NOT NULL,                                -- an officer's key
+    name BLOB NOT NULL,                                -- whose budget, `budgets.askers`
     day TEXT NOT NULL,                                 -- UTC, of the commit
     request_sha256 BLOB NOT NULL REFERENCES request (sha256),
     PRIMARY KEY (tenant, kind, name, day, request_sha256)

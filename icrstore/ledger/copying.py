@@ -31,6 +31,7 @@ from icrstore.ledger.outside import OutsideWitness, cosign
 from icrstore.tlog import checkpoint as checkpoints
 from icrstore.tlog import merkle
 from icrstore.tlog.errors import LogError
+from icrstore.tlog.follow import Growth
 from icrstore.tlog.note import parse_note
 
 logger = logging.getLogger(__name__)
@@ -204,40 +205,29 @@ def _add(log: Log, first: int, entries: Sequence[bytes], signed: checkpoints.Che
 
     Raises `CopyDiffers`, and nothing of them is kept.
     """
-    nodes = _Nodes(log)
-    for number, entry in enumerate(entries, first):
-        nodes.add(merkle.new_nodes(nodes, number, merkle.leaf_hash(entry)))
-    if merkle.root(nodes, signed.size) != signed.root:
+    growth = Growth(_held_nodes(log))
+    growth.add(first, entries)
+    if merkle.root(growth.node, signed.size) != signed.root:
         raise CopyDiffers
     leaves = [Leaf(log=log, number=n, text=_text(e)) for n, e in enumerate(entries, first)]
+    nodes = [
+        Node(log=log, level=level, number=number, hash=hash_)
+        for (level, number), hash_ in growth.made.items()
+    ]
     Leaf.objects.bulk_create(leaves, _AT_ONCE, ignore_conflicts=True)
-    Node.objects.bulk_create(nodes.made(), _AT_ONCE, ignore_conflicts=True)
+    Node.objects.bulk_create(nodes, _AT_ONCE, ignore_conflicts=True)
 
 
-class _Nodes:
-    """A log's nodes: those held, and above all those that are being made."""
+def _held_nodes(log: Log) -> merkle.Node:
+    """A log's nodes that are held; what is not raises `CopyDiffers`."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._made: dict[tuple[int, int], bytes] = {}
-
-    def __call__(self, level: int, number: int) -> bytes:
-        """Raises `CopyDiffers` where it is neither."""
-        if (level, number) in self._made:
-            return self._made[level, number]
-        held = Node.objects.filter(log=self._log, level=level, number=number).first()
+    def node(level: int, number: int) -> bytes:
+        held = Node.objects.filter(log=log, level=level, number=number).first()
         if held is None or len(held.hash) != merkle.HASH_BYTES:
             raise CopyDiffers
         return bytes(held.hash)
 
-    def add(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
-        self._made |= {(level, number): hash_ for level, number, hash_ in nodes}
-
-    def made(self) -> list[Node]:
-        return [
-            Node(log=self._log, level=level, number=number, hash=hash_)
-            for (level, number), hash_ in self._made.items()
-        ]
+    return node
 
 
 def _text(entry: bytes) -> str:

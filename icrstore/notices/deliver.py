@@ -41,17 +41,20 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
 # An address that takes no mail for a week will not be told that it was replaced.
 OLD_CONTACT_LIFE = timedelta(days=7)
 
+# No wait of ours ends later than LONGEST_WAIT from now, and no leaf came after now: such times are
+# somebody else's, or of a clock that was wrong, and put nothing off.
+_TRIED = "(next_attempt_at <= %(now)s OR next_attempt_at > %(longest)s)"
 # One notice with a leaf that nobody was told of, once both keepers said whom the answer names or
 # neither has said anything for a while.
 _CLAIM = f"""
 UPDATE notices_notice SET claim = %(token)s
 WHERE id = (
     SELECT id FROM notices_notice
-    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
+    WHERE tenant_id = %(tenant)s AND {_TRIED} AND {FREE}
       AND EXISTS (SELECT 1 FROM notices_noticeleaf AS leaf
                   WHERE leaf.notice_id = notices_notice.id AND leaf.statement IS NULL
                     AND NOT leaf.logged)
-      AND (newest_leaf_at <= %(settled)s
+      AND (newest_leaf_at <= %(settled)s OR newest_leaf_at > %(now)s
            OR (SELECT count(DISTINCT role) FROM notices_noticeleaf AS leaf
                WHERE leaf.notice_id = notices_notice.id AND leaf.is_disclosure) = %(roles)s)
     ORDER BY next_attempt_at FOR UPDATE SKIP LOCKED LIMIT 1)
@@ -72,7 +75,7 @@ _CLAIM_OLD_CONTACT = f"""
 UPDATE notices_oldcontact SET claim = %(token)s
 WHERE id = (
     SELECT id FROM notices_oldcontact
-    WHERE tenant_id = %(tenant)s AND next_attempt_at <= %(now)s AND {FREE}
+    WHERE tenant_id = %(tenant)s AND {_TRIED} AND {FREE}
     ORDER BY next_attempt_at FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """  # noqa: S608 - FREE is a constant of ours
@@ -176,7 +179,7 @@ class Delivery:
             "settled": now - SETTLED_AFTER,
             "roles": len(ROLES),
         }
-        number = _claimed(tenant, _CLAIM, {"token": token, "now": now, **settled})
+        number = _claimed(tenant, _CLAIM, {**_claim(token, now), **settled})
         if number is None:
             return None
         with of_tenant(tenant):
@@ -223,7 +226,7 @@ class Delivery:
             )
 
     def _old_contact(self, token: int, tenant: str, now: datetime) -> int | None:
-        number = _claimed(tenant, _CLAIM_OLD_CONTACT, {"token": token, "now": now})
+        number = _claimed(tenant, _CLAIM_OLD_CONTACT, _claim(token, now))
         if number is None:
             return None
         with of_tenant(tenant):
@@ -284,6 +287,10 @@ def _shuffled() -> list[str]:
 def _is_sent(asked: SignIn) -> None:
     with of_tenant(asked.tenant_id):
         SignIn.objects.filter(id=asked.id).update(is_sent=True, claim=None)
+
+
+def _claim(token: int, now: datetime) -> dict[str, int | datetime]:
+    return {"token": token, "now": now, "longest": now + LONGEST_WAIT}
 
 
 def _claimed(tenant: str, query: str, values: dict[str, int | datetime]) -> int | None:

@@ -2,9 +2,14 @@
 
 Each keeper numbers a tenant's debts 1, 2, .. without gaps. A pull starts at the first number that
 is not held, or is held without the other keeper's cosignature, and takes all from there on.
+
+What is held is not believed either, since anybody may have written it: each look asks a keeper
+again for a hundred debts from somewhere among them (`recheck`). A year of fifty questions a day is
+gone through within the hour.
 """
 
 import logging
+import random
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,11 +18,12 @@ from django.db import connection
 
 from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperFailure
-from icrstore.keeper.locked import lock
+from icrstore.keeper.locked import BoxError, lock, unlock
 from icrstore.keeper.telling import Debt, Teller
 from icrstore.notices.models import Notice, NoticeLeaf, Pull
 from icrstore.notices.names import LookupKey, leaf_place
-from icrstore.warrant.strict import Fields, dump, parse_object
+from icrstore.seal.epoch import Role
+from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,44 @@ def pull(lookup: LookupKey, tellers: Sequence[Teller], now: datetime) -> int:
             except KeeperFailure as failure:
                 logger.warning("due: keeper %s: %s", failure.role, failure.code)
     return count
+
+
+def recheck_one(lookup: LookupKey, tellers: Sequence[Teller], now: datetime) -> int:
+    """`recheck` a tenant at a keeper from a number that nobody can foresee."""
+    everyone = tenants()
+    if not everyone:
+        return 0
+    tenant, teller = random.choice(everyone).name, random.choice(tellers)  # noqa: S311 - no secret
+    after = random.randint(0, held(tenant, teller.role))  # noqa: S311 - no secret
+    try:
+        return recheck(lookup, teller, tenant, after, now)
+    except KeeperFailure as failure:
+        logger.warning("due: keeper %s: %s", failure.role, failure.code)
+        return 0
+
+
+def recheck(lookup: LookupKey, teller: Teller, tenant: str, after: int, now: datetime) -> int:
+    """Ask again for debts that are held, after a number: how many rows said something else.
+
+    Those are made anew; rows of numbers that the keeper does not owe are deleted.
+    """
+    debts = teller.due(tenant, after)
+    rows = NoticeLeaf.objects.filter(tenant=tenant, role=teller.role, number__gt=after)
+    with of_tenant(tenant):
+        if not debts:
+            return int(rows.delete()[0])
+        held_rows = {row.number: row for row in rows.select_related("notice")[: len(debts)]}
+        wrong = [
+            debt
+            for debt in debts
+            if debt.number in held_rows and not _says(lookup, held_rows[debt.number], debt)
+        ]
+        for debt in wrong:
+            # What we signed of it stays: a telling that is no telling is found out by `report`.
+            _keep(lookup, teller, tenant, debt, now)
+    if wrong:
+        logger.error("due: %s rows were not what keeper %s said", len(wrong), teller.role)
+    return len(wrong)
 
 
 def held(tenant: str, role: str) -> int:
@@ -93,6 +137,29 @@ def _keep(lookup: LookupKey, teller: Teller, tenant: str, debt: Debt, now: datet
     elif is_new:
         notice.newest_leaf_at = notice.next_attempt_at = now
         notice.save(update_fields=["newest_leaf_at", "next_attempt_at"])
+
+
+def _says(lookup: LookupKey, row: NoticeLeaf, debt: Debt) -> bool:
+    """Whether a row is of this debt, as far as it does not change: when it was proven may differ,
+    and it may not be known here yet that a telling was logged."""
+    tenant, found = row.tenant_id, lookup.find(row.tenant_id, debt.account)
+    place = leaf_place(tenant, found, _role(row), debt.leaf.index)
+    try:
+        said = parse_object(unlock(lookup.access(tenant, debt.account), place, bytes(row.sealed)))
+    except (BoxError, StatementError):
+        return False
+    return (
+        {**said, "evidence": None} == {**_readable(debt), "evidence": None}
+        and bytes(row.notice.lookup) == found
+        and bytes(row.notice.request_sha256).hex() == debt.said["request_sha256"]
+        and (row.leaf, row.is_disclosure, row.owed_at)
+        == (debt.leaf.index, debt.is_disclosure, debt.owed_at)
+        and not (row.logged and debt.notice is None)
+    )
+
+
+def _role(row: NoticeLeaf) -> Role:
+    return "operator" if row.role == "operator" else "oversight"
 
 
 def _readable(debt: Debt) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The database only says where to look: what is handed in is what this notifier si
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,10 +34,9 @@ class Owed:
     why: dict[str, int]
 
 
-def report(tellers: Sequence[Teller], signing: Ed25519PrivateKey) -> int:
+def report(tellers: Sequence[Teller], signing: Ed25519PrivateKey, now: datetime) -> int:
     """Have the keepers log what was told; how many did. A keeper that is down is told later."""
-    public = raw_public(signing)
-    return sum(_report(teller, one.name, public) for one in tenants() for teller in tellers)
+    return sum(_report(teller, one.name, signing, now) for one in tenants() for teller in tellers)
 
 
 def owed(tenant: str, now: datetime) -> Owed:
@@ -54,7 +53,7 @@ def owed(tenant: str, now: datetime) -> Owed:
     return Owed(len(waiting), sum(1 for since, _ in waiting if since < now - OVERDUE), why)
 
 
-def _report(teller: Teller, tenant: str, public: bytes) -> int:
+def _report(teller: Teller, tenant: str, signing: Ed25519PrivateKey, now: datetime) -> int:
     unlogged = NoticeLeaf.objects.filter(
         tenant=tenant, role=teller.role, logged=False, statement__isnull=False
     )
@@ -62,7 +61,7 @@ def _report(teller: Teller, tenant: str, public: bytes) -> int:
         leaves = list(unlogged.order_by("id")[:AT_ONCE])
     count = 0
     for leaf in leaves:
-        statement = _signed(leaf, public)
+        statement = _signed(leaf, raw_public(signing))
         if statement is None:
             continue
         try:
@@ -72,12 +71,25 @@ def _report(teller: Teller, tenant: str, public: bytes) -> int:
             break
         except KeeperRefused as refused:
             logger.warning("notice %s: keeper %s: %s", leaf.id, refused.role, refused.code)
+            if refused.code == "notice-time":
+                _sign_again(leaf, statement, signing, now)
             continue
         # From here the debt is paid in the keeper's log too.
         with of_tenant(tenant):
             NoticeLeaf.objects.filter(id=leaf.id).update(logged=True)
         count += 1
     return count
+
+
+def _sign_again(
+    leaf: NoticeLeaf, statement: Envelope, signing: Ed25519PrivateKey, now: datetime
+) -> None:
+    """Told by a clock that was wrong: it was told by now at the latest, if this one is right."""
+    said = NoticeStatement.parse(statement)
+    made = replace(said, delivered_at=now.replace(microsecond=0))
+    envelope = Envelope.sign("notice", made.to_fields(), signing)
+    with of_tenant(leaf.tenant_id):
+        NoticeLeaf.objects.filter(id=leaf.id).update(statement=envelope.encode())
 
 
 def _signed(leaf: NoticeLeaf, public: bytes) -> Envelope | None:

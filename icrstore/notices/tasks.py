@@ -25,8 +25,9 @@ def tell() -> None:
     # Somebody waits for a code; a notice may come some seconds later.
     delivery.send_codes(timezone.now())
     pull.pull(keys.lookup, tellers, timezone.now())
+    pull.recheck_one(keys.lookup, tellers, timezone.now())
     delivery.deliver(timezone.now())
-    report.report(tellers, keys.signing)
+    report.report(tellers, keys.signing, timezone.now())
     sign_in.sweep(timezone.now())
 
 

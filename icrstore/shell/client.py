@@ -31,9 +31,12 @@ _PLAIN = re.compile(r"[\w !-~]{1,300}")
 
 
 class Server:
-    """The store's web API as one key speaks to it; ``now`` is the server's time once known."""
+    """The store's web API as one key speaks to it; ``now`` is the server's time once known.
 
-    def __init__(self, url: str, key: Ed25519PrivateKey) -> None:
+    Without a key nothing is signed: what is anyone's to read needs none.
+    """
+
+    def __init__(self, url: str, key: Ed25519PrivateKey | None) -> None:
         """Raises `Stop` for a URL that is not https (or http on this machine) and nothing more."""
         parts = urlsplit(url)
         try:
@@ -83,16 +86,7 @@ class Server:
         sent = dict(headers)
         if body:
             sent["Content-Digest"] = content_digest_of(body)
-        sent |= sign_request(
-            method,
-            self._authority,
-            target,
-            sent,
-            key=self._key,
-            keyid=key_id(raw_public(self._key)),
-            created_unix_seconds=int(self.now().timestamp()),
-            nonce=new_nonce(),
-        )
+        sent |= self._signature(method, target, sent)
         connection = self._connection()
         try:
             connection.request(method, target, body or None, {**sent, "Host": self._authority})
@@ -103,6 +97,20 @@ class Server:
             raise CallFailed("unreachable") from None
         finally:
             connection.close()
+
+    def _signature(self, method: str, target: str, sent: Mapping[str, str]) -> dict[str, str]:
+        if self._key is None:
+            return {}
+        return sign_request(
+            method,
+            self._authority,
+            target,
+            sent,
+            key=self._key,
+            keyid=key_id(raw_public(self._key)),
+            created_unix_seconds=int(self.now().timestamp()),
+            nonce=new_nonce(),
+        )
 
     def _connection(self) -> http.client.HTTPConnection:
         if not self._is_https:

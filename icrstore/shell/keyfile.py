@@ -6,13 +6,13 @@ its owner. So it is written once, with mode 0600, and not read if others could h
 
 import hashlib
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from icrstore.shell.harden import Exposed, read_private
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import Fields, StatementError, decode_base64, dump, parse_object
@@ -158,10 +158,12 @@ def read_public_file(path: Path) -> PublicKey:
 
 def read_secret(path: Path) -> bytes:
     """The bytes of a file that only its owner can read. Raises `Stop`."""
-    content = read_file(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise Stop(DATA, f"{path}: others can read it: run `chmod 600 {path}`")
-    return content
+    try:
+        return read_private(path)
+    except Exposed as error:
+        raise Stop(DATA, str(error)) from None
+    except OSError as error:
+        raise _not_readable(path, error) from None
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -183,7 +185,11 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Stop(NO_INPUT, f"{path}: {error.strerror}: name a file that can be read") from None
+        raise _not_readable(path, error) from None
+
+
+def _not_readable(path: Path, error: OSError) -> Stop:
+    return Stop(NO_INPUT, f"{path}: {error.strerror}: name a file that can be read")
 
 
 def _fields(path: Path, content: bytes) -> Fields:

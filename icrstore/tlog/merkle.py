@@ -46,6 +46,12 @@ def root(node: Node, size: int) -> bytes:
     return _range_hash(node, 0, size) if size else EMPTY_ROOT
 
 
+def edge(size: int) -> list[tuple[int, int]]:
+    """The complete subtrees, as (level, index), that a tree of `size` leaves is cut into, the
+    largest first: with their hashes a tree can grow, and needs none below them."""
+    return _cut(0, size)
+
+
 def inclusion_proof(node: Node, index: int, size: int) -> list[bytes]:
     """The audit path of leaf `index` in the tree of `size` leaves, from the leaf up.
 
@@ -219,15 +225,20 @@ def _range_hash(node: Node, start: int, end: int) -> bytes:
 
     Such a range is cut into complete subtrees, largest first, which are joined from the right.
     """
-    peaks = []
-    while start < end:
-        level = (end - start).bit_length() - 1
-        peaks.append(node(level, start >> level))
-        start += 1 << level
+    peaks = [node(*place) for place in _cut(start, end)]
     current = peaks.pop()
     while peaks:
         current = node_hash(peaks.pop(), current)
     return current
+
+
+def _cut(start: int, end: int) -> list[tuple[int, int]]:
+    places = []
+    while start < end:
+        level = (end - start).bit_length() - 1
+        places.append((level, start >> level))
+        start += 1 << level
+    return places
 
 
 def _split(count: int) -> int:

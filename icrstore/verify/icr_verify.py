@@ -440,16 +440,17 @@ class Question:
             "instrument": self.warrant["instrument"],
         }
 
-    def signers(self, kind: str, role: str) -> set[bytes]:
-        """The keys, granted for this role when the request was made, that signed; one at least."""
+    def signers(self, kind: str, role: str) -> list[dict[str, Any]]:
+        """The grants of this role, held when the request was made, whose keys signed; one at
+        least."""
         created = self.request["created"]
-        signed = {
-            bytes(grant["key"])
+        signed = [
+            grant
             for grant in self.grants
             if grant["role"] == role
             and grant["not_before"] - SKEW <= created < grant["not_after"]
             and self.package[kind].is_signed_by(grant["key"])
-        }
+        ]
         if not signed:
             raise Wrong(f"no granted {role} signed it")
         return signed
@@ -507,8 +508,13 @@ def _check_warrant(question: Question, trust: Trust) -> None:
     for signed, grant in zip(question.package["grants"], question.grants, strict=True):
         if grant["issuer"] != question.warrant["authority"] or not signed.is_signed_by(root):
             raise Wrong("a grant is not the authority's")
-    # A key may have both roles, but nobody approves alone.
-    if len(question.signers("warrant", "applicant") | question.signers("warrant", "approver")) < 2:
+    # A key may have both roles, and a person two keys, but nobody approves alone.
+    approvers = question.signers("warrant", "approver")
+    if not any(
+        one["key"] != other["key"] and one["holder"] != other["holder"]
+        for one in question.signers("warrant", "applicant")
+        for other in approvers
+    ):
         raise Wrong("the applicant approved it")
 
 

@@ -49,16 +49,16 @@ class Granted:
 
     def signer(self, envelope: Envelope, role: str) -> bytes:
         """A key of this role that signed. Raises `StatementError` (``no-ROLE``)."""
-        return self.signers(envelope, role)[0]
+        return self.signers(envelope, role)[0].key
 
-    def signers(self, envelope: Envelope, role: str) -> list[bytes]:
-        """Every key of this role that signed, at least one. Raises `StatementError`."""
+    def signers(self, envelope: Envelope, role: str) -> list[Grant]:
+        """The grants of this role whose keys signed, at least one. Raises `StatementError`."""
         named = {signature.keyid for signature in envelope.signatures}
-        signed = [key for key in self.keys(role) if key_id(key) in named]
+        signed = [g for g in self.grants if g.role == role and key_id(g.key) in named]
         if not signed:
             raise StatementError(f"no-{role}", envelope.kind)
-        for key in signed:
-            envelope.verify(key)
+        for grant in signed:
+            envelope.verify(grant.key)
         return signed
 
     def check_authority(self, warrant: Warrant) -> None:
@@ -70,7 +70,7 @@ class Granted:
 def check_warrant(envelope: Envelope, granted: Granted, now: datetime) -> Warrant:
     """A warrant that may be used now.
 
-    1. An applicant and an approver signed the same bytes, with two keys.
+    1. An applicant and an approver signed the same bytes: two keys, of two holders.
     2. It is well formed.
     3. They are its own authority's.
     4. It is in force.
@@ -79,8 +79,8 @@ def check_warrant(envelope: Envelope, granted: Granted, now: datetime) -> Warran
     """
     applicants = granted.signers(envelope, "applicant")
     approvers = granted.signers(envelope, "approver")
-    # A key may have both roles, but nobody approves alone: two keys must have signed.
-    if len({*applicants, *approvers}) < 2:
+    # A key may have both roles, and a person two keys, but nobody approves alone.
+    if not any(_are_two(one, other) for one in applicants for other in approvers):
         raise StatementError("applicant-is-approver", "warrant")
 
     warrant = Warrant.parse(envelope)
@@ -92,6 +92,10 @@ def check_warrant(envelope: Envelope, granted: Granted, now: datetime) -> Warran
     if now >= warrant.valid_to:
         raise StatementError("expired", "warrant")
     return warrant
+
+
+def _are_two(one: Grant, other: Grant) -> bool:
+    return one.key != other.key and one.holder != other.holder
 
 
 def check_request(

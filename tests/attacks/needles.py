@@ -45,21 +45,21 @@ def _base64(offset: int) -> Disguise:
     return disguise
 
 
-_BINARY: dict[str, Disguise] = {
+BINARY: dict[str, Disguise] = {
     "as it is": bytes,
     "hex": lambda content: content.hex().encode(),
     "HEX": lambda content: content.hex().upper().encode(),
     **{f"base64+{offset}": _base64(offset) for offset in range(3)},
 }
 _TEXT: dict[str, Disguise] = {
-    **_BINARY,
+    **BINARY,
     "UTF-16LE": lambda text: text.decode().encode("utf-16-le"),
     "UTF-16BE": lambda text: text.decode().encode("utf-16-be"),
 }
 
 # How a whole file is spelled in each of these ways.
 SPELLINGS: dict[str, Disguise] = {
-    **{name: disguise for name, disguise in _BINARY.items() if not name.startswith("base64")},
+    **{name: disguise for name, disguise in BINARY.items() if not name.startswith("base64")},
     "base64": base64.b64encode,
     "UTF-16LE": lambda content: content.decode("latin-1").encode("utf-16-le"),
     "UTF-16BE": lambda content: content.decode("latin-1").encode("utf-16-be"),
@@ -75,15 +75,15 @@ def needles_of(known: Known) -> list[Needle]:
     digest = hashlib.sha256(known.heavy.encode()).digest()
     return [
         *_plain("account", marks.account.encode(), _TEXT),
-        *_plain("account, digest", digest, _BINARY),
+        *_plain("account, digest", digest, BINARY),
         *_plain("IPv4 address, text", v4.encode(), _TEXT),
-        *_plain("IPv4 address, mapped", mapped, _BINARY),
+        *_plain("IPv4 address, mapped", mapped, BINARY),
         *_plain("IPv6 address, text", v6.encode(), _TEXT),
-        *_plain("IPv6 address, bytes", marks.v6, _BINARY),
-        *_plain("ports, little-endian", b"".join(ports), _BINARY),
-        *_plain("ports, big-endian", b"".join(port[::-1] for port in ports), _BINARY),
-        *_plain("ports, low plane", bytes(port[0] for port in ports), _BINARY),
-        *_plain("ports, high plane", bytes(port[1] for port in ports), _BINARY),
+        *_plain("IPv6 address, bytes", marks.v6, BINARY),
+        *_plain("ports, little-endian", b"".join(ports), BINARY),
+        *_plain("ports, big-endian", b"".join(port[::-1] for port in ports), BINARY),
+        *_plain("ports, low plane", bytes(port[0] for port in ports), BINARY),
+        *_plain("ports, high plane", bytes(port[1] for port in ports), BINARY),
         _pattern("ports, text", _run_of_numbers(marks.ports)),
         _pattern("IPv4 address, two near", _two_near(marks.v4)),
     ]

@@ -63,7 +63,7 @@ def test_a_second_set_up_takes_a_moment_and_no_network(small: Path) -> None:
 
 
 def test_set_up_writes_the_projects_commands(small: Path) -> None:
-    for name in ("icr", "icr-collect", "icr-verify"):
+    for name in ("icr", "icr-collect", "icr-monitor", "icr-verify"):
         launcher = small / ".venv" / "bin" / name
         ended = subprocess.run([launcher], capture_output=True, text=True, check=False)
         # The rooms are not in this checkout, but its own Python looked for them.

@@ -13,6 +13,7 @@ from icrstore.keeper.cli import run as keeper_command
 from icrstore.keeper.client import Question
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.upkeep import keep_up
+from icrstore.seal.encode import enc
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import Envelope
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, code_of, utc_now
@@ -88,6 +89,19 @@ def test_an_officer_who_spent_a_day_stops_no_other_and_asks_again_tomorrow(own_p
         assert later.commit(asked)
 
 
+def test_a_second_key_of_one_person_is_no_second_budget(own_pair: Pair) -> None:
+    allow(own_pair, "officer", 1)
+    keepers = own_pair.keepers()
+    keepers.commit(own_pair.question())
+    question = own_pair.question()
+    request = own_pair.request(own_pair.request_of(question.warrant), "stranger")
+    second = own_pair.grant("investigator", key=own_pair.public("stranger"))
+    asked = Question(
+        TENANT, question.warrant, request, (*own_pair.grants(), second), question.engine_key
+    )
+    assert code_of(lambda: keepers.commit(asked)) == "officer-budget-spent"
+
+
 def test_an_authority_that_spent_a_day_stops_all_of_its_officers(own_pair: Pair) -> None:
     allow(own_pair, "authority", 1)
     keepers = own_pair.keepers()
@@ -132,11 +146,11 @@ def test_a_budget_is_pinned_by_the_owner_alone_and_each_change_is_a_leaf(
     assert still_pair.show("oversight")["tenants"][0]["budgets"] == {**A_DAY, "officer": 6}
 
 
-def test_who_counts_in_a_budget_is_the_key_and_the_authority(own_pair: Pair) -> None:
+def test_who_counts_in_a_budget_is_the_person_and_the_authority(own_pair: Pair) -> None:
     own_pair.keepers().commit(own_pair.question())
     day = utc_now().date().isoformat()
     with own_pair.owner("operator") as keeper, keeper.store.read() as tx:
-        for kind, name in (("officer", own_pair.public("investigator")),
+        for kind, name in (("officer", enc(AUTHORITY.encode(), b"investigator")),
                            ("authority", AUTHORITY.encode())):  # fmt: skip
             assert queries.requests_by(tx, TENANT, queries.Asker(kind, name, day)) == 1
             assert queries.requests_by(tx, TENANT, queries.Asker(kind, name, "2020-01-01")) == 0

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from psycopg import errors
 
-from icrstore.desk.logs import NotProven
 from icrstore.keeper.answers import KeeperRefused, KeeperUntrue
 from icrstore.ledger.copying import COSIGNED_EVERY
 from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
+from icrstore.monitor.reading import NotProven
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.checkpoint import parse_checkpoint
 from icrstore.tlog.merkle import Tree

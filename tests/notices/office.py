@@ -4,7 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from icrstore.notices.names import LookupKey
 from icrstore.notices.subscribers import Loaded
 from icrstore.seal.epoch import ROLES
 from icrstore.shell.keyfile import KeyFile, write_secret
-from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import ENGINE, TENANT, Lent, Pair, utc_now
@@ -61,9 +61,11 @@ class Office:
 
     def ask(self, *accounts: str) -> Lent:
         """A question about these accounts, as far as its shares."""
+        return self.pair.run(self.pair.question(self.warrant_about(*accounts)))
+
+    def warrant_about(self, *accounts: str) -> Envelope:
         selectors = tuple(AccountSelector(account) for account in accounts)
-        warrant = self.pair.warrant_of(selectors=selectors)
-        return self.pair.run(self.pair.question(self.pair.warrant(warrant)))
+        return self.pair.warrant(self.pair.warrant_of(selectors=selectors))
 
     def answer(self, *accounts: str, records: int = 0) -> Question:
         """The same, to its end: both keepers have logged whom the answer names."""
@@ -81,15 +83,26 @@ class Office:
         with self._as_notifier():
             return Delivery(self.keys, mail or self.mail, SIGN_IN).deliver(now or utc_now())
 
-    def report(self) -> int:
+    def recheck(self, after: Mapping[str, int]) -> int:
+        """At both keepers, from these numbers on; how many rows were wrong."""
         with self._as_notifier():
-            return report.report([self.pair.teller(role) for role in ROLES], self.keys.signing)
+            return sum(
+                pull.recheck(
+                    self.keys.lookup, self.pair.teller(role), TENANT, after[role], utc_now()
+                )
+                for role in ROLES
+            )
+
+    def report(self, now: datetime | None = None) -> int:
+        tellers = [self.pair.teller(role) for role in ROLES]
+        with self._as_notifier():
+            return report.report(tellers, self.keys.signing, now or utc_now())
 
     def look(self, now: datetime | None = None) -> int:
         """One look of the notifier; how many messages left."""
         self.pull(now)
         count = self.deliver(now)
-        self.report()
+        self.report(now)
         return count
 
     def notice(self, account: str) -> Notice:

@@ -1,4 +1,4 @@
-"""Merkle proofs, every one to 64 leaves, against RFC 6962's own definitions and every forgery."""
+"""Merkle proofs, every one to 128 leaves, against RFC 6962's own definitions and every forgery."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from icrstore.tlog.errors import ProofError
 from icrstore.tlog.merkle import EMPTY_ROOT, Tree, leaf_hash, node_hash
 from tests.tlog import definitions
 
-LARGEST = 64
-LEAVES = [b"leaf %d" % number for number in range(LARGEST)]
+LARGEST = 128
+LEAVES = tuple(b"leaf %d" % number for number in range(LARGEST))
 TREE = Tree(LEAVES)
 ROOTS = [definitions.mth(LEAVES[:size]) for size in range(LARGEST + 1)]
 OTHER = b"\x5a" * 32
@@ -32,9 +32,17 @@ def _forgeries(proof: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _refuses_every_forgery(check: Check, proof: list[bytes]) -> None:
-    for forged in _forgeries(proof):
-        with pytest.raises(ProofError):
-            check(forged)
+    # Half a million times: pytest.raises would take longer than the hashing.
+    passed = [forged for forged in _forgeries(proof) if not _is_refused(check, forged)]
+    assert passed == []
+
+
+def _is_refused(check: Check, forged: list[bytes]) -> bool:
+    try:
+        check(forged)
+    except ProofError:
+        return True
+    return False
 
 
 def test_roots_are_those_of_the_definition() -> None:

@@ -89,7 +89,7 @@ def test_our_vectors_tiles_are_made() -> None:
 
 def test_a_tile_of_the_second_level_holds_the_roots_of_full_tiles() -> None:
     leaves = [number.to_bytes(2, "big") for number in range(600)]
-    expected = [definitions.mth(leaves[start : start + 256]) for start in (0, 256)]
+    expected = [definitions.mth(tuple(leaves[start : start + 256])) for start in (0, 256)]
     assert tile_bytes(Tree(leaves).node, Tile(1, 0, 2)) == b"".join(expected)
 
 

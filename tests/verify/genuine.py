@@ -74,8 +74,10 @@ def trust() -> dict[str, Any]:
     }
 
 
-def grant(role: str, holder: str, issuer: str = "police", root: str = "root") -> Envelope:
-    made = Grant(issuer, role, raw_public(key_of(holder)), holder, NOW - DAY, NOW + DAY)
+def grant(
+    role: str, holder: str, issuer: str = "police", root: str = "root", name: str = ""
+) -> Envelope:
+    made = Grant(issuer, role, raw_public(key_of(holder)), name or holder, NOW - DAY, NOW + DAY)
     return Envelope.sign("grant", made.to_fields(), key_of(root))
 
 

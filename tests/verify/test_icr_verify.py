@@ -119,6 +119,11 @@ def one_person(made: Story) -> Story:
     return replace(made, grants=[*twice, made.grants[2]], warrant_signers=["applicant"])
 
 
+def one_person_with_two_keys(made: Story) -> Story:
+    twice = [genuine.grant(role, role, name="Ada Hart") for role in ("applicant", "approver")]
+    return replace(made, grants=[*twice, made.grants[2]])
+
+
 def grants_of(made: Story, **changes: Any) -> Story:
     return replace(made, grants=[genuine.grant(g, g, **changes) for g in
                                  ("applicant", "approver", "investigator")])  # fmt: skip
@@ -152,6 +157,7 @@ TODAY = NOW.date().isoformat()
 
 ATTACKS: dict[str, tuple[Callable[[Story], Story], str]] = {
     "one person signs as applicant and approver": (one_person, "warrant"),
+    "one person signs with two keys": (one_person_with_two_keys, "warrant"),
     "only the applicant signs": (lambda s: replace(s, warrant_signers=["applicant"]), "warrant"),
     "a stranger approves": (
         lambda s: replace(s, warrant_signers=["applicant", "stranger"]),

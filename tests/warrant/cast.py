@@ -93,8 +93,9 @@ def grant(
     issuer: str = AUTHORITY,
     not_before: datetime = NOW - timedelta(days=30),
     not_after: datetime = NOW + timedelta(days=30),
+    name: str = "",
 ) -> Envelope:
-    value = Grant(issuer, role, raw_public(holder), f"the {role}", not_before, not_after)
+    value = Grant(issuer, role, raw_public(holder), name or f"the {role}", not_before, not_after)
     return Envelope.sign("grant", value.to_fields(), root)
 
 

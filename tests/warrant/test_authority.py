@@ -139,6 +139,17 @@ def test_one_key_under_two_grants_is_not_two_people() -> None:
     )
 
 
+def test_one_person_with_two_keys_is_not_two_people() -> None:
+    """Both are granted, each for one role, to the same holder."""
+    keys = (grant("applicant", APPLICANT, name="Ada Hart"),
+            grant("approver", APPROVER, name="Ada Hart"))  # fmt: skip
+    assert _warrant_code(cast.warrant(), *keys) == "applicant-is-approver"
+    second = grant("approver", STRANGER, name="Bo Lind")
+    assert _warrant_code(cast.warrant(), *keys, second) == "applicant-is-approver"
+    signed = cast.warrant(SERVICES, APPLICANT, APPROVER, STRANGER)
+    assert check_warrant(signed, granted(*keys, second), NOW) == SERVICES
+
+
 def test_a_second_grant_for_one_person_does_not_stop_two_people() -> None:
     grants = (grant("applicant", APPLICANT), grant("approver", APPLICANT), *GRANTS)
     assert check_warrant(cast.warrant(), granted(*grants), NOW) == SERVICES
