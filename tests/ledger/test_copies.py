@@ -222,6 +222,7 @@ def test_a_log_that_forked_is_not_copied(rooms: Rooms, database: Database, own_p
         path.unlink()
     for name, content in old.items():
         (store.parent / name).write_bytes(content)
+        (store.parent / name).chmod(0o600)
     own_pair.processes["operator"].start()
     own_pair.register(*(own_pair.seal_epoch(last_hour(), {}) for _ in range(9)), role="operator")
     with pytest.raises(KeeperUntrue):
