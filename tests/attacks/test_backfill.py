@@ -214,6 +214,15 @@ def test_old_records_wait_for_a_keeper_that_is_down_and_others_do_not(house: Roo
     assert state_of(old) == ("sealed", 1, {})
 
 
+def test_a_month_that_is_long_over_is_kept_again(house: Rooms) -> None:
+    first = hour_start(utc_now()) - 200 * DAY
+    load(house, backfill(house.pair, hours=HourRange(first, first + HOUR)))
+    old = push(house, first)
+    seal(house)
+    assert state_of(old) == ("sealed", 1, {})
+    assert old.sealed_receipt
+
+
 def test_only_the_tenants_root_lets_a_backfill_be_loaded(house: Rooms) -> None:
     wrong = {
         "not-signed": backfill(house.pair, "stranger"),
