@@ -94,7 +94,8 @@ def test_a_stolen_sealer_key_plants_no_old_day_without_a_logged_backfill(two: Pa
 
 
 def test_with_it_exactly_its_hours_are_logged_and_found(two: Pair) -> None:
-    assert [log(two, backfill(two)) for _ in range(2)] == [["", ""]] * 2
+    policy = backfill(two)
+    assert [log(two, policy) for _ in range(2)] == [["", ""]] * 2
     hours = [long_ago(n) for n in (-1, 0, 1, 2)]
     assert plant(two, *hours) == ["hour-too-old", None, None, "hour-too-old"]
     scope = HourRange(long_ago(-1), long_ago(3))
