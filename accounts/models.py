@@ -131,6 +131,26 @@ class Policy(models.Model):
         ]
 
 
+class Revocation(models.Model):
+    """A key that the root which granted it took back.
+
+    Not trusted: keepers go by what they logged. Who deletes a row here lets its holder lodge what
+    keepers refuse; who adds one has web refuse somebody.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    issuer = models.CharField(max_length=64)
+    keyid = models.CharField(max_length=16)
+    statement = models.BinaryField()
+    # What each keeper said of it last: "logged", or why not, by its role and instance.
+    keepers = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "issuer", "keyid"], name="revocation_once"),
+        ]
+
+
 class Nonce(models.Model):
     """A signature's nonce, kept while the signature could be replayed."""
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from accounts.models import Authority, Collector, Principal
+from accounts.models import Authority, Collector, Principal, Revocation
 from accounts.tenancy import of_caller, of_tenant
 from icrstore.warrant.authority import SKEW, Granted
 from icrstore.warrant.dsse import Envelope, key_id
@@ -45,19 +45,21 @@ def collector_by_key(keyid: str) -> Collector:
 
 
 def vouched(tenant: str, envelopes: Sequence[Envelope], now: datetime) -> list[Principal]:
-    """The people whose grants are in force and signed by an authority of this tenant; not kept.
+    """The people whose grants are in force, signed by an authority of this tenant and not taken
+    back; not kept.
 
     Raises `StatementError` for a grant that no authority here vouches for.
     """
     with of_tenant(tenant):
         roots = dict(Authority.objects.filter(tenant=tenant).values_list("name", "root_key"))
+        revoked = set(Revocation.objects.filter(tenant=tenant).values_list("issuer", "keyid"))
     people: dict[tuple[str, str, str], Principal] = {}
     for envelope in envelopes:
         issuer = Grant.parse(envelope).issuer
         if issuer not in roots:
             raise StatementError("unknown-authority", "grant")
         for grant in Granted.check([envelope], issuer, bytes(roots[issuer]), now).grants:
-            if grant.role in PEOPLE:
+            if grant.role in PEOPLE and (issuer, key_id(grant.key)) not in revoked:
                 people[issuer, grant.role, key_id(grant.key)] = _principal(tenant, grant)
     return list(people.values())
 

@@ -24,6 +24,7 @@ GRANT INSERT ON accounts_collector TO icr_web;
 GRANT SELECT ON accounts_enrolment TO icr_web;
 GRANT UPDATE (used_at) ON accounts_enrolment TO icr_web;
 GRANT SELECT, INSERT, UPDATE ON accounts_principal TO icr_web;
+GRANT SELECT ON accounts_revocation TO icr_web;
 GRANT SELECT, INSERT, DELETE ON accounts_nonce TO icr_web;
 GRANT SELECT ON inbox_intakekey TO icr_web;
 GRANT SELECT, INSERT ON inbox_batch TO icr_web;
@@ -57,9 +58,9 @@ GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
 GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
     TO icr_sealer;
 
--- It brings policies to the keepers, and notes what they said.
-GRANT SELECT ON accounts_policy TO icr_sealer;
-GRANT UPDATE (keepers) ON accounts_policy TO icr_sealer;
+-- It brings policies and revocations to the keepers, and notes what they said.
+GRANT SELECT ON accounts_policy, accounts_revocation TO icr_sealer;
+GRANT UPDATE (keepers) ON accounts_policy, accounts_revocation TO icr_sealer;
 
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
 GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment TO icr_engine;

@@ -141,8 +141,8 @@ def _add_revoke(commands: _Commands) -> None:
         doors.revoke,
         "icr revoke --root root.key --issuer police --tenant isp-a \\\n"
         "    --key ada.pub --reason 'left' --out ada.revoke\n"
-        "it holds where a keeper has it: bring it to the owner of each, who runs\n"
-        "  python -m icrstore.keeper revoke ada.revoke --store ...",
+        "it holds once it is loaded, and the sealers have taken it to the keepers:\n"
+        "  manage.py tenant revoke isp-a ada.revoke",
     )
     revoke.add_argument("--root", type=Path, required=True, metavar="KEYFILE")
     revoke.add_argument("--issuer", required=True, metavar="NAME", help="as in the grant")

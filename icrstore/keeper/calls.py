@@ -32,6 +32,8 @@ from icrstore.wire.signatures import new_nonce, sign_request
 
 T = TypeVar("T")
 
+_JSON = "application/json"
+
 TIMEOUT_SECONDS = 30.0
 MAX_ANSWER_BYTES = 64 << 20
 # Refusals that say nothing about the question.
@@ -109,6 +111,13 @@ class Keeper:
         if self.read(lambda: fields.hexadecimal("sha256", 32)) != policy.sha256:
             raise self.untrue("policy")
 
+    def revoke(self, revocation: Envelope) -> None:
+        """Have a revocation logged; the same again is harmless. It needs no key of ours."""
+        body, headers = dump({"revocation": revocation.to_object()}), {"Content-Type": _JSON}
+        answered = self._answer(self._call("POST", "/v1/revocations", headers, body))
+        if self.read(lambda: Fields(answered).hexadecimal("sha256", 32)) != revocation.sha256:
+            raise self.untrue("revocation")
+
     def logged(self, path: str, body: Mapping[str, Any]) -> tuple[Logged, Fields]:
         """The leaves that a call answers, unchecked, and the fields beside them."""
         fields = self.post(path, body)
@@ -118,7 +127,7 @@ class Keeper:
         """A signed call. Raises `KeeperRefused`, `KeeperUnreachable`, `KeeperUntrue`."""
         content = dump(body)
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": _JSON,
             "Content-Digest": content_digest_of(content),
         }
         signed = self._signed("POST", path, headers)

@@ -140,7 +140,11 @@ class Keepers:
         }
 
     def disclose(self, question: Question, disclosure: Envelope) -> dict[Role, Proven]:
-        """Have both log whom the answer names. Only after this may the answer leave."""
+        """Have both log whom the answer names. Only after this may the answer leave.
+
+        Raises `KeepersRefused` only after both were asked, so that each can say whom it is not to
+        name.
+        """
         named = Disclosure.parse(disclosure)
         told = {
             **question.told("disclosure"),
@@ -149,7 +153,7 @@ class Keepers:
         }
         subjects = [text(account) for account in named.accounts]
         body = {"disclosure": disclosure.to_object()}
-        proven = self._log("/v1/disclosure", body, told, subjects)
+        proven = self._log("/v1/disclosure", body, told, subjects, asks_all=True)
         for role, made in proven.items():
             if self._keepers[role].read(made.records) != list(named.records):
                 raise self._keepers[role].untrue("records")
@@ -161,14 +165,20 @@ class Keepers:
         body: Mapping[str, Any],
         told: Mapping[str, Any],
         subjects: Sequence[bytes],
+        asks_all: bool = False,
     ) -> dict[Role, Proven]:
-        answered = {}
+        answered, refusals = {}, []
         for role, keeper in self._keepers.items():
             try:
                 answered[role], _ = keeper.logged(path, body)
             except KeeperRefused as refused:
-                raise KeepersRefused([refused]) from refused
+                refusals.append(refused)
+                if asks_all:
+                    continue
+                break
             self._checked(role, answered[role], told, subjects)
+        if refusals:
+            raise KeepersRefused(refusals)
         return {role: self._carriers[role].carry(logged, told) for role, logged in answered.items()}
 
     def _checked(

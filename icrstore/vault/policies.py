@@ -74,17 +74,17 @@ def hand_in(
     again, unless ``is_asked_anew``."""
     said = dict(row.keepers)
     for keeper in keepers:
-        if is_asked_anew or said.get(_name(keeper)) != LOGGED:
-            said[_name(keeper)] = _log_at(keeper, row, keys)
+        if is_asked_anew or said.get(name_of(keeper)) != LOGGED:
+            said[name_of(keeper)] = _log_at(keeper, row, keys)
     if said != row.keepers:
         row.keepers = said
         with of_tenant(row.tenant_id):
             Policy.objects.filter(id=row.id).update(keepers=said)
-    return [said[_name(keeper)] for keeper in keepers]
+    return [said[name_of(keeper)] for keeper in keepers]
 
 
 def _is_logged(row: Policy, keepers: Sequence[Keeper]) -> bool:
-    return all(row.keepers.get(_name(keeper)) == LOGGED for keeper in keepers)
+    return all(row.keepers.get(name_of(keeper)) == LOGGED for keeper in keepers)
 
 
 def _log_at(keeper: Keeper, row: Policy, keys: SealerKeys) -> str:
@@ -109,7 +109,7 @@ def _is_dead(row: Policy, keepers: Sequence[Keeper], now: datetime) -> bool:
         _envelope(row)
     except StatementError:
         return True
-    is_refused = all(str(row.keepers.get(_name(one))).startswith("refused:") for one in keepers)
+    is_refused = all(str(row.keepers.get(name_of(one))).startswith("refused:") for one in keepers)
     return is_refused and row.effective + SKEW < now
 
 
@@ -120,5 +120,5 @@ def _envelope(row: Policy) -> Envelope:
     return envelope
 
 
-def _name(keeper: Keeper) -> str:
+def name_of(keeper: Keeper) -> str:
     return f"{keeper.role}-{keeper.identity.instance}"

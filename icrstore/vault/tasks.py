@@ -5,7 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from icrstore.keeper.calls import keepers_of
-from icrstore.vault import months, policies, publish, register, sealer
+from icrstore.vault import months, policies, publish, register, revocations, sealer
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.trust import Trust
@@ -21,6 +21,7 @@ def seal() -> None:
     trust = Trust.parse(settings.TRUST.read_bytes())
     keepers = keepers_of(trust, settings.KEEPERS, keys.signing)
     days = DayKeys(settings.SECRETS, keepers)
+    revocations.hand_in_revocations(keepers)
     policies.hand_in_policies(keys, keepers, now)
     sealer.seal_waiting(keys, days, now)
     sealer.seal_empty_hours(keys, days, now)

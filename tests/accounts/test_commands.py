@@ -11,6 +11,7 @@ from accounts.models import Authority, Collector, OversightBody, Policy, Tenant
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.pools import Pool
 from icrstore.shell.keyfile import KeyFile
+from icrstore.warrant import revocation as statement
 from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.statements import HourRange, PoolPolicy
@@ -181,6 +182,24 @@ def test_pools_that_keepers_would_refuse_are_not_loaded(
     with pytest.raises(CommandError, match=code):
         manage("tenant", "pools", "isp-one", a_policy(tmp_path / "second", root, **changes))
     assert Policy.objects.count() == 1
+
+
+def test_a_key_is_revoked_once_and_listed(rooms: Rooms, tmp_path: Path) -> None:
+    root = Ed25519PrivateKey.generate()
+    manage("tenant", "add", "isp-one", "--root", encode_base64(raw_public(root)))
+    key, now = bytes(range(32)), datetime.now(UTC).replace(microsecond=0)
+    for issuer in ("isp-one", "police"):
+        made = statement.Revocation("isp-one", issuer, key, now)
+        signed = Envelope.sign("revoke", made.to_fields(), root).encode()
+        (tmp_path / issuer).write_bytes(signed)
+    path = str(tmp_path / "isp-one")
+    first = manage("tenant", "revoke", "isp-one", path)
+    assert first.startswith("a key of isp-one at isp-one: revoked\n")
+    assert manage("tenant", "revoke", "isp-one", path).count("revoked before") == 1
+    listed = f"isp-one  {key_id(key)}  no keeper has it yet\n"
+    assert manage("tenant", "revoke", "isp-one") == listed
+    with pytest.raises(CommandError, match="unknown-issuer"):
+        manage("tenant", "revoke", "isp-one", str(tmp_path / "police"))
 
 
 def test_a_backfill_is_loaded_once_listed_apart_and_refused_by_name(

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 
-from accounts.models import Nonce, Principal, Tenant
+from accounts.models import Nonce, Principal, Revocation, Tenant
 from accounts.principals import (
     NONCE_LIFE,
     UnknownPrincipal,
@@ -15,9 +15,11 @@ from accounts.principals import (
     use_nonce,
     vouched,
 )
+from accounts.revocations import add_revocation
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import StatementError
 from icrstore.wire.signatures import MAX_CLOCK_SKEW_SECONDS
+from tests.attacks.test_revoked import revocation
 from tests.keeper.pair import AUTHORITY, utc_now
 from tests.vault.rooms import Rooms, add_tenant
 
@@ -40,6 +42,34 @@ def test_a_person_is_known_by_grants_shown_or_kept(rooms: Rooms) -> None:
         person_by_key(who, now)
     remember(shown)
     assert person_by_key(who, now) == (key, people)
+
+
+def test_whose_key_was_revoked_is_known_by_no_grant(rooms: Rooms) -> None:
+    now, who = utc_now(), keyid(rooms, "investigator")
+    shown = vouched(rooms.tenant.name, rooms.pair.grants(), now)
+    remember(shown)
+    signed = revocation(rooms.pair, "investigator").encode()
+    assert [add_revocation(rooms.tenant, signed)[1] for _ in range(2)] == [True, False]
+    again = vouched(rooms.tenant.name, rooms.pair.grants(), now)
+    remember(again)
+    with pytest.raises(UnknownPrincipal):
+        person_by_key(who, now, again)
+    # Nobody else, and at no other provider.
+    assert person_by_key(keyid(rooms, "applicant"), now)
+    elsewhere = add_tenant("isp-two", rooms.pair.public("root"))
+    assert len(vouched(elsewhere.name, rooms.pair.grants(), now)) == 3
+
+
+def test_nobody_is_revoked_but_by_the_root_that_granted(rooms: Rooms) -> None:
+    wrong = {
+        "not-signed": revocation(rooms.pair, "investigator", "stranger"),
+        "unknown-issuer": revocation(rooms.pair, "investigator", issuer="another police"),
+        "wrong-tenant": revocation(rooms.pair, "investigator", tenant="elsewhere"),
+    }
+    for code, envelope in wrong.items():
+        with pytest.raises(StatementError, match=code):
+            add_revocation(rooms.tenant, envelope.encode())
+    assert not Revocation.objects.exists()
 
 
 def test_a_grant_at_one_tenant_is_none_at_another(rooms: Rooms) -> None:

@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from accounts.enrolments import Pins, invite
-from accounts.models import Authority, Collector, OversightBody, Policy, Tenant
+from accounts.models import Authority, Collector, OversightBody, Policy, Revocation, Tenant
 from accounts.principals import collector_by_key, person_by_key, remember, vouched
 from accounts.tenancy import of_caller, of_tenant, tenants
 from deploy import database as cluster
@@ -80,6 +80,7 @@ def rows(rooms: Rooms, database: Database) -> Rows:
     Policy.objects.create(
         tenant=rooms.tenant, sha256=bytes(32), effective=rooms.now, statement=b"{}"
     )
+    Revocation.objects.create(tenant=rooms.tenant, issuer="a", keyid="b", statement=b"{}")
     warrant = LodgedWarrant.objects.create(
         tenant=rooms.tenant, sha256=bytes(32), authority="a", sealed=b"", valid_from=rooms.now,
         valid_to=rooms.now,

@@ -94,7 +94,8 @@ def test_a_stolen_sealer_key_plants_no_old_day_without_a_logged_backfill(two: Pa
 
 
 def test_with_it_exactly_its_hours_are_logged_and_found(two: Pair) -> None:
-    assert [log(two, backfill(two)) for _ in range(2)] == [["", ""]] * 2
+    policy = backfill(two)
+    assert [log(two, policy) for _ in range(2)] == [["", ""]] * 2
     hours = [long_ago(n) for n in (-1, 0, 1, 2)]
     assert plant(two, *hours) == ["hour-too-old", None, None, "hour-too-old"]
     scope = HourRange(long_ago(-1), long_ago(3))
@@ -214,6 +215,15 @@ def test_old_records_wait_for_a_keeper_that_is_down_and_others_do_not(house: Roo
     house.pair.processes["oversight"].start()
     seal(house)
     assert state_of(old) == ("sealed", 1, {})
+
+
+def test_a_month_that_is_long_over_is_kept_again(house: Rooms) -> None:
+    first = hour_start(utc_now()) - 200 * DAY
+    load(house, backfill(house.pair, hours=HourRange(first, first + HOUR)))
+    old = push(house, first)
+    seal(house)
+    assert state_of(old) == ("sealed", 1, {})
+    assert old.sealed_receipt
 
 
 def test_only_the_tenants_root_lets_a_backfill_be_loaded(house: Rooms) -> None:

@@ -20,7 +20,8 @@ from icrstore.keeper.pins import pin, pin_notifier, pin_tenant
 from icrstore.keeper.queries import NotifierRow
 from icrstore.keeper.telling import sign_notice
 from icrstore.seal.epoch import ROLES
-from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.dsse import Envelope, raw_public
+from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
 from tests.keeper.pair import ACCOUNT, TENANT, Pair, copy_pair, last_hour, rows_of, utc_now
@@ -126,6 +127,24 @@ def test_the_genuine_bytes_are_answered_to_whose_they_are_only(house: House, pat
                                   "unknown-notifier"}, told  # fmt: skip
     # An engine of the provider that asks for another's is in the log once; nobody else is.
     assert house.pair.leaves("operator") - before <= (1 if whose == "engine" else 0)
+
+
+def test_another_providers_root_takes_back_no_key_of_this_one(house: House) -> None:
+    """Anyone may bring a revocation, by no key of theirs; what it says is its root's word."""
+    pair, sealer = house.pair, house.pair.public("sealer")
+
+    def bring(signer: str, tenant: str, issuer: str) -> str:
+        made = Revocation(tenant, issuer, sealer, utc_now()).to_fields()
+        body = {"revocation": Envelope.sign("revoke", made, house.keys[signer]).to_object()}
+        return house.call("stranger", "/v1/revocations", body)
+
+    assert bring("away tenant", TENANT, TENANT) == "not-signed"
+    assert bring("away tenant", TENANT, AWAY) == "unknown-issuer"
+    # At home it is theirs to say, and says nothing here.
+    assert bring("away tenant", AWAY, AWAY) == ""
+    assert pair.register(pair.seal_epoch(last_hour(), rows_of(ACCOUNT)), role="operator") == {
+        "operator": [None]
+    }
 
 
 @pytest.mark.parametrize("path", ["/v1/release", "/v1/lend"])

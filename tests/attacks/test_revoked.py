@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
+from accounts.models import Revocation
+from accounts.revocations import add_revocation
 from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeeperRefused
 from icrstore.keeper.cli import run as keeper_command
 from icrstore.seal.epoch import ROLES
 from icrstore.shell.keyfile import KeyFile
+from icrstore.vault.revocations import hand_in_revocations
+from icrstore.warrant import revocation as statement
 from icrstore.warrant.dsse import Envelope
-from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire.httpunix import Peer
@@ -31,6 +35,7 @@ from tests.keeper.pair import (
     utc_now,
 )
 from tests.keeper.test_expiry import types
+from tests.vault.rooms import Database, make_rooms
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def two(template: Pair, tmp_path: Path) -> Iterator[Pair]:
 
 def revocation(pair: Pair, who: str, root: str = "root", **changes: Any) -> Envelope:
     issuer = TENANT if root == "tenant" else AUTHORITY
-    made = Revocation(TENANT, issuer, pair.public(who), utc_now())
+    made = statement.Revocation(TENANT, issuer, pair.public(who), utc_now())
     made = dataclasses.replace(made, **changes)
     return Envelope.sign("revoke", made.to_fields(), pair.keys[root])
 
@@ -142,3 +147,28 @@ def test_the_owner_applies_what_icr_revoke_wrote_and_each_is_one_leaf(
         assert capsys.readouterr().out == "revoked\nit was revoked before\n"
         with pair.owner("operator") as keeper:
             assert types(keeper)[-2:] == ["pin", "revoke"]
+
+
+def test_what_is_loaded_is_brought_to_both_keepers_by_the_sealers(
+    two: Pair, database: Database, tmp_path: Path
+) -> None:
+    house = make_rooms(two, tmp_path)
+    add_revocation(house.tenant, revocation(two, "investigator").encode())
+    two.processes["oversight"].stop()
+    hand_in_revocations(house.keepers)
+    said = {"operator-1": "logged", "oversight-1": "unreachable"}
+    assert Revocation.objects.get().keepers == said
+    two.processes["oversight"].start()
+    for _ in range(2):
+        hand_in_revocations(house.keepers)
+    assert set(Revocation.objects.get().keepers.values()) == {"logged"}
+    assert code_of(lambda: two.keepers().commit(two.question())) == "refused"
+    for role in ROLES:
+        with two.owner(role) as keeper:
+            assert types(keeper).count("revoke") == 1
+    # What somebody wrote into the database revokes nobody.
+    forged = revocation(two, "applicant", "stranger")
+    Revocation.objects.update(statement=forged.encode(), keepers={})
+    hand_in_revocations(house.keepers)
+    assert set(Revocation.objects.get().keepers.values()) == {"not-signed"}
+    connections.close_all()

@@ -22,6 +22,7 @@ from icrstore.keeper.answers import KeeperRefused
 from icrstore.keeper.locked import BoxError, unlock
 from icrstore.notices import pull
 from icrstore.notices.names import LookupKey, leaf_place
+from icrstore.query import waits
 from icrstore.query.keyring import EngineKeys
 from icrstore.query.lodge import lodge_request, lodge_warrant
 from icrstore.query.models import Query

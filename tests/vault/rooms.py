@@ -104,7 +104,7 @@ TABLES = (
     "vault_segment", "vault_epochseal", "vault_epoch_batches", "vault_epoch", "inbox_batch",
     "inbox_intakekey", "query_query", "query_lodgedwarrant", "ledger_fork", "ledger_checkpoint",
     "ledger_leaf", "ledger_node", "ledger_log", "accounts_principal", "accounts_nonce",
-    "accounts_policy",
+    "accounts_policy", "accounts_revocation",
     "accounts_enrolment", "accounts_collector", "accounts_authority", "accounts_oversightbody",
     "accounts_tenant",
 )  # fmt: skip

@@ -22,6 +22,7 @@ ALLOWED: Mapping[str, Matrix] = {
         "accounts_collector": {"SELECT", "INSERT"},
         "accounts_enrolment": {"SELECT"},
         "accounts_principal": {"SELECT", "INSERT", "UPDATE"},
+        "accounts_revocation": {"SELECT"},
         "accounts_nonce": {"SELECT", "INSERT", "DELETE"},
         "inbox_intakekey": {"SELECT"},
         "inbox_batch": {"SELECT", "INSERT"},
@@ -41,6 +42,7 @@ ALLOWED: Mapping[str, Matrix] = {
     "sealer": {
         "accounts_tenant": {"SELECT"},
         "accounts_policy": {"SELECT"},
+        "accounts_revocation": {"SELECT"},
         "accounts_collector": {"SELECT"},
         "inbox_intakekey": {"SELECT", "INSERT"},
         "inbox_batch": {"SELECT"},
@@ -87,6 +89,7 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
         "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
     },
     ("sealer", "accounts_policy", "UPDATE"): {"keepers"},
+    ("sealer", "accounts_revocation", "UPDATE"): {"keepers"},
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
         "id", "tenant_id", "collector_id", "batch_id", "stream", "sequence", "shard",

@@ -10,19 +10,24 @@ from django.utils import timezone
 
 from accounts import given
 from accounts.given import authority_name, check_same, known_tenant, public_key, short_name
-from accounts.models import Authority, OversightBody, Policy, Tenant
+from accounts.models import Authority, OversightBody, Policy, Revocation, Tenant
 from accounts.policies import SOONEST, add_backfill, add_policy, policies_of, read_backfill
+from accounts.revocations import add_revocation, revocations_of
 from accounts.tenancy import of_tenant, tenants
+from icrstore.warrant import revocation
 from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.strict import StatementError
 
 P = TypeVar("P")
 
-_MEND = "make it with `icr policy pools` or `backfill`, and this tenant's root key"
+_MEND = (
+    "make it anew by `icr policy pools`, `icr policy backfill` or `icr revoke`, with its root key"
+)
 _MENDS = {
     "too-soon": f"name an hour that begins in {SOONEST} or later: keepers must learn it before",
     "expired": "it is over: make one that is valid",
     "valid-too-long": f"a backfill is valid for at most {LONGEST.days} days: make another",
+    "unknown-issuer": "`--issuer` of `icr revoke` is an authority here, or this tenant",
     "policy-differs": "another policy holds from that hour already: name another hour",
 }
 
@@ -41,8 +46,18 @@ def _added(
 
 def _said_of(row: Policy) -> str:
     """Its digest, and what each keeper said of it last."""
+    return f"{bytes(row.sha256).hex()[:16]}  {_said_by_keepers(row)}"
+
+
+def _said_by_keepers(row: Policy | Revocation) -> str:
     said = ", ".join(f"{name}: {word}" for name, word in sorted(row.keepers.items()))
-    return f"{bytes(row.sha256).hex()[:16]}  {said or 'no keeper has it yet'}"
+    return said or "no keeper has it yet"
+
+
+def _add_revocation(
+    tenant: Tenant, encoded: bytes, _: datetime
+) -> tuple[revocation.Revocation, bool]:
+    return add_revocation(tenant, encoded)
 
 
 class Command(given.Command):
@@ -54,6 +69,7 @@ class Command(given.Command):
         "  manage.py tenant pools isp-one pools.policy    (made by `icr policy pools`)\n"
         "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
         "  manage.py tenant backfill isp-one old.policy   (made by `icr policy backfill`)\n"
+        "  manage.py tenant revoke isp-one ada.revoke     (made by `icr revoke`)\n"
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
@@ -77,6 +93,9 @@ class Command(given.Command):
         late = actions.add_parser("backfill", help="let a collector bring in old hours, or list")
         late.add_argument("name", help="the tenant")
         late.add_argument("file", nargs="?", type=Path, help="as `icr policy backfill` wrote it")
+        gone = actions.add_parser("revoke", help="take back a key that a root granted, or list")
+        gone.add_argument("name", help="the tenant")
+        gone.add_argument("file", nargs="?", type=Path, help="as `icr revoke` wrote it")
         actions.add_parser("list", help="who is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -140,6 +159,15 @@ class Command(given.Command):
                 told = held.to_fields()
                 hours = f"{told['from']} to {told['to']} until {told['valid_to']}"
                 self.stdout.write(f"{held.collector}  {hours}  {_said_of(row)}")
+
+    def _revoke(self, options: dict[str, Any]) -> None:
+        tenant = known_tenant(options["name"])
+        if options["file"] is not None:
+            revoked, is_new = _added(_add_revocation, tenant, options["file"])
+            how = "revoked" if is_new else "was revoked before"
+            self.stdout.write(f"a key of {revoked.issuer} at {tenant.name}: {how}")
+        for row in revocations_of(tenant.name):
+            self.stdout.write(f"{row.issuer}  {row.keyid}  {_said_by_keepers(row)}")
 
     def _list(self, options: dict[str, Any]) -> None:
         for tenant in tenants():

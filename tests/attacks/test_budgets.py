@@ -11,11 +11,15 @@ from icrstore.keeper.answers import KeepersRefused
 from icrstore.keeper.budgets import A_DAY, pin_budget
 from icrstore.keeper.cli import run as keeper_command
 from icrstore.keeper.client import Question
+from icrstore.keeper.commit import commit
 from icrstore.keeper.errors import Refused
+from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.encode import enc
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.strict import dump
+from tests.keeper.dying import deaths
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, code_of, utc_now
 from tests.keeper.test_expiry import LATE, types
 
@@ -154,3 +158,21 @@ def test_who_counts_in_a_budget_is_the_person_and_the_authority(own_pair: Pair) 
                            ("authority", AUTHORITY.encode())):  # fmt: skip
             assert queries.requests_by(tx, TENANT, queries.Asker(kind, name, day)) == 1
             assert queries.requests_by(tx, TENANT, queries.Asker(kind, name, "2020-01-01")) == 0
+
+
+def test_killed_at_each_write_of_a_commit_a_question_counts_where_it_is_logged(
+    still_pair: Pair,
+) -> None:
+    question, engine = still_pair.question(), still_pair.public("engine")
+    body = dump(question.to_object())
+    folder = still_pair.processes["operator"].folder
+    asker = queries.Asker("officer", still_pair.public("investigator"), f"{utc_now():%Y-%m-%d}")
+    seen = set()
+    for _ in deaths(lambda: StoreOwner.open(folder), lambda keeper: commit(keeper, engine, body)):
+        with still_pair.owner("operator") as keeper:
+            logged = types(keeper).count("commit")
+            with keeper.store.read() as tx:
+                assert queries.requests_by(tx, TENANT, asker) == logged
+                assert queries.requests_under(tx, TENANT, question.warrant.sha256) == logged
+            seen.add(logged)
+    assert seen == {0, 1}
