@@ -3,8 +3,9 @@
 A clock that runs ahead destroys days that should live, and one that is set back lets expired days
 and warrants live again. So it is never before the last leaf, at most LONGEST_SILENCE after it, and
 it goes on as the kernel's boot clock does, which nobody can set. More than TRUSTED_AHEAD after it
-was last known to be right it is *doubtful*: leaves are written, but nothing is destroyed and no
-share is lent until the peer has cosigned a checkpoint at a time that agrees within AGREEMENT.
+was last known to be right, and from each boot of the host on, it is *doubtful*: leaves are written,
+but nothing is destroyed and no share is lent until the peer has cosigned a checkpoint at a time
+that agrees within AGREEMENT.
 Beyond the silence somebody must look at another clock and confirm this one (`recovery.confirm`).
 """
 
@@ -61,9 +62,12 @@ def check_not_behind(held: ClockRow | None, now: datetime) -> None:
         raise Refused("clock-behind", 503)
 
 
-def is_trusted(held: ClockRow | None, now: datetime) -> bool:
+def is_trusted(held: ClockRow | None, now: datetime, boot: Boot) -> bool:
+    """A host that starts takes its time from a battery, or from whoever answers first."""
+    if held is None:
+        return True
     ahead = int(TRUSTED_AHEAD.total_seconds())
-    return held is None or int(now.timestamp()) - held.trusted_at <= ahead
+    return held.boot in ("", boot.name) and int(now.timestamp()) - held.trusted_at <= ahead
 
 
 def note(tx: Connection, now: datetime, boot: Boot) -> None:
@@ -75,8 +79,10 @@ def note(tx: Connection, now: datetime, boot: Boot) -> None:
     if after is None or after.last_leaf_at != int(now.timestamp()):
         return
     queries.set_boot(tx, boot.name, boot.seconds)
-    if is_trusted(after, now):
+    if is_trusted(after, now, boot):
         queries.trust_clock(tx, int(now.timestamp()))
+    else:
+        doubt(tx)
 
 
 def doubt(tx: Connection) -> None:
@@ -84,12 +90,16 @@ def doubt(tx: Connection) -> None:
     queries.trust_clock(tx, 0)
 
 
-def agree(tx: Connection, now: datetime, cosigned_at: int) -> bool:
+def agree(tx: Connection, now: datetime, boot: Boot, cosigned_at: int) -> bool:
     """Whether the peer's clock, when it cosigned, agrees with ours; ours is trusted from now on."""
     unix_seconds = int(now.timestamp())
     if not _agree(unix_seconds, cosigned_at):
         return False
     queries.trust_clock(tx, unix_seconds)
+    held = queries.clock(tx)
+    if held is not None:
+        # As if this boot had lasted for so long at the last leaf, and before it if need be.
+        queries.set_boot(tx, boot.name, boot.seconds - (unix_seconds - held.last_leaf_at))
     return True
 
 

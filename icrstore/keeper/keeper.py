@@ -33,7 +33,12 @@ class Call:
     keeper: "Keeper"
     tx: Connection
     now: datetime
+    boot: Boot
     is_clock_trusted: bool
+
+    def agree(self, cosigned_at: int) -> bool:
+        """Whether the clock is trusted; from now on it is, if the peer's agreed as it cosigned."""
+        return self.is_clock_trusted or clocks.agree(self.tx, self.now, self.boot, cosigned_at)
 
     @property
     def unix_seconds(self) -> int:
@@ -104,7 +109,7 @@ class Keeper:
             now, boot, held = self.clock(), self.boot(), queries.clock(tx)
             check(held, now, boot)
             changes = tx.total_changes
-            yield Call(self, tx, now, clocks.is_trusted(held, now))
+            yield Call(self, tx, now, boot, clocks.is_trusted(held, now, boot))
             # A call that changed nothing writes nothing, and so costs no sync.
             if tx.total_changes != changes:
                 clocks.note(tx, now, boot)

@@ -14,12 +14,12 @@ from icrstore.warrant.strict import time_text
 
 def clock_state(keeper: Keeper) -> dict[str, Any]:
     """The time by this clock, the last leaf's, and what is wrong: ``-`` or a code."""
-    now = keeper.clock()
+    now, boot = keeper.clock(), keeper.boot()
     with keeper.store.read() as tx:
         held = queries.clock(tx)
     try:
-        clock.check(held, now, keeper.boot())
-        code = "-" if clock.is_trusted(held, now) else "clock-doubtful"
+        clock.check(held, now, boot)
+        code = "-" if clock.is_trusted(held, now, boot) else "clock-doubtful"
     except Refused as refused:
         code = refused.code
     last = time_text(datetime.fromtimestamp(held.last_leaf_at, UTC)) if held else "-"
@@ -59,6 +59,6 @@ def take_cosigned(keeper: Keeper, body: bytes) -> dict[str, Any]:
         raise Refused("evidence-refused") from error
     take_own(keeper, body)
     with keeper.write() as call:
-        if not call.is_clock_trusted and not clock.agree(call.tx, call.now, cosigned_at):
+        if not call.agree(cosigned_at):
             raise Refused("clocks-differ", 409)
     return {"is_clock_trusted": True}

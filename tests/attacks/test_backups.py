@@ -24,7 +24,7 @@ from icrstore.vault.register import register_epochs
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.statements import HourRange
 from tests.attacks.thief import Selector, StolenRow, atoms_of, opens_seed, prf
-from tests.keeper.pair import HOUR, Pair, code_of, held_days
+from tests.keeper.pair import HOUR, Pair, agreed, code_of, held_days
 from tests.keeper.test_shred import certified, until_expiry
 from tests.vault.rooms import Database, make_rooms, record
 
@@ -169,6 +169,7 @@ def test_keepers_put_back_to_the_backup_refuse_the_day_and_destroy_it_again(loot
     for role in ROLES:
         assert day in {row.day for row in held_rows(loot.pair, role)}
         with loot.pair.owner(role, after) as keeper:
+            agreed(keeper)
             keep_up(keeper)
             assert certified(keeper)[-1][0] == day
         assert day not in {row.day for row in held_rows(loot.pair, role)}

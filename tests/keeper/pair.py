@@ -586,6 +586,12 @@ def _selector_keys(
     return SelectorKeys(shares[0], shares[1], epoch.eid, kind, name)
 
 
+def agreed(keeper: StoreOwner) -> None:
+    """As if the peer had cosigned just now, by the same clock."""
+    with keeper.write() as call:
+        assert call.agree(call.unix_seconds)
+
+
 def held_days(keeper: StoreOwner) -> list[queries.DayRow]:
     """The days whose keys this keeper has."""
     with keeper.store.read() as tx:

@@ -23,7 +23,16 @@ from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.note import SigningKey, parse_note
 from icrstore.warrant.statements import AccountSelector, HourRange
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, code_of, last_hour, rows_of, utc_now
+from tests.keeper.pair import (
+    ACCOUNT,
+    TENANT,
+    Pair,
+    agreed,
+    code_of,
+    last_hour,
+    rows_of,
+    utc_now,
+)
 
 YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
 each_role = pytest.mark.parametrize("role", ROLES)
@@ -118,6 +127,55 @@ def test_a_clock_that_was_set_while_the_host_ran_is_found_out(
     # Set right again it is right.
     with closing(at(HOUR, 3600)) as keeper:
         assert schedule(keeper)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=3), HOUR, 25 * HOUR])
+def test_after_a_reboot_nothing_is_destroyed_or_lent_until_the_peer_agrees(
+    still_pair: Pair, ahead: timedelta
+) -> None:
+    """However little the clock is ahead: the host started with it, and nobody has checked it."""
+    with still_pair.owner("operator") as keeper:
+        agreed(keeper)
+        assert clock_state(keeper)["refuses"] == "-"
+        before = kept(keeper)
+    question = question_at(still_pair, ahead)
+    with still_pair.serving_ahead(ahead) as keepers:
+        commits = keepers.commit(question)
+        releases = keepers.release(question, commits)
+    with still_pair.owner("operator", ahead) as keeper:
+        # Leaves were written in this boot, and take no doubt away, nor does another call.
+        for _ in range(2):
+            write_leaf(keeper)
+            keep_up(keeper)
+            assert clock_state(keeper)["refuses"] == "clock-doubtful"
+        assert kept(keeper)[0] == before[0]
+        assert kept(keeper)[2] == before[2]
+    with still_pair.serving_ahead(ahead) as keepers:
+        # The question's own release brings the peer's time.
+        assert keepers.lend(question, commits, releases, still_pair.engine_key)
+    with still_pair.owner("operator", ahead) as keeper:
+        assert clock_state(keeper)["refuses"] == "-"
+        keep_up(keeper)
+        assert kept(keeper)[0].day == keeper.clock().date()
+
+
+def test_a_step_after_the_peer_agreed_is_found_out_though_no_leaf_was_written(
+    still_pair: Pair,
+) -> None:
+    """The boot clock is compared from the agreement on, also in a boot without a leaf."""
+    now = utc_now() + HOUR
+
+    def at(wall: timedelta, ran: int) -> Keeper:
+        folder = still_pair.processes["operator"].folder
+        return Keeper.open(folder, lambda: now + wall, lambda: Boot("new", 50 + ran))
+
+    with closing(at(timedelta(0), 0)) as keeper:
+        agreed(keeper)
+        assert clock_state(keeper)["refuses"] == "-"
+    with closing(at(HOUR, 3600)) as keeper:
+        assert clock_state(keeper)["refuses"] == "-"
+    with closing(at(2 * HOUR, 3600)) as keeper:
+        assert clock_state(keeper)["refuses"] == "clock-stepped"
 
 
 @each_role

@@ -22,7 +22,7 @@ from icrstore.seal.encode import prf
 from icrstore.seal.epoch import is_expired
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import KeySchedule
-from tests.keeper.pair import TENANT, Pair, boot_of, held_days, last_hour, rows_of, utc_now
+from tests.keeper.pair import TENANT, Pair, agreed, boot_of, held_days, last_hour, rows_of, utc_now
 
 TODAY = date(2026, 11, 22)
 
@@ -95,6 +95,7 @@ def test_an_old_backup_with_todays_link_opens_no_expired_day(keeper: Keeper) -> 
 def test_upkeep_moves_the_chain_and_makes_the_new_days(keeper: Keeper) -> None:
     before, chain = held_days(keeper), keeper.chain()
     tomorrow = ahead(keeper, timedelta(days=1))
+    agreed(tomorrow)
     keep_up(tomorrow)
     keep_up(tomorrow)
     after = held_days(keeper)

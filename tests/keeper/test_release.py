@@ -294,6 +294,7 @@ def test_shares_are_lent_again_for_a_day_and_to_a_living_key(own_pair: Pair) -> 
     lent = own_pair.run(own_pair.question())
     arguments = (lent.question, lent.commits, lent.releases, own_pair.engine_key)
     with own_pair.serving_ahead(timedelta(hours=22)) as later:
+        own_pair.agree(timedelta(hours=22))
         assert later.lend(*arguments) == lent.shares
     with own_pair.serving_ahead(timedelta(hours=23, minutes=30)) as later:
         assert code_of(lambda: later.lend(*arguments)) == "engine-key-expired"

@@ -31,6 +31,7 @@ from tests.keeper.pair import (
     TENANT,
     Pair,
     Process,
+    agreed,
     code_of,
     held_days,
     last_hour,
@@ -133,6 +134,7 @@ def days_from(first: date, count: int) -> list[str]:
 
 def test_a_certificate_names_day_and_epochs_and_nobody(still_pair: Pair) -> None:
     with still_pair.owner("operator", 25 * HOUR) as keeper:
+        agreed(keeper)
         keep_up(keeper)
         (leaf, *_) = certificates(keeper, TENANT, FIRST)["leaves"]
     lines = LeafText.parse(leaf["leaf"])
@@ -192,6 +194,7 @@ def test_killed_before_and_after_each_write_it_certifies_each_day_once(
             expired = {day for day, _ in certified(keeper)}
             assert not expired or keeper.chain().day == keeper.clock().date()
             assert not expired & {row.day for row in held_days(keeper)}
+            agreed(keeper)
             keep_up(keeper)
             keep_up(keeper)
             days = [day for day, _ in certified(keeper)]

@@ -23,7 +23,7 @@ from icrstore.retention.certificates import copy, held
 from icrstore.retention.models import Certificate
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.strict import parse_object
-from tests.keeper.pair import HOUR, TENANT, Pair, utc_now
+from tests.keeper.pair import HOUR, TENANT, Pair, agreed, utc_now
 from tests.vault.rooms import Database, Rooms
 
 A_DAY = 25 * HOUR
@@ -36,9 +36,11 @@ def couriers_of(pair: Pair, ahead: timedelta) -> list[Courier]:
     return [Courier(*each) for each in with_witnesses(bare)]
 
 
-def upkeep(pair: Pair, ahead: timedelta) -> None:
+def upkeep(pair: Pair, ahead: timedelta, is_agreed: bool = True) -> None:
     for role in ROLES:
         with pair.owner(role, ahead) as keeper:
+            if is_agreed:
+                agreed(keeper)
             keep_up(keeper)
 
 
@@ -90,13 +92,13 @@ def test_a_keeper_that_is_down_holds_up_nothing(rooms: Rooms, still_pair: Pair) 
 
 def test_the_janitors_look_ends_a_weekends_doubt(rooms: Rooms, still_pair: Pair) -> None:
     weekend = 63 * HOUR
-    upkeep(still_pair, weekend)
+    upkeep(still_pair, weekend, is_agreed=False)
     with still_pair.serving_ahead(weekend):
         assert copy(couriers_of(still_pair, weekend)) == 0
     for role in ROLES:
         with still_pair.owner(role, weekend) as keeper:
             assert clock_state(keeper)["refuses"] == "-"
-    upkeep(still_pair, weekend)
+    upkeep(still_pair, weekend, is_agreed=False)
     with still_pair.serving_ahead(weekend):
         assert copy(couriers_of(still_pair, weekend)) >= 4
 
