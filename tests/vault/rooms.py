@@ -256,7 +256,9 @@ def add_collector(tenant: Tenant, name: str, key: Ed25519PrivateKey) -> Collecto
 def collector_grant(tenant: str, name: str, public: bytes, **changed: Any) -> bytes:
     """The root's word, for ten days around now; ``changed`` is of its fields."""
     begins = utc_now() - timedelta(days=5)
-    fields = Grant(tenant, "collector", public, name, begins, begins + timedelta(days=10)).to_fields()
+    fields = Grant(
+        tenant, "collector", public, name, begins, begins + timedelta(days=10)
+    ).to_fields()
     return Envelope.sign("grant", {**fields, **changed}, ROOT).encode()
 
 
