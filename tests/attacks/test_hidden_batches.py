@@ -187,8 +187,27 @@ def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office
     assert why.startswith("batch 2 of collector edge-1 (stream far): missing")
 
 
-def _accept_at(office: Office, label: Label, at: datetime) -> None:
-    """As web would have, then."""
+@pytest.mark.parametrize("days", [-30, 30])
+@pytest.mark.parametrize("sequence", [2, 1000])
+def test_a_row_of_ones_own_far_away_hides_no_gap(office: Office, days: int, sequence: int) -> None:
+    """Nothing of the stream is near the hours but what was deleted; a row says: go no further."""
+    rooms = office.rooms
+    for number, ago in ((1, 9), (3, -9)):
+        at = rooms.now - timedelta(days=ago)
+        hour = hour_start(at)
+        _accept_at(office, rooms.label(stream="far", sequence=number, first_hour=hour,
+                                       last_hour=hour), at)  # fmt: skip
+    far = rooms.now + timedelta(days=days)
+    planted = rooms.label(stream="far", sequence=sequence, first_hour=hour_start(far),
+                          last_hour=hour_start(far))  # fmt: skip
+    _accept_at(office, planted, far, Ed25519PrivateKey.generate())
+    assert missed(office)
+
+
+def _accept_at(
+    office: Office, label: Label, at: datetime, by: Ed25519PrivateKey = RECEIPT_KEY
+) -> None:
+    """As web would have, then; or somebody else."""
     rooms, body = office.rooms, bytes(4000)
     receipt = Receipt(
         "accepted", rooms.tenant.name, "edge-1", label.batch_id, **label.columns(), at=at,
@@ -198,7 +217,7 @@ def _accept_at(office: Office, label: Label, at: datetime) -> None:
         tenant=rooms.tenant, collector=rooms.collector, batch_id=label.batch_id,
         **label.columns(), intake_hour=label.intake_hour, body=body, body_bytes=len(body),
         body_sha256=bytes(32), accepted_at=at,
-        receipt=Envelope.sign("receipt", receipt.to_fields(), RECEIPT_KEY).encode(),
+        receipt=Envelope.sign("receipt", receipt.to_fields(), by).encode(),
     )  # fmt: skip
 
 
