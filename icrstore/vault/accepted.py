@@ -41,8 +41,8 @@ SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.ac
 FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
 JOIN accounts_collector AS c ON c.id = b.collector_id
 WHERE b.tenant_id = %(tenant)s
-  AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest))
-  AND (e.after IS NULL OR b.sequence <= greatest(e.after, e.highest))
+  AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest, e.after))
+  AND (e.after IS NULL OR b.sequence <= greatest(e.after, e.highest, e.before))
 ORDER BY c.name, b.stream, b.sequence
 """
 
@@ -103,10 +103,12 @@ def unsealed(
     is missed.
     """
     living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
-    rows = _near(tenant, first - HOUR, last + OLDEST + _PUSHED_LATE)
+    near = first - HOUR, last + OLDEST + _PUSHED_LATE
     found: list[Unsealed] = []
-    for _, stream in groupby(rows, key=lambda row: (row.collector, row.stream)):
-        found += _of_stream(tenant, list(stream), trust, living + OLDEST + _PUSHED_LATE)
+    for _, stream in groupby(_near(tenant, *near), key=lambda row: (row.collector, row.stream)):
+        rows = list(stream)
+        found += _of_stream(tenant, rows, trust, living + OLDEST + _PUSHED_LATE)
+        found += _misdated(tenant, rows, trust, near)
     return sorted(one for one in found if one.first <= last and first <= one.last)
 
 
@@ -142,7 +144,6 @@ def _of_stream(
             hours = (row.first_hour, row.last_hour)
             yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
     yield from _gaps(tenant, known, trust, kept_since)
-    yield from _misdated(tenant, rows, trust)
 
 
 def _state(set_aside: Sequence[str]) -> str:
@@ -176,12 +177,16 @@ def _gap(after: _Row, first: int, since: datetime, until: datetime) -> Unsealed:
     return Unsealed(since, first_hour, last_hour, what)
 
 
-def _misdated(tenant: str, rows: Sequence[_Row], trust: Trust) -> Iterator[Unsealed]:
-    """The rows at both ends say by their time that nothing nearer matters: that must be true."""
+def _misdated(
+    tenant: str, rows: Sequence[_Row], trust: Trust, near: tuple[datetime, datetime]
+) -> Iterator[Unsealed]:
+    """A row at either end that came long before or after says that nothing beyond it matters: it
+    must be true that it came then."""
     for row in {rows[0], rows[-1]}:
-        came = _came(row, tenant, trust)
-        if came and came != row.accepted_at:
-            yield Unsealed(came, _EVER, _NEVER, f"{row.name}: it came at another time than told")
+        is_far = not near[0] <= row.accepted_at <= near[1]
+        if is_far and _came(row, tenant, trust) != row.accepted_at:
+            what = f"{row.name}: no receipt says when it came"
+            yield Unsealed(row.accepted_at, _EVER, _NEVER, what)
 
 
 def _came(row: _Row, tenant: str, trust: Trust) -> datetime | None:

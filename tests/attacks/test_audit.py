@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -14,7 +16,7 @@ from django.db import connection
 from icrstore.keeper.cli import run as keeper_command
 from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.vault.models import Epoch, EpochSeal
-from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump, encode_base64
 from tests.query.asking import Office, lasting, office
 from tests.vault.rooms import Database
@@ -133,6 +135,12 @@ def break_the_statement(office: Office) -> None:
     Epoch.objects.filter(id=last(office).id).update(statement=b"{")
 
 
+def sign_the_statement_oneself(office: Office) -> None:
+    true = Envelope.parse(bytes(last(office).statement), "epoch")
+    forged = replace(true, signatures=()).add(Ed25519PrivateKey.generate())
+    Epoch.objects.filter(id=last(office).id).update(statement=forged.encode())
+
+
 def say_another_hour(office: Office) -> None:
     Epoch.objects.filter(id=last(office).id).update(hour=office.rooms.hour - 5 * HOUR)
 
@@ -160,6 +168,7 @@ def delete_the_epoch(office: Office) -> None:
      (shorten_the_manifest, "its manifest is not the one of its statement"),
      (take_anothers_statement, "its row says something else than its statement"),
      (break_the_statement, "its statement is none"),
+     (sign_the_statement_oneself, "no sealer host of the trust file signed its statement"),
      (say_another_hour, "its row says something else than its statement"),
      (deny_that_a_keeper_logged_it, "keeper oversight-1: not yet logged"),
      (delete_a_seal, "keeper operator-1: not handed in"),

@@ -4,6 +4,7 @@ Also where its row is gone: the numbers of its collector's stream say that it wa
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from icrstore.vault.accepted import unsealed
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from tests.keeper.pair import ACCOUNT, TENANT
-from tests.query.asking import Office, coverage, lasting, office
+from tests.query.asking import Office, lasting, office
 from tests.vault.rooms import RECEIPT_KEY, record, sign_call
 
 __all__ = ["lasting", "office"]
@@ -41,6 +42,12 @@ def test_what_waits_is_named_with_its_collector_and_since_when(office: Office) -
     state, why = last_hour(office.ask())
     assert (state, len(why)) == ("UNSEALED", 1)
     assert why[0].startswith(said)
+
+
+def missed(office: Office, ago: int = 0) -> list[str]:
+    """Why the last whole hour, or one so many before it, is not complete by what was accepted."""
+    hour, rooms = office.rooms.hour - ago * HOUR, office.rooms
+    return [one.why for one in unsealed(TENANT, hour, hour, rooms.trust, rooms.now)]
 
 
 def delete(batch: Batch) -> None:
@@ -99,11 +106,39 @@ def test_a_batch_that_somebody_hides_leaves_no_hour_complete_that_it_reaches(
 ) -> None:
     hidden, elsewhere = push(office), office.rooms.hour - 40 * HOUR
     push(office, first_hour=elsewhere, last_hour=elsewhere)  # the collector went on
+    assert [why[:8] for why in missed(office)] == ["batch 2 "]
     deed(hidden)
-    state, why = last_hour(office.ask())
-    assert state == "UNSEALED"
     named = 3 if deed is date_it_away else hidden.sequence
-    assert any(f"batch {named} of collector edge-1 (stream main): " in one for one in why)
+    assert any(
+        f"batch {named} of collector edge-1 (stream main): " in one for one in missed(office)
+    )
+
+
+def test_an_answer_says_which_batch_is_gone(office: Office) -> None:
+    hidden, elsewhere = push(office), office.rooms.hour - 40 * HOUR
+    push(office, first_hour=elsewhere, last_hour=elsewhere)
+    hidden.delete()
+    state, why = last_hour(office.ask())
+    assert (state, len(why)) == ("UNSEALED", 1)
+    assert why[0].startswith("batch 2 of collector edge-1 (stream main): missing, since ")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"collector": "edge-2"}, {"tenant": "isp-two"}, {"batch_id": bytes(16)},
+     {"stream": "other"}, {"sequence": 1}, {"rejected": {"batch-not-signed": 1}}],
+)  # fmt: skip
+def test_no_other_receipt_makes_it_sealed(office: Office, changed: dict[str, Any]) -> None:
+    """A sealer's of something else, or one that somebody signed for himself."""
+    batch, sealer = push(office), office.rooms.keys.signing
+    receipt = Receipt(
+        "sealed", office.rooms.tenant.name, "edge-1", bytes(batch.batch_id),
+        **Label.of(batch).columns(), at=office.rooms.now, body_sha256=bytes(32), records=1,
+    )  # fmt: skip
+    said = replace(receipt, **changed).to_fields()
+    signed = Envelope.sign("receipt", said, sealer if changed else Ed25519PrivateKey.generate())
+    Batch.objects.filter(id=batch.id).update(state="sealed", sealed_receipt=signed.encode())
+    assert missed(office)
 
 
 def test_hours_that_a_missing_batch_cannot_reach_stay_complete(office: Office) -> None:
@@ -111,16 +146,14 @@ def test_hours_that_a_missing_batch_cannot_reach_stay_complete(office: Office) -
     hidden, elsewhere = push(office), office.rooms.hour - 90 * HOUR
     push(office, first_hour=elsewhere, last_hour=elsewhere)
     hidden.delete()
-    assert set(coverage(office.ask(4, ago=60))) == {"COMPLETE"}
-    assert set(coverage(office.ask(4, ago=40))) == {"UNSEALED"}
+    assert [bool(missed(office, ago)) for ago in (0, 40, 47, 50, 60)] == [True] * 3 + [False] * 2
 
 
 def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -> None:
     elsewhere = office.rooms.hour - 90 * HOUR
     push(office, stream="new", sequence=3, first_hour=elsewhere, last_hour=elsewhere)
-    state, why = last_hour(office.ask())
-    assert state == "UNSEALED"
-    assert "batches 1 to 2 of collector edge-1 (stream new): missing" in why[0]
+    (why,) = missed(office)
+    assert why.startswith("batches 1 to 2 of collector edge-1 (stream new): missing")
 
 
 @pytest.mark.parametrize(("days_ago", "is_missed"), [(363.5, False), (364.5, False), (300, True)])
@@ -137,9 +170,9 @@ def test_what_went_with_its_year_is_missed_by_nobody(
     rooms.collector.forgotten = {"old": 2}
     rooms.collector.save()
     hour = hour_start(at) - 5 * HOUR
-    missed = [one.what for one in unsealed(TENANT, hour, hour, rooms.trust, rooms.now)]
+    found = [one.what for one in unsealed(TENANT, hour, hour, rooms.trust, rooms.now)]
     what = "batches 1 to 2 of collector edge-1 (stream old): missing"
-    assert missed == ([what] if is_missed else [])
+    assert found == ([what] if is_missed else [])
 
 
 def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office: Office) -> None:
@@ -150,13 +183,31 @@ def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office
         hour = hour_start(at)
         label = rooms.label(stream="far", sequence=sequence, first_hour=hour, last_hour=hour)
         _accept_at(office, label, at)
-    state, why = last_hour(office.ask())
-    assert state == "UNSEALED"
-    assert "batch 2 of collector edge-1 (stream far): missing" in why[0]
+    (why,) = missed(office)
+    assert why.startswith("batch 2 of collector edge-1 (stream far): missing")
 
 
-def _accept_at(office: Office, label: Label, at: datetime) -> None:
-    """As web would have, then."""
+@pytest.mark.parametrize("days", [-30, 30])
+@pytest.mark.parametrize("sequence", [2, 1000])
+def test_a_row_of_ones_own_far_away_hides_no_gap(office: Office, days: int, sequence: int) -> None:
+    """Nothing of the stream is near the hours but what was deleted; a row says: go no further."""
+    rooms = office.rooms
+    for number, ago in ((1, 9), (3, -9)):
+        at = rooms.now - timedelta(days=ago)
+        hour = hour_start(at)
+        _accept_at(office, rooms.label(stream="far", sequence=number, first_hour=hour,
+                                       last_hour=hour), at)  # fmt: skip
+    far = rooms.now + timedelta(days=days)
+    planted = rooms.label(stream="far", sequence=sequence, first_hour=hour_start(far),
+                          last_hour=hour_start(far))  # fmt: skip
+    _accept_at(office, planted, far, Ed25519PrivateKey.generate())
+    assert missed(office)
+
+
+def _accept_at(
+    office: Office, label: Label, at: datetime, by: Ed25519PrivateKey = RECEIPT_KEY
+) -> None:
+    """As web would have, then; or somebody else."""
     rooms, body = office.rooms, bytes(4000)
     receipt = Receipt(
         "accepted", rooms.tenant.name, "edge-1", label.batch_id, **label.columns(), at=at,
@@ -166,7 +217,7 @@ def _accept_at(office: Office, label: Label, at: datetime) -> None:
         tenant=rooms.tenant, collector=rooms.collector, batch_id=label.batch_id,
         **label.columns(), intake_hour=label.intake_hour, body=body, body_bytes=len(body),
         body_sha256=bytes(32), accepted_at=at,
-        receipt=Envelope.sign("receipt", receipt.to_fields(), RECEIPT_KEY).encode(),
+        receipt=Envelope.sign("receipt", receipt.to_fields(), by).encode(),
     )  # fmt: skip
 
 
