@@ -1,6 +1,6 @@
 """How two processes share the tests, with pytest-xdist.
 
-Each has session fixtures of its own. A file is one process's, and so are all files that use the site,
+Each has session fixtures of its own. A file is one process's, and so are all that use the site,
 which takes longest to start: they come first, and then it rests.
 """
 
