@@ -60,7 +60,7 @@ MUTATIONS = (
         "keeper-engine-pinned",
         QUERIES,
         'raise Refused("unknown-engine")',
-        "tests/keeper/test_commit.py::test_it_refuses_an_engine_that_nobody_pinned[operator]",
+        "tests/attacks/test_cast_keepers.py::test_a_request_of_another_provider_looks_like_none[away engine-/v1/release]",
         'row = ("engine-1",)',
     ),
     Mutation(
@@ -85,7 +85,7 @@ MUTATIONS = (
         "release-own-leaves-stored",
         RELEASE,
         "if checkpoint.origin != ledger.origin or not _are_stored(ledger, evidence, first_leaf):",
-        "tests/keeper/test_release.py::test_it_releases_nothing_on_the_proof_of_another_request[operator]",
+        "tests/keeper/test_release.py::test_it_releases_nothing_on_its_own_word_of_before_it_was_put_back[operator]",
         "if False:",
     ),
     Mutation(
@@ -150,19 +150,19 @@ MUTATIONS = (
         "evidence-one-leaf-each",
         EVIDENCE,
         'raise EvidenceError("not one leaf for each")',
-        "tests/keeper/test_release.py::test_it_releases_nothing_on_spoilt_evidence_of_either_log[leaf_dropped-operator-oversight]",
+        "tests/keeper/test_evidence.py::test_nothing_is_shown_by[a leaf too many]",
     ),
     Mutation(
         "evidence-leaf-twice",
         EVIDENCE,
         'raise EvidenceError("one leaf shown twice")',
-        "tests/keeper/test_release.py::test_it_releases_nothing_on_spoilt_evidence_of_either_log[leaf_shown_twice-operator-oversight]",
+        "tests/keeper/test_evidence.py::test_nothing_is_shown_by[one leaf twice]",
     ),
     Mutation(
         "evidence-inclusion",
         EVIDENCE,
         "verify_inclusion(hashed, leaf.index, checkpoint.size, leaf.proof, checkpoint.root)",
-        "tests/keeper/test_release.py::test_it_releases_nothing_on_spoilt_evidence_of_either_log[leaf_moved-operator-oversight]",
+        "tests/keeper/test_evidence.py::test_nothing_is_shown_by[a leaf at another place]",
     ),
     Mutation(
         "evidence-private-text",
@@ -174,7 +174,7 @@ MUTATIONS = (
         "evidence-log-of-the-keeper",
         EVIDENCE,
         'raise EvidenceError("not that keeper\'s log")',
-        "tests/keeper/test_release.py::test_it_releases_nothing_on_the_proof_of_one_role_alone[operator]",
+        "tests/keeper/test_evidence.py::test_nothing_is_shown_by[a log under another name]",
     ),
     Mutation(
         "disclosure-signature",
