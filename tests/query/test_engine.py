@@ -6,11 +6,12 @@ they do to it. None may have the keepers log another epoch of the hours that the
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection, connections, transaction
 
 from accounts.principals import remember, vouched
@@ -22,10 +23,12 @@ from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.run import run_open
 from icrstore.seal.encode import enc
 from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.manifest import Manifest
 from icrstore.vault.models import Epoch
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import decode_base64
 from icrstore.wire import hpke
@@ -157,6 +160,16 @@ def forge_statement(office: Office) -> None:
     Epoch.objects.filter(id=last_epoch(office).id).update(statement=other.statement)
 
 
+def rewrite_epoch(office: Office) -> None:
+    """Its rows are gone; manifest and statement fit each other, and say that it never had any."""
+    epoch, none = last_epoch(office), Manifest(b"")
+    said = EpochStatement.parse(Envelope.parse(bytes(epoch.statement), "epoch"))
+    forged = replace(said, rows=0, manifest_root=none.root)
+    signed = Envelope.sign("epoch", forged.to_fields(), Ed25519PrivateKey.generate())
+    Epoch.objects.filter(id=epoch.id).update(statement=signed.encode(), manifest=b"", rows=0)
+    drop_row(office)
+
+
 def break_statement(office: Office) -> None:
     Epoch.objects.filter(id=last_epoch(office).id).update(statement=b"{")
 
@@ -192,8 +205,8 @@ def swap_bodies(office: Office) -> None:
 
 @pytest.mark.parametrize(
     "attack",
-    [drop_row, drop_epoch, forge_statement, break_statement, shorten_manifest, cut_manifest,
-     move_month, move_to_other_tenant, swap_bodies],
+    [drop_row, drop_epoch, forge_statement, rewrite_epoch, break_statement, shorten_manifest,
+     cut_manifest, move_month, move_to_other_tenant, swap_bodies],
 )  # fmt: skip
 def test_who_writes_the_database_cannot_shorten_an_answer_unseen(
     office: Office, attack: Callable[[Office], None]
