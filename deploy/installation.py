@@ -23,6 +23,7 @@ class Installation:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.supervisor = Supervisor(layout.logs, layout.var / STATE)
+        self._told: dict[tuple[str, ...], str] = {}
 
     def __enter__(self) -> Self:
         self.layout.create()
@@ -68,9 +69,20 @@ class Installation:
         provision(self)
         self.start(*(name for name in ours if name not in SERVERS))
 
-    def manage(self, *arguments: str) -> None:
-        """Run one `manage.py` command as the database's owner."""
-        self.run("admin", sys.executable, str(self.layout.code / "manage.py"), *arguments)
+    def manage(self, command: str, *arguments: str) -> None:
+        """Run one `manage.py` command as the database's owner.
+
+        Django's checks would load every room, each time, and find what the tests find.
+        """
+        manage = str(self.layout.code / "manage.py")
+        self.run("admin", sys.executable, manage, command, "--skip-checks", *arguments)
+
+    def ask(self, role: str, *argv: str) -> str:
+        """`run`, once: for what never changes, such as the public half of a key."""
+        asked = (role, *argv)
+        if asked not in self._told:
+            self._told[asked] = self.run(role, *argv)
+        return self._told[asked]
 
     def run(self, role: str, *argv: str) -> str:
         """Run a command with the uid and environment of `role` ("admin": our own); its output.

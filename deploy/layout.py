@@ -5,6 +5,7 @@ service lie in a directory that only its group may enter, and whoever may call i
 group. Run as anybody else, all services share one uid and nothing of this separates them.
 """
 
+import fcntl
 import grp
 import os
 import pwd
@@ -12,7 +13,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -175,14 +177,30 @@ def require_ours(var: Path) -> None:
 def _system_account(name: str) -> pwd.struct_passwd:
     """The entry `icr-NAME` of /etc/passwd, made on first use with a group and no shell."""
     wanted = f"icr-{name}"
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(wanted)
-    except KeyError:
-        print(f"adding the system account {wanted}", file=sys.stderr)
+    # Two installations that start at once: the second waits here, then finds it made.
+    with _locked(Path("/etc")):
+        if wanted not in (entry.pw_name for entry in pwd.getpwall()):
+            _add_system_account(wanted)
+    return pwd.getpwnam(wanted)
+
+
+def _add_system_account(wanted: str) -> None:
+    print(f"adding the system account {wanted}", file=sys.stderr)
     nologin = ["--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
     group = f"--gid={wanted}" if _group_exists(wanted) else "--user-group"
     subprocess.run(["/usr/sbin/useradd", "--system", group, *nologin, wanted], check=True)
-    return pwd.getpwnam(wanted)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _group_exists(name: str) -> bool:

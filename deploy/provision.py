@@ -157,7 +157,7 @@ def pins_file(site: "Installation", role: str) -> Path:
 def keeper_identity(site: "Installation", role: str) -> dict[str, Any]:
     """What a keeper says of itself: role, instance, name and its three public keys."""
     if role not in services.keepers_elsewhere(site.layout):
-        shown = json.loads(_keeper(site, role, "show", "--json"))
+        shown = json.loads(site.ask(*_keeper_command(site, role, "show", "--json")))
         return {name: shown[name] for name in _IDENTITY}
     for known in _trusted(site).get("keepers", []):
         if known["role"] == role:
@@ -200,7 +200,7 @@ def _make_key(site: "Installation", role: str, name: str, use: str) -> None:
 
 def _public(site: "Installation", role: str, name: str) -> str:
     path = site.layout.secrets(role) / name
-    return str(json.loads(site.run(role, "icr", "key", "show", str(path), "--json"))["public"])
+    return str(json.loads(site.ask(role, "icr", "key", "show", str(path), "--json"))["public"])
 
 
 def _pin(site: "Installation", role: str, *pin: str) -> None:
@@ -223,9 +223,14 @@ def _trusted(site: "Installation") -> dict[str, Any]:
 
 
 def _keeper(site: "Installation", role: str, *arguments: str) -> str:
+    return site.run(*_keeper_command(site, role, *arguments))
+
+
+def _keeper_command(site: "Installation", role: str, *arguments: str) -> tuple[str, ...]:
+    """Who runs it, and what."""
     store = str(services.keeper_store(site.layout, role))
     command = (sys.executable, "-m", "icrstore.keeper", *arguments)
-    return site.run(f"keeper-{role}", *command, "--store", store)
+    return (f"keeper-{role}", *command, "--store", store)
 
 
 def _publish(site: "Installation", name: str, value: Mapping[str, Any]) -> Path:

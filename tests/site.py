@@ -34,6 +34,8 @@ from tests.stack import Stack
 
 TENANT, AUTHORITY = "isp-one", "police"
 ROLES = ("applicant", "approver", "investigator")
+SITE = pytest.StashKey["Site"]()
+SERVICES = ("web", "sealer", "engine", "notifier", "janitor", "beat")
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ class Authority:
 class Site:
     """Everything runs; methods do what people would."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, services: Sequence[str] = SERVICES) -> None:
         self.stack = stack
         self.installation = stack.installation
         self.folder = stack.layout.var / "people"
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.authority = Authority.make(AUTHORITY)
         self.reader = hpke.PrivateKey.generate()
-        stack.start("web", "sealer", "engine", "notifier", "janitor", "beat")
+        stack.start(*services)
         self.add_tenant(TENANT)
         self.collector = self.add_collector(TENANT, "edge-1")
         self.wait_ready()
@@ -118,6 +120,10 @@ class Site:
         )  # fmt: skip
         grant.write_bytes(made.encode())
         self.installation.manage("collector", "grant", str(grant))
+
+    def rest(self) -> None:
+        """Nobody looks any more for what there is to do, which takes a quarter of a core."""
+        self.stack.stop("beat")
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Until every ended hour has an epoch that both keepers logged, also the one just ended."""
@@ -288,6 +294,8 @@ def last_hours(count: int) -> tuple[datetime, datetime]:
 
 
 @pytest.fixture(scope="session")
-def site(stack: Stack) -> Site:
+def site(request: pytest.FixtureRequest, stack: Stack) -> Site:
     """The session's site. Who kills or stops a process must leave everything running again."""
-    return Site(stack)
+    made = Site(stack)
+    request.session.stash[SITE] = made
+    return made

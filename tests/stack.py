@@ -5,7 +5,9 @@ ICR_DATABASE_URL of a superuser the session makes a database of its own at that 
 it. Roles belong to the whole server, so it must be one that no installation uses.
 """
 
+import contextlib
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -13,7 +15,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -89,10 +90,17 @@ class Stack:
 
 def new_stack(directory: Path) -> Installation:
     """An installation in that directory, with a free port."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port = int(trial.getsockname()[1])
-    return Installation(Layout(directory, port))
+    return Installation(Layout(directory, free_port()))
+
+
+def free_port() -> int:
+    """One that nobody listens on, below those that the kernel gives to whoever calls out: until it
+    is listened on, any process's next connection could take one of these."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +114,7 @@ def stack() -> Iterator[Stack]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def a_database_elsewhere() -> Iterator[None]:
     """A new one at the server that ICR_DATABASE_URL names; nothing if there is none."""
     given = os.environ.get("ICR_DATABASE_URL")

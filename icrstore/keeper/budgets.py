@@ -1,9 +1,9 @@
 """Budgets: how many questions a warrant is good for, and how many an officer and an authority may
 put in a UTC day.
 
-An officer is an investigator by the holder's name in the authority's grants, so that a second key is
-no second budget. What ended unreleased is given back (`expiry`). The store has one writer, so no two
-questions see the same count.
+An officer is an investigator by the holder's name in the authority's grants, so that a second key
+is no second budget. What ended unreleased is given back (`expiry`). The store has one writer, so no
+two questions see the same count.
 """
 
 from collections.abc import Sequence

@@ -25,6 +25,7 @@ from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
 from tests.api.document import check_answer
+from tests.stack import free_port
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, label_headers
 
 ENGINE_STORAGE = hpke.PrivateKey.generate()
@@ -135,9 +136,7 @@ def serving(
     folder: Path, database_url: str, broker: str = NO_BROKER, rules: str = "icrstore.web"
 ) -> Iterator[Web]:
     """gunicorn as `deploy` starts it, on this database."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port = int(trial.getsockname()[1])
+    port = free_port()
     secrets_folder, public = folder / "secrets", folder / "public"
     secrets_folder.mkdir(mode=0o700)
     public.mkdir()

@@ -64,7 +64,7 @@ class Store:
     """A site whose own sealer is stopped: nothing is sealed but by `load`."""
 
     def __init__(self, stack: Stack) -> None:
-        self._site = Site(stack)
+        self._site = Site(stack, ("web", "sealer", "engine", "beat"))
         for name in ("beat", "sealer"):
             stack.stop(name)
         self._config = Config.read(self._site.collector)

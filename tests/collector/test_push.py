@@ -214,6 +214,14 @@ def test_an_account_may_be_given_for_records_that_have_none(site: Site, store: F
         ({"change_receipt": lambda r: replace(r, collector="edge-2")}, "another batch"),
         ({"change_receipt": lambda r: replace(r, body_sha256=bytes(32))}, "another body"),
         (
+            {
+                "change_receipt": lambda r: (
+                    r if r.state == "accepted" else replace(r, body_sha256=bytes(32))
+                )
+            },
+            "another body",
+        ),
+        (
             {"change_receipt": lambda r: replace(r, records=r.records - (r.state == "sealed"))},
             "every record",
         ),

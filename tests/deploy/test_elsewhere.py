@@ -26,6 +26,7 @@ from deploy.installation import Installation
 from deploy.layout import CODE, DATABASE_ROLES, Layout, NotPrepared
 from deploy.supervisor import drop_to
 from tests.deploy.test_supervisor import wait_until
+from tests.stack import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 REDIS = shutil.which("redis-server")
@@ -261,12 +262,6 @@ def write_certificate(folder: Path) -> None:
     (folder / "server.crt").write_bytes(made.public_bytes(Encoding.PEM))
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "server.key").write_bytes(plain)
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 def is_open(port: int) -> bool:

@@ -1,15 +1,20 @@
 """Who may enter which directory, and what is never touched."""
 
 import os
+import pwd
+import secrets
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from deploy.layout import SOCKET_PATH_BYTES, Layout, NotOurs, Unreachable, require_ours
+from deploy.layout import CODE, SOCKET_PATH_BYTES, Layout, NotOurs, Unreachable, require_ours
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give services their own uids")
 
@@ -103,6 +108,21 @@ def test_each_service_has_a_uid_and_directories_of_its_own(open_directory: Path)
     assert 0 < sealer.uid != web.uid > 0
     assert layout.secrets("sealer").stat().st_uid == sealer.uid
     assert layout.secrets("admin").stat().st_uid == 0
+
+
+@as_root
+def test_a_system_account_that_several_need_at_once_is_made_once() -> None:
+    name = f"trial-{secrets.token_hex(4)}"
+    need = f"from deploy.layout import _system_account as of; print(of({name!r}).pw_uid)"
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            told = list(pool.map(lambda _: subprocess.run(
+                [sys.executable, "-c", need], cwd=CODE, capture_output=True, text=True, check=False
+            ), range(4)))  # fmt: skip
+        assert {one.stdout for one in told} == {f"{pwd.getpwnam(f'icr-{name}').pw_uid}\n"}
+        assert sum("adding the system account" in one.stderr for one in told) == 1
+    finally:
+        subprocess.run(["/usr/sbin/userdel", f"icr-{name}"], check=True)
 
 
 @as_root

@@ -43,6 +43,8 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """Of an installation whose servers all run elsewhere, by the names above."""
     for name, value in ELSEWHERE.items():
         monkeypatch.setenv(name, value)
+    # Sockets lie below it only where their paths fit, and what pytest makes may be too long.
+    monkeypatch.setattr("deploy.layout.SOCKET_PATH_BYTES", 1 << 10)
     made = Layout(tmp_path / "var", 8123)
     made.var.mkdir()
     return made

@@ -92,7 +92,11 @@ def test_what_is_no_such_table_is_refused(tmp_path: Path, table: str | bytes) ->
     assert (ran.status, "cidr,prefix,block" in ran.err) == (65, True)
 
 
-@pytest.mark.parametrize("first", ["2026-01-01T00", "tomorrow", f"{datetime.now(UTC):%Y-%m-%dT%H}"])
+@pytest.mark.parametrize(
+    "first",
+    ["2026-01-01T00", "tomorrow", f"{datetime.now(UTC):%Y-%m-%dT%H}"],
+    ids=["long ago", "no hour", "now"],
+)
 def test_an_hour_that_has_begun_is_refused(tmp_path: Path, first: str) -> None:
     ran = make(tmp_path, TABLE, first)
     assert ran.status == 64

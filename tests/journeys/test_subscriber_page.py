@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Page, Response, expect
 
 from deploy import provision
 from icrstore.warrant.strict import time_text
@@ -146,8 +146,8 @@ def test_she_signs_in_reads_takes_the_proof_and_signs_out(
     screen.check("3-wrong-code")
     screen.type_code(code)
 
-    assert page.get_by_text("Demonstration: both keepers on one host").is_visible()
-    assert page.get_by_text("Your records were looked at once.").is_visible()
+    expect(page.get_by_text("Demonstration: both keepers on one host")).to_be_visible()
+    expect(page.get_by_text("Your records were looked at once.")).to_be_visible()
     shown = page.get_by_role("article").inner_text()
     for part in ("police", "which services you used", "authorisation 1", "operator and oversight",
                  "5 of yours, for an answer that names your account",
@@ -168,13 +168,13 @@ def test_she_signs_in_reads_takes_the_proof_and_signs_out(
 
     cookie = screen.session()
     page.get_by_role("button", name="Sign out").click()
-    assert page.get_by_label("Account number").is_visible()
+    expect(page.get_by_label("Account number")).to_be_visible()
     assert screen.session() == ""
     page.go_back()
     assert "police" not in page.content()
     page.context.add_cookies([{"name": "icr_session", "value": cookie, "url": screen.home}])
     screen.open()
-    assert page.get_by_label("Account number").is_visible()
+    expect(page.get_by_label("Account number")).to_be_visible()
 
     assert screen.complaints == [
         "Failed to load resource: the server responded with a status of 403 (Forbidden)"
@@ -188,7 +188,7 @@ def test_she_signs_in_reads_takes_the_proof_and_signs_out(
 def test_he_reads_that_nobody_has_looked_and_when_that_was_checked(screen: Screen) -> None:
     screen.sign_in(LEFT_ALONE)
     page = screen.page
-    assert page.get_by_text("Nobody has looked at your records.").is_visible()
+    expect(page.get_by_text("Nobody has looked at your records.")).to_be_visible()
     checked = page.locator(".answer time").get_attribute("datetime")
     assert checked is not None
     assert checked.startswith("20")
@@ -203,7 +203,7 @@ def test_he_reads_that_nobody_has_looked_and_when_that_was_checked(screen: Scree
 def test_what_is_not_there_and_what_is_asked_too_often_is_said_plainly(screen: Screen) -> None:
     page = screen.page
     page.goto(screen.home + "/proof/" + "0" * 64)
-    assert page.get_by_role("heading", name="Nothing here").is_visible()
+    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
     screen.check("6-nothing-here")
     for _ in range(6):
         screen.open()

@@ -1,8 +1,10 @@
 """A keeper releases and lends only against what both logs hold, cosigned by the other."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +175,24 @@ def test_it_releases_nothing_on_the_proof_of_another_request(
     for whose in ROLES:
         evidence = {**shown(commits), whose: shown(elsewhere)[whose]}
         assert refused_with(pair, role, question, evidence) == "evidence-refused"
+
+
+@each_role
+def test_it_releases_nothing_on_its_own_word_of_before_it_was_put_back(
+    own_pair: Pair, role: Role, tmp_path: Path
+) -> None:
+    """The other keeper cosigned those leaves, and this log has them no more."""
+    question, process = own_pair.question(), own_pair.processes[role]
+    process.stop()
+    shutil.copytree(process.folder, tmp_path / "backup")
+    process.start()
+    commits = own_pair.keepers().commit(question)
+    process.stop()
+    shutil.rmtree(process.folder)
+    (tmp_path / "backup").rename(process.folder)
+    process.start()
+    own_pair.keeper(role).logged("/v1/commit", question.to_object())
+    assert refused_with(own_pair, role, question, shown(commits)) == "evidence-refused"
 
 
 @each_role

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 
 from icrstore.inbox.models import Batch
@@ -12,8 +14,11 @@ from icrstore.query.lodge import NotLodged, lodge_request
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.query.run import _question
 from icrstore.seal.epoch import HOUR, ROLES, hour_start
+from icrstore.seal.manifest import Manifest
 from icrstore.vault.models import Epoch
 from icrstore.vault.sealer import seal_waiting
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.statements import AccountSelector, HourRange
 from tests.keeper.pair import ACCOUNT
 from tests.query.asking import STORAGE, Office, coverage, lasting, office
@@ -59,6 +64,16 @@ def forge_statement(office: Office) -> None:
     Epoch.objects.filter(id=last_epoch(office).id).update(statement=other.statement)
 
 
+def rewrite_epoch(office: Office) -> None:
+    """Its rows are gone; manifest and statement fit each other, and say that it never had any."""
+    epoch, none = last_epoch(office), Manifest(b"")
+    said = EpochStatement.parse(Envelope.parse(bytes(epoch.statement), "epoch"))
+    forged = replace(said, rows=0, manifest_root=none.root)
+    signed = Envelope.sign("epoch", forged.to_fields(), Ed25519PrivateKey.generate())
+    Epoch.objects.filter(id=epoch.id).update(statement=signed.encode(), manifest=b"", rows=0)
+    drop_row(office)
+
+
 def break_statement(office: Office) -> None:
     Epoch.objects.filter(id=last_epoch(office).id).update(statement=b"{")
 
@@ -96,6 +111,7 @@ def swap_bodies(office: Office) -> None:
     ("attack", "named"),
     [(drop_row, "a row is missing"), (drop_epoch, "it is not in the store"),
      (forge_statement, "its statement is not the one that the keepers logged"),
+     (rewrite_epoch, "its statement is not the one that the keepers logged"),
      (break_statement, "its statement is none"),
      (shorten_manifest, "its manifest is not the one of its statement"),
      (cut_manifest, "its manifest is none"), (move_month, "a row is missing"),

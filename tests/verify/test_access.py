@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ def test_another_account_is_refused(account: str) -> None:
     assert refused_by(proof_of(story()), account) == "operator-subject"
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a key, a signature and a text the same is found each time, so it is looked at once."""
+    monkeypatch.setattr(icr_verify, "_is_signature", cache(icr_verify._is_signature))
+
+
+@pytest.mark.usefixtures("remembered")
 def test_no_bit_of_a_proof_may_change() -> None:
     raw = dump(proof_of(story("resolve", max_candidates=2), ("disclosure",)))
     trust = read_trust(dump(genuine.trust()))
@@ -83,6 +91,7 @@ def test_no_bit_of_a_proof_may_change() -> None:
                 verify_access(bytes(spoilt), ACCOUNT, trust)
 
 
+@pytest.mark.usefixtures("remembered")
 def test_no_byte_of_the_file_that_is_downloaded_may_change_or_lack() -> None:
     raw = json.dumps(proof_of(story()), indent=2, sort_keys=True, ensure_ascii=False).encode()
     trust = read_trust(dump(genuine.trust()))

@@ -260,10 +260,14 @@ EPOCHS: dict[str, Change] = {
     ),
     "one is another": lambda answer: epochs(answer)[0].update(eid="00" * 16),
     "they are out of order": lambda answer: epochs(answer).reverse(),
-    "a complete hour has none": lambda answer: epochs(answer, 1).extend(
-        [epochs(answer).pop(0) for _ in range(2)]
-    ),
+    "a complete hour has none": lambda answer: call_the_next_hours(answer),
 }
+
+
+def call_the_next_hours(answer: Answer) -> None:
+    """Their order, and so what the commits hash, stays what it was."""
+    epochs(answer, 1)[:0] = epochs(answer)
+    epochs(answer).clear()
 
 
 @pytest.mark.parametrize("attack", EPOCHS)

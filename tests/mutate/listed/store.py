@@ -1,0 +1,282 @@
+"""The store between the doors: inbox, sealer, registration, reader, query, sign-in, tenants."""
+
+from tests.mutate.mutation import Mutation
+
+ACCEPT = "icrstore/inbox/accept.py"
+SEALER = "icrstore/vault/sealer.py"
+REGISTER = "icrstore/vault/register.py"
+READER = "icrstore/vault/reader.py"
+BODIES = "icrstore/vault/bodies.py"
+OPENING = "icrstore/query/opening.py"
+COVERAGE = "icrstore/query/coverage.py"
+LODGE = "icrstore/query/lodge.py"
+PACKAGE = "icrstore/query/package.py"
+SIGN_IN = "icrstore/notices/sign_in.py"
+TENANCY = "accounts/tenancy.py"
+PRINCIPALS = "accounts/principals.py"
+COPYING = "icrstore/ledger/copying.py"
+ROW_SECURITY = "icrstore/query/migrations/0003_row_security.py"
+GRANTS = "deploy/postgres/grants.sql"
+
+MUTATIONS = (
+    Mutation(
+        "inbox-shard",
+        ACCEPT,
+        "if label.shard >= collector.tenant.shards:",
+        "tests/inbox/test_accept.py::test_a_label_that_does_not_fit_is_refused",
+        "if False:",
+    ),
+    Mutation(
+        "inbox-future",
+        ACCEPT,
+        "if label.first_hour > hour_start(now) + HOUR:",
+        "tests/inbox/test_accept.py::test_a_label_that_does_not_fit_is_refused",
+        "if False:",
+    ),
+    Mutation(
+        "inbox-intake-key",
+        ACCEPT,
+        "if not current or not",
+        "tests/inbox/test_accept.py::test_an_intake_key_lives_for_two_hours_after_its_own",
+        "if not",
+    ),
+    Mutation(
+        "inbox-lies-open",
+        ACCEPT,
+        "if _lies_open(body):",
+        "tests/inbox/test_accept.py::test_a_body_that_nobody_sealed_is_refused",
+        "if False:",
+    ),
+    Mutation(
+        "sealer-claim-lost",
+        SEALER,
+        "raise ClaimLost",
+        "tests/vault/test_sealer.py::test_a_sealer_that_lost_its_claim_commits_nothing",
+    ),
+    Mutation(
+        "sealer-scope",
+        SEALER,
+        "now=batch.accepted_at, scope=scope)",
+        "tests/vault/test_sealer.py::test_bad_records_are_counted_by_reason_and_good_ones_beside_them_kept",
+        "now=batch.accepted_at)",
+    ),
+    Mutation(
+        "receipt-every-keeper",
+        REGISTER,
+        "if not all(set(receipt.epochs) <= eids for eids in logged):",
+        "tests/vault/test_register.py::test_acknowledgements_that_somebody_wrote_into_the_table_give_no_receipt",
+        "if False:",
+    ),
+    Mutation(
+        "receipt-as-sealed",
+        REGISTER,
+        "envelope.verify(raw_public(keys.signing))",
+        "tests/vault/test_review_receipts.py::test_what_another_host_signed_or_of_another_batch_is_no_receipt",
+    ),
+    Mutation(
+        "receipt-of-this-batch",
+        REGISTER,
+        "return receipt if receipt.batch_id == bytes(batch.batch_id) else None",
+        "tests/vault/test_review_receipts.py::test_what_another_host_signed_or_of_another_batch_is_no_receipt",
+        "return receipt",
+    ),
+    Mutation(
+        "reader-statement-logged",
+        READER,
+        "if hashlib.sha256(envelope.payload).digest() != logged_sha256:",
+        "tests/query/test_engine.py::test_who_writes_the_database_cannot_shorten_an_answer_unseen[rewrite_epoch]",
+        "if False:",
+    ),
+    Mutation(
+        "body-one-frame",
+        BODIES,
+        "if not 0 < size <= MAX_ARROW_BYTES:",
+        "tests/vault/test_bodies.py::test_a_batch_that_cannot_be_read_is_refused_whole_and_stops_no_other",
+        "if False:",
+    ),
+    Mutation(
+        "body-compressed-twice",
+        BODIES,
+        'if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):',
+        "tests/vault/test_bodies.py::test_a_batch_that_cannot_be_read_is_refused_whole_and_stops_no_other",
+        "if False:",
+    ),
+    Mutation(
+        "opening-proven",
+        OPENING,
+        "_prove(one.epoch, label, body)",
+        "tests/query/test_opening.py::test_rows_that_the_manifest_does_not_name_fail_the_epoch",
+    ),
+    Mutation(
+        "opening-chunks-agree",
+        OPENING,
+        "if segment is None or segment.last_chunk != lasts[one.epoch.number, one.selector]:",
+        "tests/query/test_opening.py::test_chunks_that_disagree_about_the_last_fail_the_epoch",
+        "if segment is None:",
+    ),
+    Mutation(
+        "opening-no-more-than-there-are",
+        OPENING,
+        "if segment.last_chunk >= one.epoch.statement.rows:",
+        "tests/query/test_opening.py::test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them",
+        "if False:",
+    ),
+    Mutation(
+        "coverage-listed-alike",
+        COVERAGE,
+        "and all(eid in listed for listed in lists)",
+        "tests/query/test_coverage.py::test_lists_that_differ_are_incomplete_and_name_the_epochs",
+        "and True",
+    ),
+    Mutation(
+        "coverage-failing",
+        COVERAGE,
+        "for eid in sorted(shared & set(failed))]",
+        "tests/query/test_coverage.py::test_a_failing_epoch_is_named_and_spoils_its_hour_alone",
+        "for eid in ()]",
+    ),
+    Mutation(
+        "coverage-waiting",
+        COVERAGE,
+        "if any(first <= hour <= last for _, first, last in waiting):",
+        "tests/query/test_coverage.py::test_a_batch_that_waits_makes_each_hour_of_its_scope_unsealed",
+        "if False:",
+    ),
+    Mutation(
+        "coverage-unsealed",
+        COVERAGE,
+        "if not any(everyone[eid].shard == shard for eid in shared)]",
+        "tests/query/test_coverage.py::test_a_shard_without_an_epoch_is_unsealed_and_named",
+        "if False]",
+    ),
+    Mutation(
+        "lodge-expired-day",
+        LODGE,
+        'raise StatementError("expired-day", "request.hours")',
+        "tests/query/test_lodge.py::test_a_request_that_reaches_an_expired_day_is_refused_at_the_door",
+    ),
+    Mutation(
+        "lodge-authority",
+        LODGE,
+        "if root is None or claimed.authority not in authorities:",
+        "tests/api/test_investigators.py::test_another_authority_cannot_ask_under_a_warrant_that_is_not_its_own",
+        "if root is None:",
+    ),
+    Mutation(
+        "lodge-investigator",
+        LODGE,
+        "check_investigator(tenant.name, warrant.authority, request, now)",
+        "tests/api/test_investigators.py::test_a_request_that_no_investigator_signed_queues_and_hurries_nothing",
+    ),
+    Mutation(
+        "recipients",
+        PACKAGE,
+        'raise StatementError("not-a-key", "recipient_keys") from None',
+        "tests/query/test_lodge.py::test_a_recipient_that_nothing_can_be_sealed_to_is_refused_at_the_door",
+    ),
+    Mutation(
+        "sign-in-tries",
+        SIGN_IN,
+        "AND tries < %s AND NOT is_used AND asked_at > %s",
+        "tests/notices/test_sign_in.py::test_after_five_tries_even_the_right_code_is_worth_nothing",
+        "AND tries < %s + 100 AND NOT is_used AND asked_at > %s",
+    ),
+    Mutation(
+        "sign-in-once",
+        SIGN_IN,
+        "SignIn.objects.filter(id=number, is_used=False).update(is_used=True)",
+        "tests/notices/test_sign_in.py::test_two_that_bring_the_right_code_at_once_get_one_session",
+        "SignIn.objects.filter(id=number).update(is_used=True)",
+    ),
+    Mutation(
+        "sign-in-code",
+        SIGN_IN,
+        "if not is_right or not hmac",
+        "tests/notices/test_sign_in.py::test_after_five_tries_even_the_right_code_is_worth_nothing",
+        "if not hmac",
+    ),
+    Mutation(
+        "sign-in-account",
+        SIGN_IN,
+        "if not is_right or not hmac.compare_digest(lookup, key.find(tenant, account)):",
+        "tests/notices/test_sign_in.py::test_it_refuses_another_browser_account_tenant_and_a_later_hour",
+        "if not is_right:",
+    ),
+    Mutation(
+        "sign-in-flood",
+        SIGN_IN,
+        "if recent.filter(lookup=lookup).count() >= MOST_OF_ACCOUNT:",
+        "tests/notices/test_sign_in.py::test_an_account_gets_five_codes_an_hour_even_at_once",
+        "if False:",
+    ),
+    Mutation(
+        "session-ends",
+        SIGN_IN,
+        "token_sha256=_sha256(token), expires_at__gt=now)",
+        "tests/notices/test_sign_in.py::test_a_session_ends_by_itself_and_when_left",
+        "token_sha256=_sha256(token))",
+    ),
+    Mutation(
+        "tenant-of-the-transaction",
+        TENANCY,
+        "before = _exchange(setting, value, is_within)\n        yield\n        if is_within:",
+        "tests/accounts/test_tenancy.py::test_a_setting_ends_with_its_transaction_and_within_another_with_its_block",
+        "before = _exchange(setting, value, is_within)\n        yield\n        if False:",
+    ),
+    Mutation(
+        "nonce-once",
+        PRINCIPALS,
+        "return bool(cursor.rowcount)",
+        "tests/accounts/test_principals.py::test_a_nonce_counts_once_however_many_bring_it",
+        "return True",
+    ),
+    Mutation(
+        "collector-revoked",
+        PRINCIPALS,
+        "keyid=keyid, revoked_at=None)",
+        "tests/accounts/test_principals.py::test_a_collector_is_found_until_it_is_revoked",
+        "keyid=keyid)",
+    ),
+    Mutation(
+        "lodged-context",
+        LODGE,
+        'return enc(b"icr/v1/lodged", text(tenant), kind.encode("ascii"), sha256)',
+        "tests/query/test_lodge.py::test_what_was_lodged_opens_as_nothing_else",
+        'return b"icr/v1/lodged"',
+    ),
+    Mutation(
+        "copy-signed-root",
+        COPYING,
+        "if merkle.root(nodes, signed.size) != signed.root:",
+        "tests/ledger/test_copies.py::test_entries_without_the_signed_root_are_not_kept",
+        "if False:",
+    ),
+    Mutation(
+        "row-security-forced",
+        ROW_SECURITY,
+        "ALTER TABLE {table} FORCE ROW LEVEL SECURITY;",
+        "tests/accounts/test_tenancy.py::test_every_table_of_a_tenant_is_under_forced_row_security",
+        "",
+    ),
+    Mutation(
+        "row-security-of-the-tenant",
+        ROW_SECURITY,
+        "USING (tenant_id = current_setting('icr.tenant', true))",
+        "tests/accounts/test_tenancy.py::test_no_role_sees_a_row_of_another_tenant_or_of_none[engine]",
+        "USING (true)",
+    ),
+    Mutation(
+        "sealer-reads-nothing-back",
+        GRANTS,
+        "GRANT INSERT ON vault_segment TO icr_sealer;",
+        "tests/vault/test_grants.py::test_a_sealer_cannot_read_back_what_it_wrote",
+        "GRANT SELECT, INSERT ON vault_segment TO icr_sealer;",
+    ),
+    Mutation(
+        "web-sees-no-row",
+        GRANTS,
+        "GRANT SELECT (id, tenant_id, hour, shard) ON vault_epoch TO icr_web;",
+        "tests/vault/test_grants.py::test_a_role_may_do_exactly_its_part[web]",
+        "GRANT SELECT ON vault_epoch TO icr_web;",
+    ),
+)
