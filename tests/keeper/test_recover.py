@@ -20,7 +20,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.fsck import fsck
 from icrstore.keeper.keys import CHAIN, Chain, Identity
 from icrstore.keeper.leaves import LeafText
-from icrstore.keeper.ledger import Ledger
+from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.pins import pin
 from icrstore.keeper.published import source
@@ -332,11 +332,22 @@ def signed_head(ledger: Ledger, identity: Identity) -> bytes:
 
 
 def test_the_chain_does_not_go_back_with_the_copy(story: Story) -> None:
-    """Put back in spite of all: days that had expired by the last leaf stay closed."""
-    today = utc_now().date()
-    Chain.start(today - timedelta(days=40)).save(story.store)
+    """Put back in spite of all: what was certified as destroyed stays closed."""
     story.recover()
-    assert Chain.load(story.store).day == today
+    story.copy_again()
+    today, old = utc_now().date(), Chain.start(utc_now().date() - timedelta(days=40))
+    with story.pair.owner(story.role) as keeper, keeper.write() as call:
+        day = f"{today - timedelta(days=365)}"
+        draft = Draft("shred", {"day": day, "epochs": 0})
+        leaf = call.ledger(TENANT).append(draft, call.now)
+        queries.add_shred(call.tx, TENANT, day, leaf.index)
+    with story.serving():
+        story.outside.follow()
+    story.put_back()
+    old.save(story.store)
+    (outcome,) = story.recover()
+    assert outcome.lost == {"shred": 1}
+    assert Chain.load(story.store) == old.advance(today)
 
 
 def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) -> None:
