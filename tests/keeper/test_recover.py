@@ -2,10 +2,13 @@
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +413,23 @@ def test_the_command_says_what_is_to_be_done(
     assert "lost texts: 1 commit, 1 disclosure, 1 epoch, 1 release" in capsys.readouterr().out
     assert run(["recover", "--store", store, "--from", published]) == 0
     assert "nothing to recover" in capsys.readouterr().out
+
+
+def test_it_reads_a_stores_url_as_it_reads_a_folder(story: Story) -> None:
+    folder = story.outside.publish(story.folder / "published")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with story.pair.owner(story.role) as keeper:
+            assert code(lambda: recover(keeper, source(f"{url}/x"), False)) == "not-published"
+            assert recover(keeper, source(url), pins_compared=False)
+        server.shutdown()
+    assert not is_quarantined(story)
+    for other in ("http://icr.example", "ftp://127.0.0.1", "nowhere"):
+        with pytest.raises(ValueError, match="neither a folder nor https"):
+            source(other)
