@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from icrstore.desk.asking import Desk, printable
 from icrstore.desk.logs import ReadLog, read_log
+from icrstore.keeper.names import pseudonym_of
 from icrstore.monitor.reading import NotProven
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.shell.client import not_understood
@@ -106,9 +107,20 @@ def _logs(
                 logs.append(read_log(lambda path: desk.read(path, {}), trust, role, origin))
             except (NotProven, Stop) as error:
                 broken.append(f"the {role} keeper's log {printable(origin)}: {error}")
+            broken.extend(_fork(desk, role, origin))
         if not origins:
             broken.append(f"the store has no copy of the {role} keeper's log")
     return logs, broken
+
+
+def _fork(desk: Desk, role: Role, origin: str) -> Iterator[str]:
+    """Whether there is evidence against a log; it holds by itself, and is kept at the store."""
+    place = f"/ledger/{role}/{quote(pseudonym_of(origin), safe='')}/fork"
+    try:
+        desk.read(place, {})
+    except Stop:
+        return
+    yield f"the {role} keeper's log forked: keep {place}, and check it by icr-verify fork"
 
 
 def _old(logs: Sequence[ReadLog], now: datetime) -> Iterator[str]:

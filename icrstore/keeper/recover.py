@@ -51,7 +51,7 @@ def recover(keeper: Keeper, fetch: Fetch, pins_compared: bool) -> list[Outcome]:
 
     1. What is published of each log holds, and is no older than what the peer is known to have
        cosigned.
-    2. The key chain is where the logs say that it has been: an older one would revive a day.
+    2. The key chain is where the last certificate says that it was: an older one would revive days.
     3. The witness remembers what it cosigned.
     4. Where trust was given or taken in the time that is lost, somebody compared it.
     5. From here the logs are right: leaves, rows and the quarantine's end are one transaction. The
@@ -102,13 +102,18 @@ def _cosigned(note: bytes, keys: LogKeys) -> list[Checkpoint]:
 
 
 def _check_chain(keeper: Keeper, published: Sequence[tuple[Tenant, PublishedLog]]) -> None:
-    """Days that had expired when the last leaf was written do not come back with an old file."""
+    """Days that were certified as destroyed do not come back with an old file.
+
+    A certificate was written on the chain's own day, which had been agreed upon by then; other
+    leaves may be of a clock in doubt.
+    """
     chain, today = keeper.chain(), keeper.clock().date()
-    last = max((leaf.day for _, log in published for leaf in log.leaves), default="")
-    if last > today.isoformat():
+    leaves = [leaf for _, log in published for leaf in log.leaves]
+    if max((leaf.day for leaf in leaves), default="") > today.isoformat():
         raise Refused("clock-behind", 503)
-    if last > chain.day.isoformat():
-        chain.advance(today.fromisoformat(last)).save(keeper.folder)
+    certified = max((leaf.day for leaf in leaves if leaf.type == "shred"), default="")
+    if certified > chain.day.isoformat():
+        chain.advance(today.fromisoformat(certified)).save(keeper.folder)
 
 
 def _remind_witness(keeper: Keeper, fetch: Fetch) -> None:

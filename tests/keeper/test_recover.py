@@ -2,10 +2,13 @@
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,13 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.fsck import fsck
 from icrstore.keeper.keys import CHAIN, Chain, Identity
 from icrstore.keeper.leaves import LeafText
-from icrstore.keeper.ledger import Ledger
+from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.pins import pin
 from icrstore.keeper.published import source
 from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recover import Outcome, recover
+from icrstore.keeper.recovery import clock_state
 from icrstore.keeper.store import Store
 from icrstore.keeper.telling import sign_notice
 from icrstore.keeper.witness import SCHEMA, STORE, cosigned, remember
@@ -48,7 +52,7 @@ from tests.keeper.pair import (
 )
 
 NOW = timedelta(0)
-each_role = pytest.mark.parametrize("role", ROLES)
+each_role = pytest.mark.parametrize("story", ROLES, indirect=True)
 
 
 @dataclass
@@ -101,10 +105,11 @@ class Story:
             yield
 
 
-@pytest.fixture(params=ROLES)
+@pytest.fixture
 def story(request: pytest.FixtureRequest, still_pair: Pair, tmp_path: Path) -> Story:
     """Sealed, asked; copied; sealed, asked and disclosed again; put back, and found out."""
-    made = Story(still_pair, request.param, tmp_path, Outside(still_pair))
+    role: Role = getattr(request, "param", "operator")
+    made = Story(still_pair, role, tmp_path, Outside(still_pair))
     with made.serving():
         made.seal()
         made.before = still_pair.question()
@@ -123,11 +128,15 @@ def story(request: pytest.FixtureRequest, still_pair: Pair, tmp_path: Path) -> S
     return made
 
 
+@each_role
 def test_it_goes_on_where_the_peer_cosigned_and_opens_old_and_new_epochs(story: Story) -> None:
     pair, role = story.pair, story.role
     size = len(story.outside.seen[role])
     (outcome,) = story.recover()
     assert outcome.lost == {"epoch": 1, "commit": 1, "release": 1, "disclosure": 1}
+    with pair.owner(role) as keeper:
+        # Nobody knows how old the copy was; the peer will say what time it is.
+        assert clock_state(keeper)["refuses"] == "clock-doubtful"
     assert story.recover() == []
     with story.serving():
         # The lost epoch is brought again as an ordinary one, and no leaf is added for it.
@@ -152,6 +161,7 @@ def test_it_goes_on_where_the_peer_cosigned_and_opens_old_and_new_epochs(story: 
     ]  # fmt: skip
 
 
+@each_role
 def test_nothing_is_lent_under_a_warrant_that_may_have_been_used(story: Story) -> None:
     story.recover()
     pair = story.pair
@@ -325,11 +335,22 @@ def signed_head(ledger: Ledger, identity: Identity) -> bytes:
 
 
 def test_the_chain_does_not_go_back_with_the_copy(story: Story) -> None:
-    """Put back in spite of all: days that had expired by the last leaf stay closed."""
-    today = utc_now().date()
-    Chain.start(today - timedelta(days=40)).save(story.store)
+    """Put back in spite of all: what was certified as destroyed stays closed."""
     story.recover()
-    assert Chain.load(story.store).day == today
+    story.copy_again()
+    today, old = utc_now().date(), Chain.start(utc_now().date() - timedelta(days=40))
+    with story.pair.owner(story.role) as keeper, keeper.write() as call:
+        day = f"{today - timedelta(days=365)}"
+        draft = Draft("shred", {"day": day, "epochs": 0})
+        leaf = call.ledger(TENANT).append(draft, call.now)
+        queries.add_shred(call.tx, TENANT, day, leaf.index)
+    with story.serving():
+        story.outside.follow()
+    story.put_back()
+    old.save(story.store)
+    (outcome,) = story.recover()
+    assert outcome.lost == {"shred": 1}
+    assert Chain.load(story.store) == old.advance(today)
 
 
 def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) -> None:
@@ -345,6 +366,7 @@ def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) ->
     assert story.recover(pins_compared=True)
 
 
+@each_role
 def test_the_witness_remembers_what_it_cosigned(story: Story) -> None:
     """It cosigns no other history of the peer's after the copy's size."""
     peer = other_role(story.role)
@@ -391,3 +413,23 @@ def test_the_command_says_what_is_to_be_done(
     assert "lost texts: 1 commit, 1 disclosure, 1 epoch, 1 release" in capsys.readouterr().out
     assert run(["recover", "--store", store, "--from", published]) == 0
     assert "nothing to recover" in capsys.readouterr().out
+
+
+def test_it_reads_a_stores_url_as_it_reads_a_folder(story: Story) -> None:
+    folder = story.outside.publish(story.folder / "published")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with story.pair.owner(story.role) as keeper:
+            assert code(lambda: recover(keeper, source(f"{url}/x"), False)) == "not-published"
+            assert recover(keeper, source(url), pins_compared=False)
+        server.shutdown()
+    assert not is_quarantined(story)
+    for other in ("http://icr.example", "ftp://127.0.0.1", "nowhere"):
+        with pytest.raises(ValueError, match="neither a folder nor https"):
+            source(other)

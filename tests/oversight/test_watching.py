@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from icrstore.keeper.client import KeepersRefused, Question
-from icrstore.ledger.models import Checkpoint, Leaf, Log
+from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log
 from icrstore.notices.models import Notice
 from icrstore.query.models import Query
 from icrstore.retention.forget import forget
@@ -263,3 +263,12 @@ def test_who_is_not_let_in_is_told_by_what(watch: Watch) -> None:
     (watch.folder / "trust.json").write_text("{}")
     assert "trust.json" in why()
     assert json.loads(watch.icr("gaps", "--json").out)["ok"] is False
+
+
+def test_a_log_that_forked_is_told_of_with_where_the_evidence_is(watch: Watch) -> None:
+    log = Log.objects.get(role="operator")
+    Fork.objects.create(log=log, found_at=utc_now(), evidence="{}")
+    place = f"/ledger/operator/{log.pseudonym}/fork"
+    told = f"the operator keeper's log forked: keep {place}, and check it by icr-verify fork"
+    for what in ("accesses", "gaps"):
+        assert watch.differences(what) == [told]
