@@ -85,6 +85,13 @@ class Case:
         granted = Granted.check(self.grants, unchecked.authority, root, call.now)
         return granted, check_warrant(self.warrant, granted, call.now)
 
+    def check_root(self, call: Call, tenant: str) -> None:
+        """Raise `StatementError` unless the root that is pinned now made these grants: with another
+        root its revocations would be forgotten, too."""
+        root = queries.pinned(call.tx, "authority", tenant, self.warrant_said.authority) or b""
+        for grant in self.grants:
+            grant.verify(root)
+
     def check_unrevoked(self, call: Call, tenant: str) -> None:
         """Raise Refused(revoked) if a key that signed was revoked by its authority's root."""
         authority = self.warrant_said.authority
@@ -128,10 +135,11 @@ def check_retention(request: Request, call: Call) -> None:
 
 def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[RequestRow, Case]:
     """The request of this engine, and its case. Raises Refused(unknown-request, another-engine,
-    before-recovery, expired-day, revoked).
+    before-recovery, expired-day, revoked), and `StatementError`.
 
     The engine must be pinned still, with the key by which it committed; no day of the request have
-    expired since, and no key that signed it or its warrant been revoked.
+    expired since; and the root that made its grants be pinned still, and have revoked no key that
+    signed it or its warrant.
     """
     row = queries.request(call.tx, request_sha256)
     if row is None:
@@ -142,6 +150,7 @@ def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[Request
     salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
     case = Case.of(call, row)
     check_retention(case.request_said, call)
+    case.check_root(call, row.tenant)
     case.check_unrevoked(call, row.tenant)
     return row, case
 
