@@ -204,6 +204,9 @@ def _log_anew(call: Call, ledger: Ledger, tenant: str, voided: tuple[Leaf, bytes
         asked = queries.request(call.tx, bytes.fromhex(told["request_sha256"]))
         if asked is None:
             return False
+        if salvage.may_have_ended(call.tx, tenant, asked.commit_leaf):
+            queries.mark_open(call.tx, asked.sha256)
+            return False
     if said["type"] == "notice":
         debt = queries.debt_of_leaf(call.tx, tenant, told["told_leaf"])
         if debt is None:

@@ -17,6 +17,7 @@ import pytest
 from icrstore.keeper import queries, salvage
 from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeepersRefused, KeeperUntrue
+from icrstore.keeper.budgets import pin_budget
 from icrstore.keeper.cli import run
 from icrstore.keeper.client import Question
 from icrstore.keeper.errors import Refused
@@ -32,6 +33,7 @@ from icrstore.keeper.recover import Outcome, recover
 from icrstore.keeper.recovery import clock_state
 from icrstore.keeper.store import Store
 from icrstore.keeper.telling import sign_notice
+from icrstore.keeper.upkeep import keep_up
 from icrstore.keeper.witness import SCHEMA, STORE, cosigned, remember
 from icrstore.seal.epoch import ROLES, Epoch, Role, other_role
 from icrstore.tlog import merkle
@@ -50,6 +52,7 @@ from tests.keeper.pair import (
     rows_of,
     utc_now,
 )
+from tests.keeper.test_expiry import LATE, counted, types
 
 NOW = timedelta(0)
 each_role = pytest.mark.parametrize("story", ROLES, indirect=True)
@@ -174,6 +177,48 @@ def test_nothing_is_lent_under_a_warrant_that_may_have_been_used(story: Story) -
         refused = lambda: pair.keepers().disclose(story.before, answer)  # noqa: E731
         assert code_of(refused) == "before-recovery"
         assert pair.run(story.new_question()).shares
+
+
+def test_what_was_asked_in_the_lost_time_counts_in_every_budget_of_its_day(story: Story) -> None:
+    """Whose those questions were, nobody can tell; so an officer gets no second 200."""
+    story.recover()
+    with story.pair.owner(story.role) as keeper:
+        pin_budget(keeper, "officer", TENANT, 2, replace=False)
+    with story.serving():
+        new = story.new_question()
+        assert code_of(lambda: story.pair.keepers().commit(new)) == "officer-budget-spent"
+    with story.pair.owner(story.role) as keeper:
+        pin_budget(keeper, "officer", TENANT, 3, replace=True)
+    with story.serving():
+        assert story.pair.run(story.new_question())
+
+
+@pytest.mark.parametrize("found_out", ["before its upkeep", "after its upkeep"])
+def test_what_was_lent_in_the_lost_time_is_not_said_to_have_ended_unreleased(
+    still_pair: Pair, tmp_path: Path, found_out: str
+) -> None:
+    """The copy knows a question as asked and no more; the log has its release."""
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    with story.serving():
+        question = pair.question()
+        pair.keepers().commit(question)
+        story.outside.follow()
+    story.copy()
+    with story.serving():
+        pair.run(question)
+        story.outside.follow()
+    story.put_back()
+    published = source(str(story.outside.publish(tmp_path / "published")))
+    with pair.owner(role, LATE) as keeper:
+        if found_out == "after its upkeep":
+            keep_up(keeper)
+        take_own(keeper, story.outside.notes[role].encode())
+        assert recover(keeper, published, pins_compared=False)
+        keep_up(keeper)
+        assert types(keeper).count("expired") == 0
+        assert counted(keeper, question) == 1
+    assert fsck(story.store, print) == []
 
 
 def is_quarantined(story: Story) -> bool:
