@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -7,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from icrstore.inbox.models import Batch
 from icrstore.keeper import queries, salvage
+from icrstore.keeper.calls import Registered
 from icrstore.keeper.client import Keeper
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.leaves import LeafText
@@ -190,6 +192,32 @@ def test_what_a_keeper_lost_is_brought_again_with_the_next_epoch(rooms: Rooms) -
     assert rooms.pair.leaves("operator") == size + 1
     assert second.epochs.get().seals.get(role="operator").acknowledged_at
     assert register(rooms, [keeper]) == 0
+
+
+def test_what_is_lost_for_good_is_asked_for_once_in_a_look(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody brings that epoch any more; the day's others are brought again, and that is all."""
+    first = sealed(rooms)
+    sealed(rooms, rooms.hour + timedelta(minutes=1))
+    register(rooms)
+    seal = EpochSeal.objects.get(epoch=first.epochs.get(), role="operator")
+    EpochSeal.objects.filter(id=seal.id).update(refused="unknown-pools")
+    keeper = next(one for one in rooms.keepers if one.role == "operator")
+    calls: list[int] = []
+    hand_in = keeper.register
+
+    def counted(*asked: Any) -> Registered:
+        calls.append(len(calls))
+        assert len(calls) < 9, "it never ends"
+        return hand_in(*asked)
+
+    monkeypatch.setattr(keeper, "register", counted)
+    with rooms.pair.owner("operator") as owner:
+        forget(owner, bytes(first.epochs.get().eid))
+    sealed(rooms, rooms.hour + timedelta(minutes=2))
+    assert register(rooms, [keeper]) == 2
+    assert len(calls) == 2
 
 
 def forget(owner: StoreOwner, eid: bytes) -> int:
