@@ -79,7 +79,7 @@ class Case:
         unchecked = self.warrant_said
         if unchecked.tenant != tenant:
             raise Refused("wrong-tenant")
-        root = queries.pinned(call.tx, "authority", tenant, unchecked.authority)
+        root = self._root(call, tenant)
         if root is None:
             raise Refused("unknown-authority")
         granted = Granted.check(self.grants, unchecked.authority, root, call.now)
@@ -88,17 +88,20 @@ class Case:
     def check_root(self, call: Call, tenant: str) -> None:
         """Raise `StatementError` unless the root that is pinned now made these grants: with another
         root its revocations would be forgotten, too."""
-        root = queries.pinned(call.tx, "authority", tenant, self.warrant_said.authority) or b""
+        root = self._root(call, tenant) or b""
         for grant in self.grants:
             grant.verify(root)
 
     def check_unrevoked(self, call: Call, tenant: str) -> None:
         """Raise Refused(revoked) if a key that signed was revoked by its authority's root."""
-        authority = self.warrant_said.authority
-        root = queries.pinned(call.tx, "authority", tenant, authority) or b""
+        root = self._root(call, tenant) or b""
         signed = {one.keyid for each in (self.warrant, self.request) for one in each.signatures}
         if any(key_id(key) in signed for key in queries.revoked_by(call.tx, tenant, root)):
             raise Refused("revoked")
+
+    def _root(self, call: Call, tenant: str) -> bytes | None:
+        """The root that is pinned now of the authority that the warrant names."""
+        return queries.pinned(call.tx, "authority", tenant, self.warrant_said.authority)
 
     def told(self, type_: str) -> dict[str, Any]:
         warrant, request = self.warrant_said, self.request_said

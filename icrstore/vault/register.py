@@ -18,6 +18,7 @@ from icrstore.keeper.calls import Registered
 from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
+from icrstore.vault.revocations import bring_again
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
@@ -79,12 +80,14 @@ def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -
     """In groups, each acknowledged in one transaction; a keeper that is down is asked later.
 
     A keeper whose store was put right says when it logged what it lost: that is brought again, once
-    in a look, since some of it may be gone for good.
+    in a look, since some of it may be gone for good; and so is who was revoked.
     """
     count, has_asked = 0, False
     while seals := _waiting(keeper, tenant, now):
         answer = _hand_in(keeper, keys, tenant, seals)
         if answer.lost and not has_asked:
+            # First: whoever is killed in between is told again that epochs are lost.
+            bring_again(keeper, tenant)
             _forget_acknowledged(keeper, tenant, *answer.lost)
         has_asked = True
         count += _acknowledge(tenant, seals, answer.codes, now)

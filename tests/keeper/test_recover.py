@@ -31,6 +31,7 @@ from icrstore.keeper.published import source
 from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recover import Outcome, recover
 from icrstore.keeper.recovery import clock_state
+from icrstore.keeper.revocations import revoke
 from icrstore.keeper.store import Store
 from icrstore.keeper.telling import sign_notice
 from icrstore.keeper.upkeep import keep_up
@@ -40,10 +41,14 @@ from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from icrstore.tlog.merkle import root_of
 from icrstore.tlog.note import SigningKey
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.strict import encode_base64
 from tests.keeper.outside import Outside
 from tests.keeper.pair import (
     ACCOUNT,
+    AUTHORITY,
     TENANT,
     Pair,
     SealedEpoch,
@@ -409,6 +414,37 @@ def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) ->
     story.put_back()
     assert code(story.recover) == "pins-lost"
     assert story.recover(pins_compared=True)
+
+
+def test_a_key_that_was_revoked_in_the_lost_time_is_missed_by_who_compares(
+    still_pair: Pair, tmp_path: Path
+) -> None:
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    with story.serving():
+        lent = pair.run(pair.question())
+        story.outside.follow()
+    story.copy()
+    revoked = Revocation(TENANT, AUTHORITY, pair.public("stranger"), utc_now())
+    envelope = Envelope.sign("revoke", revoked.to_fields(), pair.keys["root"])
+    told = {"tenant": TENANT, "issuer_key": encode_base64(pair.public("root")),
+            "key": encode_base64(pair.public("stranger"))}  # fmt: skip
+    with pair.owner(role) as keeper:
+        assert revoke(keeper, envelope)
+    assert pair.show(role)["revocations"] == [told]
+    with story.serving():
+        story.outside.follow()
+    story.put_back()
+    assert code(story.recover) == "pins-lost"
+    assert story.recover(pins_compared=True)
+    assert pair.show(role)["revocations"] == []
+    with pair.owner(role) as keeper:
+        assert revoke(keeper, envelope)
+    assert pair.show(role)["revocations"] == [told]
+    assert fsck(story.store, print) == []
+    with story.serving():
+        # No question was lost, so what was asked before goes on.
+        assert pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
 
 
 @each_role

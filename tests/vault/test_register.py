@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.revocations import add_revocation
 from icrstore.inbox.models import Batch
 from icrstore.keeper import queries, salvage
 from icrstore.keeper.calls import Registered
@@ -16,9 +17,11 @@ from icrstore.keeper.ledger import Ledger
 from icrstore.seal.epoch import hour_start
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.register import give_receipts, register_epochs
+from icrstore.vault.revocations import hand_in_revocations
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
+from tests.attacks.test_revoked import revocation
 from tests.keeper.pair import TENANT
 from tests.vault.rooms import Rooms, add_tenant, arrow, frame, record
 
@@ -192,6 +195,24 @@ def test_what_a_keeper_lost_is_brought_again_with_the_next_epoch(rooms: Rooms) -
     assert rooms.pair.leaves("operator") == size + 1
     assert second.epochs.get().seals.get(role="operator").acknowledged_at
     assert register(rooms, [keeper]) == 0
+
+
+def test_a_revocation_is_brought_again_to_a_keeper_that_lost_epochs(rooms: Rooms) -> None:
+    """It lost what was logged beside them, too, and knows no more that it did."""
+    first = sealed(rooms)
+    register(rooms)
+    add_revocation(rooms.tenant, revocation(rooms.pair, "investigator").encode())
+    hand_in_revocations(rooms.keepers)
+    with rooms.pair.owner("operator") as owner:
+        forget(owner, bytes(first.epochs.get().eid))
+        with owner.store.write() as tx:
+            tx.execute("DELETE FROM revocation")
+    sealed(rooms, rooms.hour + timedelta(minutes=1))
+    register(rooms)
+    hand_in_revocations(rooms.keepers)
+    with rooms.pair.owner("operator") as owner, owner.store.read() as tx:
+        revoked = queries.revoked_by(tx, TENANT, rooms.pair.public("root"))
+    assert revoked == {rooms.pair.public("investigator")}
 
 
 def test_what_is_lost_for_good_is_asked_for_once_in_a_look(
