@@ -7,6 +7,7 @@ two questions see the same count.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from icrstore.keeper import queries, salvage
 from icrstore.keeper.errors import Refused
@@ -52,5 +53,8 @@ def pin_budget(keeper: Keeper, kind: str, tenant: str, most: int, replace: bool)
         if before is not None and not replace:
             raise Refused("already-pinned")
         queries.set_budget(call.tx, tenant, kind, most)
-        told = {"pin": "budget", "kind": kind, "a_day": most}
-        call.ledger(tenant).append(Draft("pin", told), call.now)
+        call.ledger(tenant).append(Draft("pin", told_of_budget(kind, most)), call.now)
+
+
+def told_of_budget(kind: str, most: int) -> dict[str, Any]:
+    return {"pin": "budget", "kind": kind, "a_day": most}
