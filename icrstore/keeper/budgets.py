@@ -6,7 +6,7 @@ is no second budget. What ended unreleased is given back (`expiry`). The store h
 two questions see the same count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from icrstore.keeper import queries, salvage
@@ -15,16 +15,15 @@ from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.queries import Asker
 from icrstore.seal.encode import enc, text
-from icrstore.seal.epoch import day_of
 from icrstore.warrant.statements import Grant, Warrant
 
 # Questions a day, of each officer and each authority, until a keeper's owner pins another number.
 A_DAY = {"officer": 200, "authority": 2_000}
 
 
-def askers(call: Call, warrant: Warrant, signed_by: Sequence[Grant]) -> list[Asker]:
-    """In whose budgets a question of today counts: every officer's who signed, the authority's."""
-    day, authority = day_of(call.now), text(warrant.authority)
+def askers(day: str, warrant: Warrant, signed_by: Iterable[Grant]) -> list[Asker]:
+    """In whose budgets a question of a day counts: every officer's who signed, the authority's."""
+    authority = text(warrant.authority)
     officers = dict.fromkeys(enc(authority, text(grant.holder)) for grant in signed_by)
     return [*(Asker("officer", name, day) for name in officers), Asker("authority", authority, day)]
 
