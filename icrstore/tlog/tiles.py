@@ -1,7 +1,7 @@
 """A log as static files, after C2SP tlog-tiles: hash tiles and entry bundles of 256."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +11,8 @@ from icrstore.tlog.merkle import Node
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_ENTRY_BYTES = (1 << 16) - 1
+
+Fetch = Callable[[str], bytes]  # the bytes at a path below the log's prefix
 
 _LARGEST_LEVEL = 63
 _LARGEST_INDEX = (1 << 63) - 1
@@ -96,6 +98,18 @@ def parse_bundle(encoded: bytes, width: int) -> list[bytes]:
     if position != len(encoded) or len(entries) != width:
         raise TileError("malformed-tile")
     return entries
+
+
+def read_entries(fetch: Fetch, size: int, first: int = 0) -> list[bytes]:
+    """The entries of a log of this size from ``first`` on, from its bundles. Raises TileError;
+    what they hash to is the caller's to check."""
+    if first >= size:
+        return []
+    entries: list[bytes] = []
+    for start in range(first // TILE_WIDTH * TILE_WIDTH, size, TILE_WIDTH):
+        tile = Tile(None, start // TILE_WIDTH, min(TILE_WIDTH, size - start))
+        entries += parse_bundle(fetch(tile.path), tile.width)
+    return entries[first % TILE_WIDTH :]
 
 
 def _index_path(index: int) -> str:
