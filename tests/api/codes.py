@@ -38,6 +38,7 @@ ELSEWHERE = {
     "not-one-for-each": "a keeper says it of an engine's disclosure",
     "not-a-power-of-two": "manage.py tenant pools, icr policy pools and keepers say it",
     "blocks-need-whole-addresses": "manage.py tenant pools, icr policy pools and keepers say it",
+    "valid-too-long": "manage.py tenant backfill, icr policy backfill and keepers say it",
     "not-the-usual-spelling": "manage.py tenant pools, icr policy pools and keepers say it",
 }
 # Places that hand on a code which somebody else has written.
