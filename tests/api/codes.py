@@ -39,7 +39,6 @@ ELSEWHERE = {
     "valid-too-long": "manage.py tenant backfill, icr policy backfill and keepers say it",
     "not-a-power-of-two": "manage.py tenant pools, icr policy pools and keepers say it",
     "blocks-need-whole-addresses": "manage.py tenant pools, icr policy pools and keepers say it",
-    "valid-too-long": "manage.py tenant backfill, icr policy backfill and keepers say it",
     "not-the-usual-spelling": "manage.py tenant pools, icr policy pools and keepers say it",
 }
 # Places that hand on a code which somebody else has written.
