@@ -77,7 +77,10 @@ class BatchesView(Door):
             request, LABEL_HEADERS, lambda: signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
         )
         _check_grant(collector, timezone.now())
-        label, call = Label.parse(covered), SignedCall.of(settings.AUTHORITY, request.headers)
+        label, call = (
+            Label.parse(covered),
+            SignedCall.of(settings.AUTHORITY, covered, request.headers),
+        )
         batch, new = accept(
             collector, label, body.content, body.sha256, call.encode(), _receipt_key(),
             timezone.now(),

@@ -26,6 +26,7 @@ KEEPER_ROLES = ("operator", "oversight")
 # `icrstore.settings` says what each means.
 SIGN_IN = ("ICR_SIGN_IN_URL",)
 MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", *SIGN_IN)
+BROKER_PASSWORD = "broker.password"  # noqa: S105 - the name of the file
 PROBE_SECONDS = 1.0
 
 
@@ -80,9 +81,7 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
     if "postgres" in calls:
         told["ICR_DATABASE_URL"] = database.database_url(layout, role)
     if "valkey" in calls:
-        told["ICR_BROKER_URL"] = (
-            _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
-        )
+        told["ICR_BROKER_URL"] = _broker_url(layout, role)
     # Web calls no keeper, but says on its pages whether both are on this host.
     if "keeper-operator" in calls or role == "web":
         told["ICR_KEEPERS"] = ",".join(
@@ -107,6 +106,20 @@ def keeper_socket(layout: Layout, role: str) -> Path:
 
 def _keeper_address(layout: Layout, role: str) -> str:
     return keepers_elsewhere(layout).get(role) or f"unix:{keeper_socket(layout, role)}"
+
+
+def _broker_url(layout: Layout, role: str) -> str:
+    """Where the broker is. Its password, if it has one, goes into a file of the process."""
+    given = _outside("ICR_BROKER_URL") or f"redis+socket://{_valkey_socket(layout)}"
+    scheme, _, rest = given.partition("://")
+    netloc, slash, where = rest.partition("/")
+    userinfo, _, host = netloc.rpartition("@")
+    user, has_password, password = userinfo.partition(":")
+    if not has_password:
+        (layout.secrets(role) / BROKER_PASSWORD).unlink(missing_ok=True)
+        return given
+    layout.write_secret(role, BROKER_PASSWORD, password.encode())
+    return f"{scheme}://{user + '@' if user else ''}{host}{slash}{where}"
 
 
 def _postgres(layout: Layout) -> Service:

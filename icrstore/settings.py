@@ -5,7 +5,8 @@ ICR_ROLE          web, sealer, engine, notifier, janitor, beat or admin: names t
                   secrets
 ICR_SECRETS       folder of this role's keys (default ICR_VAR/secrets/ICR_ROLE)
 ICR_DATABASE_URL  libpq URL without a password (``passfile=`` names the file that has it)
-ICR_BROKER_URL    Redis or Valkey; carries "look", never content
+ICR_BROKER_URL    Redis or Valkey, without a password (ICR_SECRETS/broker.password has it, as a
+                  URL would); carries "look", never content
 ICR_AUTHORITY     the name and port by which callers reach this server, which they sign
 ICR_ENGINE        the name under which keepers pin this engine's identity
 ICR_KEEPERS       ``operator=unix:/path,oversight=unix:/path`` or http:// addresses
@@ -125,4 +126,17 @@ MAIL_FROM = os.environ.get("ICR_MAIL_FROM", "access-record@localhost")
 OUTBOX = Path(os.environ.get("ICR_OUTBOX", VAR / "outbox"))
 SIGN_IN_URL = os.environ.get("ICR_SIGN_IN_URL", f"http://{AUTHORITY}/access/")
 
-BROKER_URL = os.environ.get("ICR_BROKER_URL", "redis://127.0.0.1:6379/0")
+
+def _broker(url: str) -> str:
+    """With the password from its file, where there is one."""
+    path = SECRETS / "broker.password"
+    if not path.exists():
+        return url
+    scheme, _, rest = url.partition("://")
+    netloc, slash, where = rest.partition("/")
+    user, _, host = netloc.rpartition("@")
+    password = read_private(path).decode().strip()
+    return f"{scheme}://{user}:{password}@{host}{slash}{where}"
+
+
+BROKER_URL = _broker(os.environ.get("ICR_BROKER_URL", "redis://127.0.0.1:6379/0"))

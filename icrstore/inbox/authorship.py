@@ -23,7 +23,7 @@ from icrstore.wire.signatures import Verified, verify_request
 METHOD, PATH = "POST", "/v1/batches"
 # What a collector signs of the batch beside its body, in lower case.
 LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
-_KEPT = (*LABEL_HEADERS, "content-type", "content-digest", "signature", "signature-input")
+_SIGNATURE = ("signature", "signature-input")
 # Its time was checked when it came; from here it is only read.
 _ANY_TIME_SECONDS = 1 << 40
 
@@ -34,24 +34,29 @@ class NotSigned(Exception):
 
 @dataclass(frozen=True)
 class SignedCall:
-    """All that a collector signed as it handed a batch in, and its signature."""
+    """All that a collector signed as it handed a batch in, and its signature: headers in lower
+    case, and for whom they were meant."""
 
     authority: str
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, authority: str, headers: Mapping[str, str]) -> "SignedCall":
-        lowered = {name.lower(): value for name, value in headers.items()}
-        return cls(authority, {name: lowered[name] for name in _KEPT if name in lowered})
+    def of(
+        cls, authority: str, covered: Mapping[str, str], signature: Mapping[str, str]
+    ) -> "SignedCall":
+        """From the components that the signature covers, and its own two headers."""
+        headers = {name: covered[name] for name in covered if not name.startswith("@")}
+        return cls(authority, {**headers, **{name: signature[name] for name in _SIGNATURE}})
 
     @classmethod
     def parse(cls, encoded: bytes) -> "SignedCall":
         """Raises `StatementError`."""
         fields = Fields(parse_object(encoded))
-        authority, headers = fields.text("authority"), fields.nested("headers")
-        made = cls(authority, {name: headers.text(name, 4096) for name in _KEPT})
-        headers.finish()
+        made = cls(fields.text("authority"), fields.take("headers"))
         fields.finish()
+        headers = made.headers
+        if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+            raise StatementError("not-a-text", "headers")
         return made
 
     def encode(self) -> bytes:

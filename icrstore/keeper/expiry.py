@@ -1,9 +1,9 @@
 """Expiry: a question that nobody released within 15 minutes of its commit ends, and stays ended.
 
 Each keeper ends it by itself, at its minute's upkeep or as soon as somebody asks for more, and
-logs an `expired` leaf. Nothing was lent for it, so from that leaf on it counts in no budget. After
-a recovery the log may say already how a question ended, in a leaf without text: then nothing more
-is said of it, and it counts.
+logs as many `expired` leaves as its commit has. Nothing was lent for it, so from there on it counts
+in no budget. After a recovery the log may say already how a question ended, in leaves without text:
+then nothing more is said of it, and it counts.
 """
 
 from datetime import timedelta
@@ -46,7 +46,12 @@ def _first_in_time(call: Call) -> int:
 
 
 def _end(call: Call, row: RequestRow) -> None:
-    """From here it is released no more: the leaf and the state are one transaction."""
+    """From here it is released no more: the leaves and the state are one transaction.
+
+    One leaf for each of the commit's, so that whoever sees only public lines can count them.
+    """
     told = {"request_sha256": row.sha256.hex(), "warrant_sha256": row.warrant_sha256.hex()}
-    call.ledger(row.tenant).append(Draft("expired", told), call.now)
+    ledger = call.ledger(row.tenant)
+    for _ in range(row.selectors):
+        ledger.append(Draft("expired", told), call.now)
     queries.mark_expired(call.tx, row.sha256)

@@ -146,11 +146,12 @@ class Keeper:
                 queries.engine_named(call.tx, tenant_name, caller)
                 if queries.add_refusal(call.tx, tenant_name, request_sha256, code):
                     told = {"code": code, "request_sha256": request_sha256.hex()}
-                    leaf = call.ledger(tenant_name).append(Draft("refusal", told), call.now)
+                    ledger = call.ledger(tenant_name)
+                    leaf = ledger.append(Draft("refusal", told), call.now)
                     if code == "canary":
                         # Before the leaf is durable: if all stops now, somebody was called for
                         # nothing, which is the safe side.
-                        _alert(f"{code} tenant={tenant_name} leaf={leaf.index}")
+                        _alert(f"{code} tenant={tenant_name} log={ledger.origin} leaf={leaf.index}")
         except Refused:
             self.strangers.count(code)
 

@@ -5,7 +5,7 @@ What must be kept between two looks is small: the last note, and the hashes of t
 at the tree's right edge.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from icrstore.tlog.checkpoint import Checkpoint, verify_cosigned
@@ -20,9 +20,7 @@ from icrstore.tlog.merkle import (
     root,
 )
 from icrstore.tlog.note import VerifierKey
-from icrstore.tlog.tiles import TILE_WIDTH, Tile, parse_bundle
-
-Fetch = Callable[[str], bytes]  # the bytes at a path below the log's prefix
+from icrstore.tlog.tiles import Fetch, read_entries
 
 
 class FollowError(LogError):
@@ -112,7 +110,7 @@ def follow(source: Source, before: Seen | None) -> Followed:
     if checkpoint.size < size:
         raise FollowError("fewer-leaves")
     # 3.
-    entries = read_entries(source.fetch, size, checkpoint.size)
+    entries = read_entries(source.fetch, checkpoint.size, size)
     growth = Growth(_edge_of(before))
     growth.add(size, entries)
     if root(growth.node, checkpoint.size) != checkpoint.root:
@@ -122,22 +120,13 @@ def follow(source: Source, before: Seen | None) -> Followed:
     return Followed(Seen(note, checkpoint, hashes), times[source.witness], tuple(entries))
 
 
-def read_entries(fetch: Fetch, first: int, end: int) -> list[bytes]:
-    """Entries ``first`` to ``end`` - 1, not yet believed."""
-    entries: list[bytes] = []
-    for index in range(first // TILE_WIDTH, -(-end // TILE_WIDTH)):
-        tile = Tile(None, index, min(TILE_WIDTH, end - index * TILE_WIDTH))
-        entries += parse_bundle(fetch(tile.path), tile.width)
-    return entries[first % TILE_WIDTH :] if first < end else []
-
-
 def _edge_of(before: Seen | None) -> Node:
     held = dict(zip(edge(before.checkpoint.size), before.edge, strict=True)) if before else {}
     return lambda level, number: held[level, number]
 
 
 def _conviction(fetch: Fetch, before: Seen | None, note: bytes, checkpoint: Checkpoint) -> LogError:
-    tree = Tree(read_entries(fetch, 0, checkpoint.size))
+    tree = Tree(read_entries(fetch, checkpoint.size))
     if before is None or tree.root() != checkpoint.root:
         return FollowError("entries-differ")
     old = before.checkpoint.size

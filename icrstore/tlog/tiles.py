@@ -12,6 +12,8 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_ENTRY_BYTES = (1 << 16) - 1
 
+Fetch = Callable[[str], bytes]  # the bytes at a path below the log's prefix
+
 _LARGEST_LEVEL = 63
 _LARGEST_INDEX = (1 << 63) - 1
 _PATH = re.compile(
@@ -98,14 +100,16 @@ def parse_bundle(encoded: bytes, width: int) -> list[bytes]:
     return entries
 
 
-def read_entries(fetch: Callable[[str], bytes], size: int) -> list[bytes]:
-    """All entries of a log of this size, from its bundles: ``fetch`` brings the bytes at a path
-    below the log's prefix. Raises TileError; what they hash to is the caller's to check."""
+def read_entries(fetch: Fetch, size: int, first: int = 0) -> list[bytes]:
+    """The entries of a log of this size from ``first`` on, from its bundles. Raises TileError;
+    what they hash to is the caller's to check."""
+    if first >= size:
+        return []
     entries: list[bytes] = []
-    for first in range(0, size, TILE_WIDTH):
-        tile = Tile(None, first // TILE_WIDTH, min(TILE_WIDTH, size - first))
+    for start in range(first // TILE_WIDTH * TILE_WIDTH, size, TILE_WIDTH):
+        tile = Tile(None, start // TILE_WIDTH, min(TILE_WIDTH, size - start))
         entries += parse_bundle(fetch(tile.path), tile.width)
-    return entries
+    return entries[first % TILE_WIDTH :]
 
 
 def _index_path(index: int) -> str:

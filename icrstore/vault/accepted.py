@@ -25,6 +25,9 @@ from icrstore.warrant.trust import Trust
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # From signing a push until its body is here, at most.
 _PUSHED_LATE = timedelta(hours=4)
+# Set aside through no fault of its collector. What a collector itself signed that is no batch is
+# rejected like a record of it: its receipt says so.
+_LOST = ("batch-not-signed", "batch-intake-key-gone")
 
 # Of each stream the batches that came while records of these hours may have been pushed, and the
 # nearest before and after them, so that a gap at either end shows.
@@ -130,7 +133,7 @@ def _of_stream(
     for row in rows:
         sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
         rejected = (sealed.rejected if sealed else None) or {}
-        set_aside = [why for why in rejected if why.startswith("batch-")]
+        set_aside = [why for why in rejected if why in _LOST]
         if sealed and not set_aside:
             known.append(row)
             continue

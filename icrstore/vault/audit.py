@@ -13,7 +13,7 @@ from pathlib import Path
 from django.db import connection
 
 from accounts.tenancy import of_tenant, tenants
-from icrstore.seal.epoch import ROLES
+from icrstore.seal.epoch import ROLES, day_of
 from icrstore.seal.manifest import ENTRY_BYTES, Manifest, ManifestError, entry
 from icrstore.vault import models
 from icrstore.vault.months import month_of
@@ -37,9 +37,10 @@ class Span:
 
 @dataclass
 class Audit:
-    """What was looked at, and every fault, told as it is found."""
+    """What was looked at, told day by day, and every fault, told as it is found."""
 
     tell: Callable[[str], None]
+    progress: Callable[[str], None]
     epochs: int = 0
     rows: int = 0
     faults: int = field(default=0, init=False)
@@ -57,9 +58,12 @@ def audit_tenant(
         tenant=tenant, hour__gte=span.first, hour__lt=span.end
     ).order_by("hour", "id")
     with of_tenant(tenant):
-        numbers = list(epochs.values_list("id", flat=True))
-    held = set()
-    for number in numbers:
+        numbers = list(epochs.values_list("id", "hour"))
+    held, day = set(), ""
+    for number, hour in numbers:
+        if day != day_of(hour):
+            day = day_of(hour)
+            audit.progress(f"{tenant} {day}: {audit.epochs} epochs and {audit.rows} rows before")
         with of_tenant(tenant):
             row = models.Epoch.objects.get(id=number)
             where = f"{tenant} {time_text(row.hour)} epoch {bytes(row.eid).hex()}"

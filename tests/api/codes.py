@@ -36,6 +36,7 @@ ELSEWHERE = {
     "name-taken": "manage.py collector enrol says it",
     "unsignable": "whoever signs is told, not whoever verifies",
     "not-one-for-each": "a keeper says it of an engine's disclosure",
+    "valid-too-long": "manage.py tenant backfill, icr policy backfill and keepers say it",
     "not-a-power-of-two": "manage.py tenant pools, icr policy pools and keepers say it",
     "blocks-need-whole-addresses": "manage.py tenant pools, icr policy pools and keepers say it",
     "not-the-usual-spelling": "manage.py tenant pools, icr policy pools and keepers say it",

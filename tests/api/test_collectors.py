@@ -7,12 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from accounts.models import Collector, Nonce
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
+from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
 from icrstore.warrant.machines import Receipt
 from icrstore.wire.digest import content_digest_of
 from tests.api.web import Caller, Edge, Web, sha256
-from tests.vault.rooms import RECEIPT_KEY, add_collector
+from tests.vault.rooms import RECEIPT_KEY, add_collector, arrow, frame, record, state_of
 
 LABEL = ("Idempotency-Key", "Batch-Sequence", "Batch-Scope", "Intake-Key")
 
@@ -238,3 +239,13 @@ def test_the_sealed_receipt_is_told_once_it_is_there(edge: Edge) -> None:
     told = edge.caller.get(f"/v1/batches/{batch_id}").value
     assert (told["state"], told["sealed_receipt"]) == ("sealed", receipt)
     assert told["rejected"] == {"time-too-old": 3}
+
+
+def test_what_else_a_collector_signs_is_kept_with_it_and_the_sealer_finds_it_whole(
+    edge: Edge,
+) -> None:
+    rooms = edge.rooms
+    headers, body = edge.batch(frame(arrow([record(rooms.hour)])))
+    assert edge.push({**headers, "X-Edge": "7", "Date": "today"}, body).status == 202
+    assert seal_waiting(rooms.keys, rooms.days, rooms.now) == 1
+    assert state_of(Batch.objects.get()) == ("sealed", 1, {})

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from accounts.enrolments import NotEnrolled, enrol, invitation
 from accounts.models import Collector, Enrolment, Nonce
 from icrstore.collector.config import Config
+from icrstore.collector.spool import Spool
 from icrstore.shell.enrolment import is_token, new_token, token_sha256, vouches_for
 from icrstore.shell.keyfile import KeyFile, PublicKey
 from icrstore.warrant.dsse import raw_public
@@ -220,6 +221,25 @@ def test_until_the_providers_root_has_granted_its_key_nothing_is_taken_of_it(
     assert "icr grant" in told.value["detail"]
     grant_it(tmp_path, raw_public(KEY))
     assert doors.get(KEY, "/v1/intake-key").status == 200
+
+
+def test_a_push_before_that_is_told_whom_to_ask_and_loses_nothing(
+    doors: Doors, tmp_path: Path
+) -> None:
+    config = tmp_path / "edge.toml"
+    assert icr_collect(doors, invite(), config).status == 0
+    at = f"{doors.rooms.hour:%Y-%m-%dT%H:%M:%SZ}"
+    file = tmp_path / "one.ndjson"
+    file.write_bytes(dump({
+        "observed_at": at, "protocol": 6, "source_address": "203.0.113.9", "source_port": 40001,
+        "destination_address": "198.51.100.7", "destination_port": 443, "account": "line-1",
+    }))  # fmt: skip
+    ran = run("push", str(file), "--config", str(config), "--wait", "1")
+    assert (ran.status, "icr grant --role collector" in ran.err) == (77, True), ran.err
+    made = Config.read(config)
+    spool = Spool(made.spool, made.collector_secret())
+    assert [batch.state for batch in spool.unfinished()] == ["waiting"]
+    spool.close()
 
 
 def test_a_grant_that_ended_or_is_not_for_this_collector_takes_nothing(doors: Doors) -> None:

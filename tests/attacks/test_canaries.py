@@ -14,7 +14,7 @@ from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.cli import run as keeper_command
 from icrstore.keeper.client import Question
 from icrstore.keeper.revocations import revoke
-from icrstore.seal.epoch import ROLES
+from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import AccountSelector, AddressSelector
@@ -55,6 +55,12 @@ def alerts(pair: Pair) -> list[list[str]]:
     return [re.findall(r"^ALERT.*$", log, re.MULTILINE) for log in logs]
 
 
+def origin(pair: Pair, role: Role) -> str:
+    """Of a keeper's log, as `keeper show` tells it."""
+    found: str = pair.show(role)["tenants"][0]["origin"]
+    return found
+
+
 def reasons(pair: Pair) -> list[list[tuple[str, int]]]:
     """What each keeper's own refusals say in their private texts."""
     told = []
@@ -75,8 +81,9 @@ def test_who_asks_for_a_canary_gets_nothing_and_an_alert_is_out_at_once(
             caged.keepers().commit(question)
         assert refused.value.codes == dict.fromkeys(ROLES, "refused")
     # The lines were out before the refusal was answered: one for each leaf, and no account in it.
-    for lines, ((reason, leaf),) in zip(alerts(caged), reasons(caged), strict=True):
-        assert lines == [f"ALERT canary tenant={TENANT} leaf={leaf}"]
+    for role, lines, told in zip(ROLES, alerts(caged), reasons(caged), strict=True):
+        ((reason, leaf),) = told
+        assert lines == [f"ALERT canary tenant={TENANT} log={origin(caged, role)} leaf={leaf}"]
         assert reason == "canary"
     for role in ROLES:
         log = caged.processes[role].log.read_text()
@@ -96,8 +103,10 @@ def test_an_answer_that_names_a_canary_is_not_disclosed_by_any_attempt(caged: Pa
         refused = code_of(lambda: caged.keepers().disclose(lent.question, disclosure))  # noqa: B023
         assert refused == "refused"
     # One leaf and one line at each, however often: who watches either keeper hears of it.
-    for lines, ((reason, leaf),) in zip(alerts(caged), reasons(caged), strict=True):
-        assert (reason, lines) == ("canary", [f"ALERT canary tenant={TENANT} leaf={leaf}"])
+    for role, lines, told in zip(ROLES, alerts(caged), reasons(caged), strict=True):
+        ((reason, leaf),) = told
+        line = f"ALERT canary tenant={TENANT} log={origin(caged, role)} leaf={leaf}"
+        assert (reason, lines) == ("canary", [line])
     for role in ROLES:
         with caged.owner(role) as keeper:
             assert not [row for row in asked_of(keeper) if row["type"] == "disclosure"]

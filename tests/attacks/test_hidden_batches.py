@@ -126,19 +126,33 @@ def test_an_answer_says_which_batch_is_gone(office: Office) -> None:
 @pytest.mark.parametrize(
     "changed",
     [{}, {"collector": "edge-2"}, {"tenant": "isp-two"}, {"batch_id": bytes(16)},
-     {"stream": "other"}, {"sequence": 1}, {"rejected": {"batch-not-signed": 1}}],
+     {"stream": "other"}, {"sequence": 1}, {"rejected": {"batch-not-signed": 1}},
+     {"rejected": {"batch-intake-key-gone": 1}}],
 )  # fmt: skip
 def test_no_other_receipt_makes_it_sealed(office: Office, changed: dict[str, Any]) -> None:
     """A sealer's of something else, or one that somebody signed for himself."""
-    batch, sealer = push(office), office.rooms.keys.signing
+    sealer = office.rooms.keys.signing
+    give_receipt(office, push(office), sealer if changed else Ed25519PrivateKey.generate(), changed)
+    assert missed(office)
+
+
+@pytest.mark.parametrize("changed", [{"records": 1}, {"rejected": {"batch-not-arrow": 1}}])
+def test_a_sealers_receipt_says_that_it_is_sealed_or_was_none(
+    office: Office, changed: dict[str, Any]
+) -> None:
+    give_receipt(office, push(office), office.rooms.keys.signing, changed)
+    assert not missed(office)
+
+
+def give_receipt(
+    office: Office, batch: Batch, key: Ed25519PrivateKey, changed: dict[str, Any]
+) -> None:
     receipt = Receipt(
         "sealed", office.rooms.tenant.name, "edge-1", bytes(batch.batch_id),
-        **Label.of(batch).columns(), at=office.rooms.now, body_sha256=bytes(32), records=1,
+        **Label.of(batch).columns(), at=office.rooms.now, body_sha256=bytes(32),
     )  # fmt: skip
-    said = replace(receipt, **changed).to_fields()
-    signed = Envelope.sign("receipt", said, sealer if changed else Ed25519PrivateKey.generate())
+    signed = Envelope.sign("receipt", replace(receipt, **changed).to_fields(), key)
     Batch.objects.filter(id=batch.id).update(state="sealed", sealed_receipt=signed.encode())
-    assert missed(office)
 
 
 def test_hours_that_a_missing_batch_cannot_reach_stay_complete(office: Office) -> None:

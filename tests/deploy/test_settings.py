@@ -71,7 +71,7 @@ def test_a_setting_is_told_to_whom_the_table_says(setting: str, layout: Layout) 
 
 def test_what_runs_elsewhere_is_handed_on_and_not_started(layout: Layout) -> None:
     web = environment(layout, "web")
-    assert web["ICR_BROKER_URL"] == ELSEWHERE["ICR_BROKER_URL"]
+    assert web["ICR_BROKER_URL"] == "rediss://broker.example:6380/0"
     assert web["ICR_AUTHORITY"] == "icr.example"
     # Web is told only so as to say whether both are here: it may enter no keeper's folder.
     assert not any(name.startswith("keeper-") for name in CALLS["web"])
@@ -117,6 +117,32 @@ def test_every_form_of_libpqs_address_reaches_django(
         "store", "icr_web", host, "5433",
     )  # fmt: skip
     assert made["OPTIONS"] == options
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("rediss://:s%2Fesame@broker.example:6380/0?ssl_ca_certs=/ca.pem",
+      "rediss://broker.example:6380/0?ssl_ca_certs=/ca.pem"),
+     ("redis://user:s%2Fesame@[::1]:6380/0", "redis://user@[::1]:6380/0"),
+     ("redis+socket://:s%2Fesame@/run/valkey.sock", "redis+socket:///run/valkey.sock")],
+)  # fmt: skip
+def test_the_brokers_password_is_in_a_file_and_in_no_environment(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.setenv("ICR_BROKER_URL", given)
+    env = environment(layout, "web")
+    assert env["ICR_BROKER_URL"] == told
+    assert not any("esame" in value for value in env.values())
+    assert (layout.secrets("web") / "broker.password").stat().st_mode & 0o777 == 0o600
+    ended = subprocess.run(
+        [sys.executable, "-c", "from icrstore.settings import BROKER_URL; print(BROKER_URL)"],
+        env=env, cwd=CODE, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.strip() == given
+    # One that has none later is not given the old one.
+    monkeypatch.setenv("ICR_BROKER_URL", told)
+    assert environment(layout, "web")["ICR_BROKER_URL"] == told
+    assert not (layout.secrets("web") / "broker.password").exists()
 
 
 @pytest.mark.parametrize("given", ["oversight", "somebody=unix:/s", "oversight="])

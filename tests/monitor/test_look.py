@@ -59,6 +59,9 @@ def test_only_what_is_new_is_fetched(published: Published) -> None:
     published.add("epoch", count=2)
     assert [log.new for log in published.look().logs] == [2, 2]
     assert [path.rpartition("/")[2] for path in fetched] == ["checkpoint", "51"] * 2
+    fetched.clear()
+    published.look()
+    assert [path.rpartition("/")[2] for path in fetched] == ["checkpoint"] * 2
 
 
 @each_role

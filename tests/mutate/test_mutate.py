@@ -45,6 +45,7 @@ def guard(test: str, before: str = GUARD, after: str = "pass") -> Mutation:
     return Mutation("guard", "door.py", before, f"test_door.py::test_{test}", after)
 
 
+@pytest.mark.timeout(900)  # many processes, each with a limit of its own: a busy machine is slow
 def test_ten_at_random_turn_their_tests_red() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.mutate", "--sample", "10"],

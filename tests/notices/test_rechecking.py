@@ -89,7 +89,7 @@ def test_rows_of_debts_that_no_keeper_owes_are_deleted(office: Office, account: 
 @pytest.mark.parametrize(
     "changed",
     [{"leaf": 0}, {"is_disclosure": True}, {"sealed": b"x"}, {"owed_at": utc_now()}],
-    ids=str,
+    ids=lambda changed: next(iter(changed)),
 )
 def test_a_row_altered_in_any_part_is_made_anew(
     office: Office, account: str, changed: dict[str, object]

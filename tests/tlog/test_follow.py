@@ -2,9 +2,9 @@
 
 import pytest
 
-from icrstore.tlog.follow import Growth, read_entries
+from icrstore.tlog.follow import Growth
 from icrstore.tlog.merkle import Tree, edge, root
-from icrstore.tlog.tiles import Tile, bundle
+from icrstore.tlog.tiles import Tile, bundle, read_entries
 
 LEAVES = [b"leaf %d" % number for number in range(130)]
 
@@ -37,4 +37,4 @@ def test_entries_are_read_from_the_bundles_that_hold_them(first: int, end: int) 
         assert tile.is_within(end)
         return bundle(log[tile.index * 256 :][: tile.width])
 
-    assert read_entries(fetch, first, end) == log[first:end]
+    assert read_entries(fetch, end, first) == log[first:end]

@@ -270,7 +270,8 @@ def sign_call(label: Label, body: bytes, key: Ed25519PrivateKey, at: datetime) -
         METHOD, "icr.example", PATH, headers, key=key, keyid=key_id(raw_public(key)),
         created_unix_seconds=int(at.timestamp()), nonce=new_nonce(),
     )  # fmt: skip
-    return SignedCall.of("icr.example", {**headers, **signature}).encode()
+    lowered = [{name.lower(): each[name] for name in each} for each in (headers, signature)]
+    return SignedCall.of("icr.example", *lowered).encode()
 
 
 def label_headers(label: Label) -> dict[str, str]:

@@ -27,7 +27,7 @@ _COUNTS = {
     "shred": "SELECT count(*) FROM shred WHERE tenant = ?",
     "policy": "SELECT (SELECT count(*) FROM policy WHERE tenant = ?1)"
     " + (SELECT count(*) FROM backfill WHERE tenant = ?1)",
-    "expired": "SELECT count(*) FROM request WHERE tenant = ? AND state = 'expired'",
+    "expired": f"{_SOME} AND state = 'expired'",
     "revoke": "SELECT count(*) FROM revocation WHERE tenant = ?",
 }
 

@@ -184,9 +184,9 @@ MUTATIONS = (
     Mutation(
         "sign-in-once",
         SIGN_IN,
-        "SignIn.objects.filter(id=number, is_used=False).update(is_used=True)",
-        "tests/notices/test_sign_in.py::test_two_that_bring_the_right_code_at_once_get_one_session",
-        "SignIn.objects.filter(id=number).update(is_used=True)",
+        "if not SignIn.objects.filter(id=number, is_used=False).update(is_used=True):",
+        "tests/notices/test_sign_in.py::test_the_code_that_came_signs_in_once",
+        "if False:",
     ),
     Mutation(
         "sign-in-code",

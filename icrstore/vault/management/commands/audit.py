@@ -48,10 +48,9 @@ class Command(given.Command):
             tenant.name for tenant in tenants()
         ]  # fmt: skip
         sealers = list(Trust.parse(settings.TRUST.read_bytes()).sealers.values())
-        audit = Audit(self.stdout.write)
+        audit = Audit(self.stdout.write, self.stderr.write)
         for name in names:
             audit_tenant(audit, name, span, sealers, _lists(options["keeper"], name, span))
-            self.stderr.write(f"{name}: {audit.epochs} epochs and {audit.rows} rows so far")
         audit_strays(audit, span)
         compared = "" if options["keeper"] else ", not compared with the keepers' own lists"
         self.stdout.write(
