@@ -29,7 +29,7 @@ both keepers. The leaves come back, and a `recovery` leaf says so; what was priv
 
 - warrants that may have been used in the lost time are refused (before-recovery): make new ones;
 - epochs come back by themselves, as the sealers bring them again;
-- policies do not: `policy FILE`;
+- so do pools; backfills that still hold do not: `policy FILE`;
 - pins that were set or replaced in the lost time are as old as the copy, and who was revoked in it
   is believed again: see pins-lost.
 

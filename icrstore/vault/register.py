@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accounts.policies import policies_of
+from accounts.revocations import revocations_of
 from accounts.tenancy import of_tenant, tenants
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
@@ -18,7 +20,7 @@ from icrstore.keeper.calls import Registered
 from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
-from icrstore.vault.revocations import bring_again
+from icrstore.vault.policies import bring_again
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
@@ -27,8 +29,10 @@ from icrstore.warrant.strict import StatementError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
-# By that keeper's clock the hour has not begun: the one refusal that mends itself.
-_TOO_EARLY = "future-hour"
+# Refusals that mend themselves: by that keeper's clock the hour has not begun; or its store was put
+# right, and policies come again.
+_TOO_EARLY, _POLICY_LOST = "future-hour", "policy-lost"
+_MENDED = {_TOO_EARLY, _POLICY_LOST}
 
 
 def register_epochs(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
@@ -87,11 +91,13 @@ def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -
         answer = _hand_in(keeper, keys, tenant, seals)
         if answer.lost and not has_asked:
             # First: whoever is killed in between is told again that epochs are lost.
-            bring_again(keeper, tenant)
+            bring_again(revocations_of(tenant), keeper)
             _forget_acknowledged(keeper, tenant, *answer.lost)
         has_asked = True
         count += _acknowledge(tenant, seals, answer.codes, now)
-        if not answer.codes or _TOO_EARLY in answer.codes.values():
+        if _POLICY_LOST in answer.codes.values():
+            bring_again(policies_of(tenant), keeper)
+        if not answer.codes or not _MENDED.isdisjoint(answer.codes.values()):
             break
     return count
 
@@ -150,7 +156,7 @@ def _acknowledge(
             refused = answers.get(bytes(seal.epoch.eid), _TOO_EARLY)
             if refused is None:
                 EpochSeal.objects.filter(id=seal.id).update(acknowledged_at=now)
-            elif refused != _TOO_EARLY:
+            elif refused not in _MENDED:
                 logger.error("keeper %s refused epoch %s: %s", seal.role, seal.epoch_id, refused)
                 EpochSeal.objects.filter(id=seal.id).update(refused=refused)
     return sum(1 for refused in answers.values() if refused is None)

@@ -26,14 +26,6 @@ def hand_in_revocations(keepers: Sequence[Keeper]) -> None:
                     Revocation.objects.filter(id=row.id).update(keepers=said)
 
 
-def bring_again(keeper: Keeper, tenant: str) -> None:
-    """Have the next look bring a keeper all of a tenant's that it may have lost."""
-    for row in revocations_of(tenant):
-        said = {name: told for name, told in row.keepers.items() if name != name_of(keeper)}
-        with of_tenant(tenant):
-            Revocation.objects.filter(id=row.id).update(keepers=said)
-
-
 def _said_by(keeper: Keeper, row: Revocation) -> str:
     if row.keepers.get(name_of(keeper)) == LOGGED:
         return LOGGED
