@@ -18,6 +18,7 @@ from icrstore.keeper import queries, salvage
 from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeepersRefused, KeeperUntrue
 from icrstore.keeper.budgets import pin_budget
+from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.cli import run
 from icrstore.keeper.client import Question
 from icrstore.keeper.errors import Refused
@@ -27,6 +28,7 @@ from icrstore.keeper.leaves import LeafText
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.pins import pin
+from icrstore.keeper.policies import take_late
 from icrstore.keeper.published import source
 from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recover import Outcome, recover
@@ -41,9 +43,10 @@ from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from icrstore.tlog.merkle import root_of
 from icrstore.tlog.note import SigningKey
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.revocation import Revocation
-from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import encode_base64
 from tests.keeper.outside import Outside
 from tests.keeper.pair import (
@@ -314,6 +317,36 @@ def test_what_was_written_since_is_logged_anew_but_for_questions(
         assert story.outside.types(role, size) == ["recovery", "epoch", "refusal", "notice"]
         # No question was lost, so what was asked before goes on.
         assert pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
+
+
+def test_rights_of_the_time_since_are_logged_anew_and_hold(
+    still_pair: Pair, tmp_path: Path
+) -> None:
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    story.copy()
+    with story.serving():
+        story.seal()
+        story.outside.follow()
+    story.put_back()
+    until = utc_now() + timedelta(hours=9)
+    backfill = Backfill(
+        TENANT, "edge-1", HourRange(last_hour(), last_hour() + timedelta(hours=1)), until
+    )
+    revoked = Revocation(TENANT, AUTHORITY, pair.public("stranger"), utc_now())
+    with pair.owner(role) as keeper:
+        pin(keeper, "engine", TENANT, "engine-3", pair.public("stranger"), replace=False)
+        pin_budget(keeper, "officer", TENANT, 7, replace=False)
+        pin_canaries(keeper, TENANT, ["40-nobody"])
+        take_late(keeper, Envelope.sign("policy", backfill.to_fields(), pair.keys["tenant"]))
+        revoke(keeper, Envelope.sign("revoke", revoked.to_fields(), pair.keys["root"]))
+        take_own(keeper, story.outside.notes[role].encode())
+    (outcome,) = story.recover()
+    assert (outcome.lost, outcome.anew) == ({"epoch": 1}, 5)
+    assert fsck(story.store, print) == []
+    with pair.owner(role) as keeper:
+        assert types(keeper)[-6:] == ["recovery", "pin", "pin", "pin", "policy", "revoke"]
+    assert pair.show(role)["tenants"][0]["budgets"]["officer"] == 7
 
 
 def read_debts(pair: Pair, role: Role) -> list[int]:
