@@ -12,17 +12,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accounts.models import Tenant
+from accounts.policies import add_backfill
 from icrstore.inbox.accept import Label, accept
 from icrstore.inbox.models import Batch
 from icrstore.query import waits
 from icrstore.query.models import Query
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.vault.accepted import unsealed
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
+from icrstore.warrant.statements import HourRange
 from tests.keeper.pair import ACCOUNT, TENANT
 from tests.query.asking import Office, lasting, office
-from tests.vault.rooms import RECEIPT_KEY, record, sign_call
+from tests.vault.rooms import RECEIPT_KEY, ROOT, add_collector, record, sign_call
 
 __all__ = ["lasting", "office"]
 
@@ -216,6 +219,62 @@ def test_a_row_of_ones_own_far_away_hides_no_gap(office: Office, days: int, sequ
                           last_hour=hour_start(far))  # fmt: skip
     _accept_at(office, planted, far, Ed25519PrivateKey.generate())
     assert missed(office)
+
+
+@pytest.fixture
+def backfilled(office: Office) -> Batch:
+    """A batch that waits with records of ten days ago, which a backfill lets in; its collector, and
+    one beside it, went on."""
+    rooms, hour = office.rooms, office.rooms.hour - 240 * HOUR
+    hours = HourRange(hour, hour + HOUR)
+    policy = Backfill(TENANT, "edge-1", hours, rooms.now + timedelta(days=7))
+    add_backfill(
+        rooms.tenant, Envelope.sign("policy", policy.to_fields(), ROOT).encode(), rooms.now
+    )
+    old = push(office, first_hour=hour, last_hour=hour)
+    give_receipt(office, push(office), rooms.keys.signing, {})
+    return old
+
+
+def test_an_old_hour_is_not_complete_while_a_backfill_of_it_waits(
+    office: Office, backfilled: Batch
+) -> None:
+    (why,) = missed(office, 240)
+    assert why.startswith("batch 2 of collector edge-1 (stream main): not sealed, since ")
+    assert (missed(office, 239), missed(office)) == ([], [])
+    give_receipt(office, backfilled, office.rooms.keys.signing, {})
+    assert not missed(office, 240)
+
+
+def test_an_old_hour_is_not_complete_once_a_backfill_of_it_is_gone(
+    office: Office, backfilled: Batch
+) -> None:
+    backfilled.delete()
+    (why,) = missed(office, 240)
+    assert why.startswith("batch 2 of collector edge-1 (stream main): missing, since ")
+    assert missed(office, 239) == []
+    assert len(missed(office)) == 1
+
+
+def test_another_collectors_gap_is_of_no_backfill(office: Office, backfilled: Batch) -> None:
+    give_receipt(office, backfilled, office.rooms.keys.signing, {})
+    other = add_collector(office.rooms.tenant, "edge-2", Ed25519PrivateKey.generate())
+    for sequence in (1, 3):
+        push(office, collector=other, sequence=sequence)
+    assert not missed(office, 240)
+    assert any("batch 2 of collector edge-2 " in why for why in missed(office))
+
+
+def test_who_has_its_neighbour_pushed_again_moves_a_gap_to_no_later_hour(office: Office) -> None:
+    """What is deleted is pushed again, days later: the one after it still came when it came."""
+    rooms = office.rooms
+    for number, ago in ((1, 9), (2, 1), (4, 8)):
+        at = rooms.now - timedelta(days=ago)
+        hour = hour_start(at)
+        label = rooms.label(stream="far", sequence=number, first_hour=hour, last_hour=hour)
+        _accept_at(office, label, at)
+    found = missed(office, 8 * 24 + 1)
+    assert "batch 3 of collector edge-1 (stream far): missing" in "".join(found)
 
 
 def _accept_at(
