@@ -77,8 +77,9 @@ def audit_tenant(
 
 
 def audit_strays(audit: Audit, span: Span, living: datetime) -> None:
-    """Rows of no epoch of any tenant, in the months of these hours of which every day lives: rows of
-    a day that has expired outlive their epoch until their month goes. ``living``: the first day."""
+    """Rows of no epoch of any tenant, in the months of these hours of which every day lives: those
+    of a day that has expired outlive their epoch until their month goes. ``living``: the first day.
+    """
     first = max(month_of(span.first), month_of(living - timedelta(days=1)) + 1)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -17,6 +17,7 @@ from icrstore.inbox.accept import Label, accept
 from icrstore.inbox.models import Batch
 from icrstore.query import waits
 from icrstore.query.models import Query
+from icrstore.query.run import _question
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.vault.accepted import unsealed
 from icrstore.warrant.backfill import Backfill
@@ -308,13 +309,32 @@ def test_what_waited_when_a_crashed_query_began_is_not_rewritten(office: Office,
     push(office)
     query = office.put(office.lodge())
     own = Ed25519PrivateKey.generate()
-    other = bytes(32) if deed == "of another" else bytes(query.sha256)
+    share_key = office.keys.new_share_key(query.tenant_id, office.rooms.now)
+    other = bytes(32) if deed == "of another" else share_key.statement.sha256
     signer = own if deed == "signed by oneself" else office.keys.identity
     forged = waits.keep([], other, signer).to_object() if deed != "empty" else []
-    share_key = office.keys.new_share_key(query.tenant_id, office.rooms.now)
     kept = office.keys.keep(share_key, bytes(query.sha256))
     Query.objects.filter(id=query.id).update(share_key=kept, waiting=forged)
     assert office.run() == 1
     query.refresh_from_db()
     said = [{"keeper": "engine", "code": "lodged-does-not-open"}]
     assert (query.state, query.keepers, query.disclosure) == ("failed", said, None)
+
+
+def test_what_waits_now_is_not_put_to_a_question_that_went_to_the_keepers_before(
+    office: Office,
+) -> None:
+    """Who writes the database has the engine begin anew, and then go on with what it began first:
+    the keepers' lists are of then, and what was sealed in between is in none of them."""
+    batch, query = push(office), office.put(office.lodge())
+    rooms = office.rooms
+    question, _, waiting = _question(query, office.keys, rooms.trust, rooms.now)
+    rooms.pair.keepers().commit(question)
+    first = bytes(query.share_key or b"")
+    give_receipt(office, batch, rooms.keys.signing, {})
+    query.share_key = None
+    assert len(waiting) > len(_question(query, office.keys, rooms.trust, rooms.now)[2])
+    Query.objects.filter(id=query.id).update(share_key=first)
+    assert office.run() == 1
+    query.refresh_from_db()
+    assert (query.state, query.disclosure) == ("failed", None)

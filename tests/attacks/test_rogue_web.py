@@ -169,7 +169,7 @@ def test_no_share_is_sealed_to_a_key_that_web_writes_into_a_query(
     planted = hpke.seal(STORAGE.public_bytes(), info, content)
     releases = rogue.logged("release")
     # As though the engine itself had begun it: the row's other half is the engine's signed word.
-    waiting = waits.keep([], request.sha256, rogue.pair.keys["engine"])
+    waiting = waits.keep([], word.sha256, rogue.pair.keys["engine"])
     query = rogue.queue(request, share_key=planted, waiting=json.dumps(waiting.to_object()))
     assert rogue.run_engine(query).state in ("refused", "failed")
     assert query.disclosure is None
