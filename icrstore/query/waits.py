@@ -33,7 +33,7 @@ def keep(waiting: Sequence[Unsealed], engine_key_sha256: bytes, key: Ed25519Priv
 
 
 def kept(value: Any, engine_key_sha256: bytes, key: Ed25519PrivateKey) -> list[Unsealed]:
-    """Raises `StatementError` unless this engine kept it for this key, by its statement's digest."""
+    """Raises `StatementError` unless this engine kept it for this key (its statement's digest)."""
     envelope = Envelope.read(value, KIND)
     envelope.verify(raw_public(key))
     fields = envelope.fields()

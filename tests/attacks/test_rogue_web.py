@@ -29,6 +29,7 @@ from icrstore.query.models import Query
 from icrstore.query.run import run_open
 from icrstore.seal.encode import digest, enc, prf, text
 from icrstore.seal.epoch import HOUR, ROLES, Role
+from icrstore.shell.stop import REFUSED, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EngineKey
 from icrstore.warrant.statements import AccountSelector, HourRange
@@ -245,6 +246,8 @@ class Lies(Desk):
 
     def read(self, target: str, headers: Mapping[str, str]) -> bytes:
         given = self._caller.web.send("GET", target, self._caller.signed("GET", target, headers))
+        if given.status == 404:
+            raise Stop(REFUSED, target)
         assert given.status == 200
         return self._lie(target, given.body)
 
