@@ -202,7 +202,7 @@ def _gaps(
     """
     for before, after in pairwise([None, *known]):
         number = before.sequence if before else 0
-        if after is None or after.sequence == number + 1:
+        if after is None or after.sequence <= number + 1:
             continue
         until = _came(after, tenant, trust) or _NEVER
         if until > max(kept_since, window.first):

@@ -2,7 +2,8 @@
 
 The database only says which policies to ask the keepers for, at every look: who writes it lets
 nobody in. What a keeper that is down may have logged waits, since what is rejected once stays so;
-so does what one refuses for a reason that may pass: its clock, a quarantine, a key it does not know.
+so does what one refuses for a reason that may pass: its clock, a quarantine, a key that it does not
+know.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

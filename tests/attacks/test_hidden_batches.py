@@ -174,6 +174,14 @@ def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -
     assert why.startswith("batches 1 to 2 of collector edge-1 (stream new): missing")
 
 
+def test_a_stream_that_begins_with_nought_lacks_nothing(office: Office) -> None:
+    for sequence in (0, 1):
+        give_receipt(
+            office, push(office, stream="new", sequence=sequence), office.rooms.keys.signing, {}
+        )
+    assert missed(office) == []
+
+
 @pytest.mark.parametrize(("days_ago", "is_missed"), [(363.5, False), (364.5, False), (300, True)])
 def test_what_went_with_its_year_is_missed_by_nobody(
     office: Office, days_ago: float, is_missed: bool
