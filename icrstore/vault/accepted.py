@@ -17,6 +17,7 @@ from django.db import connection
 from accounts.policies import policies_of, read_backfill
 from accounts.tenancy import of_tenant
 from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.inbox.gaps import SET_ASIDE
 from icrstore.seal.epoch import HOUR, LIFE_DAYS, hour_start
 from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.dsse import Envelope
@@ -28,9 +29,6 @@ from icrstore.warrant.trust import Trust
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # From signing a push until its body is here, at most.
 _PUSHED_LATE = timedelta(hours=4)
-# Set aside through no fault of its collector. What a collector itself signed that is no batch is
-# rejected like a record of it: its receipt says so.
-_LOST = ("batch-not-signed", "batch-intake-key-gone")
 
 # Of each stream the batches that came while records of these hours may have been pushed, and the
 # nearest before and after them, so that a gap at either end shows.
@@ -172,7 +170,7 @@ def _of_stream(
     for row in rows:
         sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
         rejected = (sealed.rejected if sealed else None) or {}
-        set_aside = [why for why in rejected if why in _LOST]
+        set_aside = [why for why in rejected if why in SET_ASIDE]
         if sealed and not set_aside:
             known.append(row)
             continue
