@@ -24,7 +24,7 @@ SWEEP_SECONDS = 3.0
 RETAIN_SECONDS = 60.0
 BROKER_SECONDS = 5.0
 
-app = Celery("icrstore")
+app = Celery("icrstore", task_cls="icrstore.messages:Look")
 app.conf.update(
     broker_url=settings.BROKER_URL,
     broker_connection_retry_on_startup=True,
