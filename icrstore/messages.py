@@ -21,7 +21,7 @@ class Request(request.Request):
     def acknowledge(self) -> None:
         if self.acknowledged:
             return
-        lost: tuple[type[Exception], ...] = self.connection_errors
+        lost = tuple(self.connection_errors)
         try:
             self.message.ack()
         except lost as error:
