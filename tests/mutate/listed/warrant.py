@@ -37,7 +37,7 @@ MUTATIONS = (
     Mutation(
         "signer-signature",
         AUTHORITY,
-        "envelope.verify(key)",
+        "envelope.verify(grant.key)",
         "tests/warrant/test_authority.py::test_one_false_signature_is_enough_to_refuse",
     ),
     Mutation(
