@@ -25,6 +25,13 @@ MUTATIONS = (
         "tests/verify/test_icr_verify.py::test_it_refuses_when[one person signs as applicant and approver]",
     ),
     Mutation(
+        "verify-two-holders",
+        VERIFY,
+        ' and one["holder"] != other["holder"]',
+        "tests/verify/test_icr_verify.py::test_it_refuses_when[one person signs with two keys]",
+        "",
+    ),
+    Mutation(
         "verify-role",
         VERIFY,
         'if grant["role"] == role\n            and',

@@ -47,6 +47,13 @@ MUTATIONS = (
         "tests/warrant/test_authority.py::test_one_key_under_two_grants_is_not_two_people",
     ),
     Mutation(
+        "warrant-two-holders",
+        AUTHORITY,
+        " and one.holder != other.holder",
+        "tests/warrant/test_authority.py::test_one_person_with_two_keys_is_not_two_people",
+        "",
+    ),
+    Mutation(
         "warrant-authority",
         AUTHORITY,
         'raise StatementError("wrong-authority", "authority")',
