@@ -61,9 +61,11 @@ class Tree:
     def test(self, *nodes: str) -> tuple[int, str]:
         """Pytest's exit code, and what it printed."""
         quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--timeout={TEST_SECONDS}")
+        # In the folder that all share, each clears away what the others left, and may collide.
+        own = f"--basetemp={self._folder}.tmp"
         told = {name: value for name, value in os.environ.items() if name not in _NOT_TOLD}
         ended = subprocess.run(
-            [sys.executable, "-m", "pytest", *quiet, *nodes],
+            [sys.executable, "-m", "pytest", *quiet, own, *nodes],
             cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**told, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"},
             check=False,
