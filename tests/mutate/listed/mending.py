@@ -128,6 +128,18 @@ check_cosigned = lambda note, keys: (parse_checkpoint(parse_note(note).body), 0)
         "if False:",
     ),
     Mutation(
+        "recover-request-known-at-commit",
+        "icrstore/keeper/commit.py",
+        "salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)",
+        f"{MAY_BE_USED}[operator]",
+    ),
+    Mutation(
+        "recover-request-known-later",
+        "icrstore/keeper/cases.py",
+        "salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)",
+        f"{MAY_BE_USED}[operator]",
+    ),
+    Mutation(
         "recover-lost-epoch",
         "icrstore/keeper/epochs.py",
         "if not office.ledger.has_lost(draft):",
