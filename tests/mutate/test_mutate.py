@@ -18,10 +18,16 @@ def spend(amount, left):
     return left - amount
 """
 TESTS = """\
+import logging
 import pytest
 import door
 
 def test_no_more_is_spent_than_there_is():
+    with pytest.raises(ValueError):
+        door.spend(2, 1)
+
+def test_it_logs_an_error_before():
+    logging.error("too much")
     with pytest.raises(ValueError):
         door.spend(2, 1)
 
@@ -67,6 +73,7 @@ def test_it_tells_of_each_what_became_of_it(tree: Path, capsys: pytest.CaptureFi
     said = "it_says_what_is_left"
     listed = {
         "red": guard("no_more_is_spent_than_there_is"),
+        "red: though it logged an error": guard("it_logs_an_error_before"),
         "survived": guard(said),
         "broken: not to be imported": guard(said, DOOR, "import nothing_of_that_name"),
         "broken: no Python": guard(said, after="raise ("),

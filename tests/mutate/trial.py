@@ -105,7 +105,8 @@ def _verdict(code: int, printed: str) -> str:
     """Pytest ends with 1 where a test failed, but also where one could not be set up."""
     if code == 0:
         return "survived"
-    lines = printed.splitlines()
+    # What a test logged stands above, and may begin with the same words.
+    lines = printed.rpartition("short test summary info")[2].splitlines()
     has_failed = any(line.startswith("FAILED ") for line in lines)
     has_error = any(line.startswith("ERROR ") for line in lines)
     return "red" if code == 1 and has_failed and not has_error else "broken"
