@@ -130,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     push = add("push", "Push the records of these files until they are sealed.", _PUSH)
     _add_inputs(push, "*")
     push.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML or JSON")
+    old = "records older than 48 hours, too: the store must have a backfill of their hours"
+    push.add_argument("--backfill", action="store_true", help=old)
     wait = "give up (exit 75) so long after the last progress; default 300"
     push.add_argument(
         "--wait", type=float, default=DEFAULT_WAIT_SECONDS, metavar="SECONDS", help=wait
@@ -253,7 +255,7 @@ def _spool_file(
     try:
         records = iter_records([path], given.format, given.account, tally, leases)
         for made in cut(records, summary.refused):
-            kept = spool_cut(spool, made, secret, now)
+            kept = spool_cut(spool, made, secret, now, is_backfill=given.backfill)
             if isinstance(kept, str):
                 summary.refused[kept] += made.records
             elif kept not in summary.batches:

@@ -49,13 +49,16 @@ class Intake:
     collector: str
 
 
-def spool_cut(spool: Spool, made: Cut, collector_secret: bytes, now: datetime) -> bytes | str:
-    """Keep a batch and return its id, or the reason why all of its records would be refused.
+def spool_cut(
+    spool: Spool, made: Cut, collector_secret: bytes, now: datetime, *, is_backfill: bool
+) -> bytes | str:
+    """Keep a batch and return its id, or the reason why all of its records would be refused: for
+    their age, unless a backfill lets them in.
 
     Only whole batches are left out by the clock: leaving out single records would make another
     batch, with another id, of the same file at another time.
     """
-    if made.last < now - OLDEST:
+    if made.last < now - OLDEST and not is_backfill:
         return "time-too-old"
     if made.first > now + NEWEST:
         return "time-in-future"

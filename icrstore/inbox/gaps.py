@@ -4,6 +4,7 @@ What was never given, or lies after the last that came, nobody here can miss: th
 collector, which has no receipt for it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,9 @@ from icrstore.warrant.strict import time_text
 
 # A batch is sealed when its hours have ended, and its receipt follows within seconds.
 LATE = timedelta(hours=1)
+# Set aside through no fault of its collector. What a collector itself signed that is no batch is
+# rejected like a record of it: its receipt says so.
+SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone")
 
 # Runs of numbers between two batches of a stream, or before its first (streams begin with 1, and
 # after a year with what followed the last that was forgotten).
@@ -56,12 +60,15 @@ def missing(tenant: str, skip: int, most: int, collector: int | None = None) -> 
 
 
 def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any]]:
-    """Batches without their sealed receipt an hour after they came and their hours ended."""
+    """Batches that are not sealed and logged an hour after they came and their hours ended."""
     waiting = Batch.objects.filter(
-        Q(accepted_at__lt=now - LATE, last_hour__lt=now - LATE - HOUR),
-        tenant=tenant, sealed_receipt=None,
+        Q(sealed_receipt=None) | Q(rejected__has_any_keys=SET_ASIDE),
+        tenant=tenant, accepted_at__lt=now - LATE, last_hour__lt=now - LATE - HOUR,
     )  # fmt: skip
-    columns = "collector__name", "batch_id", "stream", "sequence", "shard", "accepted_at", "state"
+    columns = (
+        "collector__name", "batch_id", "stream", "sequence", "shard", "accepted_at", "state",
+        "rejected",
+    )  # fmt: skip
     with of_tenant(tenant):
         rows = waiting.order_by("accepted_at", "batch_id").values_list(*columns)
         found = list(rows[skip : skip + most])
@@ -73,7 +80,13 @@ def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any
             "sequence": sequence,
             "shard": shard,
             "accepted_at": time_text(accepted_at),
-            "why": "not-sealed" if state == Batch.ACCEPTED else "not-logged",
+            "why": _why(state, rejected),
         }
-        for name, batch_id, stream, sequence, shard, accepted_at, state in found
+        for name, batch_id, stream, sequence, shard, accepted_at, state, rejected in found
     ]
+
+
+def _why(state: str, rejected: Collection[str]) -> str:
+    if state == Batch.ACCEPTED:
+        return "not-sealed"
+    return "not-logged" if set(SET_ASIDE).isdisjoint(rejected) else "set-aside"

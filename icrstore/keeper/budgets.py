@@ -6,24 +6,24 @@ is no second budget. What ended unreleased is given back (`expiry`). The store h
 two questions see the same count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.queries import Asker
 from icrstore.seal.encode import enc, text
-from icrstore.seal.epoch import day_of
 from icrstore.warrant.statements import Grant, Warrant
 
 # Questions a day, of each officer and each authority, until a keeper's owner pins another number.
 A_DAY = {"officer": 200, "authority": 2_000}
 
 
-def askers(call: Call, warrant: Warrant, signed_by: Sequence[Grant]) -> list[Asker]:
-    """In whose budgets a question of today counts: every officer's who signed, the authority's."""
-    day, authority = day_of(call.now), text(warrant.authority)
+def askers(day: str, warrant: Warrant, signed_by: Iterable[Grant]) -> list[Asker]:
+    """In whose budgets a question of a day counts: every officer's who signed, the authority's."""
+    authority = text(warrant.authority)
     officers = dict.fromkeys(enc(authority, text(grant.holder)) for grant in signed_by)
     return [*(Asker("officer", name, day) for name in officers), Asker("authority", authority, day)]
 
@@ -36,7 +36,9 @@ def check_budgets(
         raise Refused("budget-spent")
     allowed = {**A_DAY, **queries.budgets(call.tx, tenant)}
     for asker in by:
-        if queries.requests_by(call.tx, tenant, asker) >= allowed[asker.kind]:
+        # After a recovery: whose these were nobody knows, so they count as everyone's.
+        unknown = salvage.lost_commits(call.tx, tenant, asker.day)
+        if unknown + queries.requests_by(call.tx, tenant, asker) >= allowed[asker.kind]:
             raise Refused(f"{asker.kind}-budget-spent")
 
 
@@ -50,5 +52,8 @@ def pin_budget(keeper: Keeper, kind: str, tenant: str, most: int, replace: bool)
         if before is not None and not replace:
             raise Refused("already-pinned")
         queries.set_budget(call.tx, tenant, kind, most)
-        told = {"pin": "budget", "kind": kind, "a_day": most}
-        call.ledger(tenant).append(Draft("pin", told), call.now)
+        call.ledger(tenant).append(Draft("pin", told_of_budget(kind, most)), call.now)
+
+
+def told_of_budget(kind: str, most: int) -> dict[str, Any]:
+    return {"pin": "budget", "kind": kind, "a_day": most}

@@ -79,19 +79,29 @@ class Case:
         unchecked = self.warrant_said
         if unchecked.tenant != tenant:
             raise Refused("wrong-tenant")
-        root = queries.pinned(call.tx, "authority", tenant, unchecked.authority)
+        root = self._root(call, tenant)
         if root is None:
             raise Refused("unknown-authority")
         granted = Granted.check(self.grants, unchecked.authority, root, call.now)
         return granted, check_warrant(self.warrant, granted, call.now)
 
+    def check_root(self, call: Call, tenant: str) -> None:
+        """Raise `StatementError` unless the root that is pinned now made these grants: with another
+        root its revocations would be forgotten, too."""
+        root = self._root(call, tenant) or b""
+        for grant in self.grants:
+            grant.verify(root)
+
     def check_unrevoked(self, call: Call, tenant: str) -> None:
         """Raise Refused(revoked) if a key that signed was revoked by its authority's root."""
-        authority = self.warrant_said.authority
-        root = queries.pinned(call.tx, "authority", tenant, authority) or b""
+        root = self._root(call, tenant) or b""
         signed = {one.keyid for each in (self.warrant, self.request) for one in each.signatures}
         if any(key_id(key) in signed for key in queries.revoked_by(call.tx, tenant, root)):
             raise Refused("revoked")
+
+    def _root(self, call: Call, tenant: str) -> bytes | None:
+        """The root that is pinned now of the authority that the warrant names."""
+        return queries.pinned(call.tx, "authority", tenant, self.warrant_said.authority)
 
     def told(self, type_: str) -> dict[str, Any]:
         warrant, request = self.warrant_said, self.request_said
@@ -128,10 +138,11 @@ def check_retention(request: Request, call: Call) -> None:
 
 def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[RequestRow, Case]:
     """The request of this engine, and its case. Raises Refused(unknown-request, another-engine,
-    before-recovery, expired-day, revoked).
+    before-recovery, expired-day, revoked), and `StatementError`.
 
     The engine must be pinned still, with the key by which it committed; no day of the request have
-    expired since, and no key that signed it or its warrant been revoked.
+    expired since; and the root that made its grants be pinned still, and have revoked no key that
+    signed it or its warrant.
     """
     row = queries.request(call.tx, request_sha256)
     if row is None:
@@ -142,6 +153,7 @@ def find_case(call: Call, request_sha256: bytes, caller: bytes) -> tuple[Request
     salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
     case = Case.of(call, row)
     check_retention(case.request_said, call)
+    case.check_root(call, row.tenant)
     case.check_unrevoked(call, row.tenant)
     return row, case
 

@@ -132,6 +132,10 @@ def shown(keeper: Keeper) -> dict[str, Any]:
                 {"kind": kind, "tenant": tenant, "name": name, "key": encode_base64(key)}
                 for kind, tenant, name, key in queries.pins(tx)
             ],
+            "revocations": [
+                {"tenant": tenant, "issuer_key": encode_base64(root), "key": encode_base64(key)}
+                for tenant, root, key in queries.revocations(tx)
+            ],
             "notifiers": [
                 {"tenant": n.tenant, "name": n.name, "key": encode_base64(n.key),
                  "sealing_key": encode_base64(n.sealing_key)}

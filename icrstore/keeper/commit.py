@@ -14,6 +14,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.expiry import has_ended
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.queries import EpochRow, RequestRow
+from icrstore.seal.epoch import day_of
 from icrstore.warrant.authority import check_engine_key, check_request
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EngineKey
@@ -84,7 +85,7 @@ def _first(call: Call, caller: bytes, asked: Commit) -> RequestRow:
     # 4.
     check_retention(request, call)
     # 5.
-    by = askers(call, warrant, granted.signers(asked.case.request, "investigator"))
+    by = askers(day_of(call.now), warrant, granted.signers(asked.case.request, "investigator"))
     check_budgets(call, asked.tenant, warrant_sha256, warrant, by)
     # 6.
     named = [one.account for one in request.selectors if isinstance(one, AccountSelector)]

@@ -126,7 +126,7 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
     2. A sealer host of the tenant signed the statement.
     3. Its hour is neither to come nor more than 96 hours old, but for what a backfill covers and
        is not expired, or a leaf of ours that lost its text is of this very epoch; and its pools
-       are those in force.
+       are those in force, as far as it is known (`policy-lost`: bring policies again first).
     4. The seal is the one in the statement, opens, and holds the atom committed to.
     5. From here it is kept: the atom under the day's key and its leaf are one transaction.
     """
@@ -146,6 +146,8 @@ def _keep(office: _Office, sealed: SealedEpoch) -> None:
     if not office.ledger.has_lost(draft):
         _check_in_time(call, statement)
     if statement.pools_sha256 != in_force(office.policies, epoch.hour).sha256:
+        if salvage.lost_days(call.tx, epoch.tenant, "policy"):
+            raise Refused("policy-lost")
         raise Refused("unknown-pools")
     # 4.
     atom = _open(call, sealed, office.days)

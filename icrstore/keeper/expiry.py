@@ -2,12 +2,13 @@
 
 Each keeper ends it by itself, at its minute's upkeep or as soon as somebody asks for more, and
 logs as many `expired` leaves as its commit has. Nothing was lent for it, so from there on it counts
-in no budget.
+in no budget. After a recovery the log may say already how a question ended, in leaves without text:
+then nothing more is said of it, and it counts.
 """
 
 from datetime import timedelta
 
-from icrstore.keeper import queries
+from icrstore.keeper import queries, salvage
 from icrstore.keeper.keeper import Call, Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.queries import RequestRow
@@ -18,7 +19,11 @@ FIRST_RELEASE_LIFE = timedelta(minutes=15)
 def expire(keeper: Keeper, tenant: str) -> int:
     """End a tenant's questions that are too late; how many. Each ends once."""
     with keeper.write() as call:
-        late = queries.committed_before(call.tx, tenant, _first_in_time(call))
+        late = [
+            row
+            for row in queries.committed_before(call.tx, tenant, _first_in_time(call))
+            if not salvage.may_have_ended(call.tx, tenant, row.commit_leaf)
+        ]
         for row in late:
             _end(call, row)
         return len(late)
@@ -30,7 +35,8 @@ def has_ended(call: Call, row: RequestRow) -> bool:
     A refusal that is raised inside the transaction would take the end back: raise it after.
     """
     if row.state == "committed" and row.committed_at < _first_in_time(call):
-        _end(call, row)
+        if not salvage.may_have_ended(call.tx, row.tenant, row.commit_leaf):
+            _end(call, row)
         return True
     return row.state == "expired"
 

@@ -18,7 +18,7 @@ MENDS = {
     "published-wrong": "what is there does not lead to what this log signed and its peer cosigned",
     "published-too-old": "the peer has cosigned more than is there: get a newer copy",
     "pins-lost": "in the lost time somebody was pinned, replaced or revoked: compare `show` with"
-    " what must be trusted, recover with --pins-compared, pin what differs, only then serve",
+    " what must be trusted, recover with --pins-compared, pin and revoke what differs, then serve",
     "peer-forked": "the other keeper's log is not what we cosigned: keep all, tell its owner",
 }
 _RECOVER = """\
@@ -29,8 +29,9 @@ both keepers. The leaves come back, and a `recovery` leaf says so; what was priv
 
 - warrants that may have been used in the lost time are refused (before-recovery): make new ones;
 - epochs come back by themselves, as the sealers bring them again;
-- policies do not: `policy FILE`;
-- pins that were set or replaced in the lost time are as old as the copy: see pins-lost.
+- so do pools; backfills that still hold do not: `policy FILE`;
+- pins that were set or replaced in the lost time are as old as the copy, and who was revoked in it
+  is believed again: see pins-lost.
 
 Never put chain.json back: it has to be today's.
 """

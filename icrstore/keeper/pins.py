@@ -27,10 +27,10 @@ def pin_tenant(keeper: Keeper, name: str, key: bytes, replace: bool) -> None:
             queries.set_tenant_root(call.tx, name, key)
         else:
             _add_tenant(call, name, key)
-        _log(call, name, {"pin": "tenant", "name": name, "key": encode_base64(key)})
+        _log(call, name, told_of_pin("tenant", name, key))
         if name not in before:
             for peer in queries.peers(call.tx):
-                _log(call, name, _told_of_peer(peer))
+                _log(call, name, told_of_peer(peer))
 
 
 def pin(keeper: Keeper, kind: str, tenant: str, name: str, key: bytes, replace: bool) -> None:
@@ -39,7 +39,7 @@ def pin(keeper: Keeper, kind: str, tenant: str, name: str, key: bytes, replace: 
         queries.tenant(call.tx, tenant)
         if _is_new(queries.pinned(call.tx, kind, tenant, name), key, replace):
             queries.set_pin(call.tx, kind, tenant, name, key)
-            _log(call, tenant, {"pin": kind, "name": name, "key": encode_base64(key)})
+            _log(call, tenant, told_of_pin(kind, name, key))
 
 
 def pin_notifier(keeper: Keeper, made: NotifierRow, replace: bool) -> None:
@@ -49,7 +49,7 @@ def pin_notifier(keeper: Keeper, made: NotifierRow, replace: bool) -> None:
         known = {(each.tenant, each.name): each for each in queries.notifiers(call.tx)}
         if _is_new(known.get((made.tenant, made.name)), made, replace):
             queries.set_notifier(call.tx, made)
-            _log(call, made.tenant, _told_of_notifier(made))
+            _log(call, made.tenant, told_of_notifier(made))
 
 
 def pin_peer(keeper: Keeper, peer: Peer, replace: bool) -> None:
@@ -62,7 +62,7 @@ def pin_peer(keeper: Keeper, peer: Peer, replace: bool) -> None:
         if _is_new(before, peer, replace):
             queries.set_peer(call.tx, peer)
             for tenant in queries.tenants(call.tx):
-                _log(call, tenant.name, _told_of_peer(peer))
+                _log(call, tenant.name, told_of_peer(peer))
 
 
 def _is_new(before: object | None, now: object, replace: bool) -> bool:
@@ -82,7 +82,11 @@ def _add_tenant(call: Call, name: str, key: bytes) -> None:
     top_up(call.tx, name, call.keeper.chain(), call.now.date())
 
 
-def _told_of_notifier(made: NotifierRow) -> dict[str, Any]:
+def told_of_pin(kind: str, name: str, key: bytes) -> dict[str, Any]:
+    return {"pin": kind, "name": name, "key": encode_base64(key)}
+
+
+def told_of_notifier(made: NotifierRow) -> dict[str, Any]:
     return {
         "pin": "notifier",
         "name": made.name,
@@ -91,7 +95,7 @@ def _told_of_notifier(made: NotifierRow) -> dict[str, Any]:
     }
 
 
-def _told_of_peer(peer: Peer) -> dict[str, Any]:
+def told_of_peer(peer: Peer) -> dict[str, Any]:
     return {
         "pin": "peer",
         "role": peer.role,

@@ -29,7 +29,8 @@ from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint
 from icrstore.tlog.note import parse_note
 from icrstore.warrant.strict import parse_object
 
-# Leaves by which nobody was asked about, and which change no right. All others may have been.
+# Leaves by which nobody was asked about, and which change nobody's right. All others but questions
+# may have.
 _HARMLESS = ("policy", "epoch", "expired", "refusal", "notice", "shred", "recovery")
 _QUESTIONS = ("commit", "release", "disclosure")
 _OF_EVERY_LEAF = ("v", "type", "tenant", "subject", "nonce")
@@ -167,7 +168,7 @@ def _put_right(call: Call, tenant: Tenant, log: PublishedLog) -> Outcome:
     lost = Counter(leaf.type for leaf in log.leaves[kept:])
     told = {"recovery": "log", "kept": kept, "lost": lost.total()}
     said = ledger.append(Draft("recovery", told), call.now)
-    questions = sum(count for type_, count in lost.items() if type_ not in ("pin", *_HARMLESS))
+    questions = sum(lost[type_] for type_ in _QUESTIONS)
     salvage.add_recovered(call.tx, tenant.name, Recovered(said.index, call.unix_seconds, questions))
     anew = sum(_log_anew(call, ledger, tenant.name, each) for each in voided)
     return Outcome(tenant.name, kept, lost, anew)
@@ -203,6 +204,9 @@ def _log_anew(call: Call, ledger: Ledger, tenant: str, voided: tuple[Leaf, bytes
     if said["type"] == "expired":
         asked = queries.request(call.tx, bytes.fromhex(told["request_sha256"]))
         if asked is None:
+            return False
+        if salvage.may_have_ended(call.tx, tenant, asked.commit_leaf):
+            queries.mark_open(call.tx, asked.sha256)
             return False
     if said["type"] == "notice":
         debt = queries.debt_of_leaf(call.tx, tenant, told["told_leaf"])

@@ -109,6 +109,25 @@ def lost_days(tx: Connection, tenant: str, type_: str) -> tuple[str, str] | None
     return (row[0], row[1]) if row[0] else None
 
 
+def lost_commits(tx: Connection, tenant: str, day: str) -> int:
+    """How many commit leaves of a day nobody knows the askers of."""
+    row = tx.execute(
+        "SELECT count(*) FROM lost WHERE tenant = ? AND type = 'commit' AND day = ?", (tenant, day)
+    ).fetchone()
+    return int(row[0])
+
+
+def may_have_ended(tx: Connection, tenant: str, commit_leaf: int) -> bool:
+    """Whether the release or the end of a question that is open here may be among the leaves that
+    lost their text."""
+    row = tx.execute(
+        "SELECT 1 FROM lost WHERE tenant = ? AND type IN ('release', 'expired') AND leaf > ?"
+        " LIMIT 1",
+        (tenant, commit_leaf),
+    ).fetchone()
+    return row is not None
+
+
 def restore_private(tx: Connection, tenant: str, leaf: int, private: bytes) -> None:
     """Give a leaf its private text (locked) again."""
     where = (tenant, leaf)

@@ -44,6 +44,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.doors = Doors(keeper)
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._running, self._none_runs = 0, threading.Condition()
+        self._has_finished = False
         remove_dead_socket(path)
         super().__init__(str(path), Handler)
         path.chmod(0o660)
@@ -63,9 +64,11 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """A caller that went away is not worth a trace, and a trace may hold what was asked."""
         log("connection ended")
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
+        """Whether a request may run: once `finish` has ended the store is closed."""
         with self._none_runs:
-            self._running += 1
+            self._running += not self._has_finished
+            return not self._has_finished
 
     def end(self) -> None:
         with self._none_runs:
@@ -77,6 +80,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.shutdown()
         with self._none_runs:
             self._none_runs.wait_for(lambda: self._running == 0, FINISH_SECONDS)
+            self._has_finished = True
         self.server_close()
 
 
@@ -98,9 +102,10 @@ class Handler(BaseHTTPRequestHandler):
         self._serve(has_body=True)
 
     def _serve(self, has_body: bool) -> None:
-        self.server.begin()
-        started = time.monotonic()
         self.close_connection = True
+        if not self.server.begin():
+            return
+        started = time.monotonic()
         try:
             answer, is_lost = self._answer(has_body)
             self._send(answer)

@@ -133,13 +133,14 @@ def _question(
         query.share_key = keys.keep(share_key, sha256)
         hours = Request.parse(request).all_hours()
         waiting = [*unsealed(tenant, hours[0], hours[-1], trust, now), _still_to_come(now)]
-        query.waiting = waits.keep(waiting, sha256, keys.identity).to_object()
+        made = waits.keep(waiting, share_key.statement.sha256, keys.identity)
+        query.waiting = made.to_object()
         with of_tenant(tenant):
             query.save(update_fields=["share_key", "waiting"])
         # From here whoever takes the query up again goes on as if it had never stopped.
     else:
         share_key = keys.kept(bytes(query.share_key), sha256)
-        waiting = waits.kept(query.waiting, sha256, keys.identity)
+        waiting = waits.kept(query.waiting, share_key.statement.sha256, keys.identity)
     grants = _distinct([*by, *asked_by])
     return Question(tenant, warrant, request, grants, share_key.statement), share_key, waiting
 

@@ -1,6 +1,8 @@
 """What was not proven sealed before a query's first commit, as its row keeps it for a crash.
 
-The engine signs it: who writes the database could else make an hour look complete.
+The engine signs it, and for the very key to which the keepers lend: who writes the database could
+else make an hour look complete, or have an engine that begins anew sign what waits only then, while
+the keepers' lists are of before.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ KIND = "waiting"
 _MOST = 100_000
 
 
-def keep(waiting: Sequence[Unsealed], request_sha256: bytes, key: Ed25519PrivateKey) -> Envelope:
+def keep(waiting: Sequence[Unsealed], engine_key_sha256: bytes, key: Ed25519PrivateKey) -> Envelope:
     told = [
         {
             "since": time_text(one.since),
@@ -26,17 +28,17 @@ def keep(waiting: Sequence[Unsealed], request_sha256: bytes, key: Ed25519Private
         }
         for one in waiting
     ]
-    made = {"v": 1, "request_sha256": request_sha256.hex(), "waiting": told}
+    made = {"v": 1, "engine_key_sha256": engine_key_sha256.hex(), "waiting": told}
     return Envelope.sign(KIND, made, key)
 
 
-def kept(value: Any, request_sha256: bytes, key: Ed25519PrivateKey) -> list[Unsealed]:
-    """Raises `StatementError` unless this engine kept it for this request."""
+def kept(value: Any, engine_key_sha256: bytes, key: Ed25519PrivateKey) -> list[Unsealed]:
+    """Raises `StatementError` unless this engine kept it for this key (its statement's digest)."""
     envelope = Envelope.read(value, KIND)
     envelope.verify(raw_public(key))
     fields = envelope.fields()
-    if fields.hexadecimal("request_sha256", 32) != request_sha256:
-        raise StatementError("wrong-request", KIND)
+    if fields.hexadecimal("engine_key_sha256", 32) != engine_key_sha256:
+        raise StatementError("wrong-engine-key", KIND)
     made = fields.items("waiting", _read, 0, _MOST)
     fields.finish()
     return list(made)

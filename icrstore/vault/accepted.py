@@ -14,20 +14,21 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from accounts.policies import policies_of, read_backfill
 from accounts.tenancy import of_tenant
 from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.inbox.gaps import SET_ASIDE
 from icrstore.seal.epoch import HOUR, LIFE_DAYS, hour_start
+from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
+from icrstore.warrant.statements import HourRange
 from icrstore.warrant.strict import StatementError, time_text
 from icrstore.warrant.trust import Trust
 
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # From signing a push until its body is here, at most.
 _PUSHED_LATE = timedelta(hours=4)
-# Set aside through no fault of its collector. What a collector itself signed that is no batch is
-# rejected like a record of it: its receipt says so.
-_LOST = ("batch-not-signed", "batch-intake-key-gone")
 
 # Of each stream the batches that came while records of these hours may have been pushed, and the
 # nearest before and after them, so that a gap at either end shows.
@@ -38,7 +39,9 @@ WITH ends AS (
            min(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS lowest,
            max(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS highest,
            min(sequence) FILTER (WHERE accepted_at > %(last)s) AS after
-    FROM inbox_batch WHERE tenant_id = %(tenant)s GROUP BY collector_id, stream)
+    FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id
+    WHERE b.tenant_id = %(tenant)s
+      AND (%(collector)s::text IS NULL OR c.name = %(collector)s) GROUP BY collector_id, stream)
 SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at,
        b.receipt, b.sealed_receipt
 FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
@@ -62,6 +65,17 @@ class Unsealed:
     @property
     def why(self) -> str:
         return f"{self.what}, since {time_text(self.since)}"
+
+
+@dataclass(frozen=True)
+class _Window:
+    """When batches came that may hold records of the hours asked. By a ``backfill`` they may hold
+    its hours, and only its ``collector``'s are looked at; else those of the time they came."""
+
+    first: datetime
+    last: datetime
+    collector: str | None = None
+    backfill: HourRange | None = None
 
 
 class _Row(NamedTuple):
@@ -106,18 +120,41 @@ def unsealed(
     is missed.
     """
     living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
-    near = first - HOUR, last + OLDEST + _PUSHED_LATE
-    found: list[Unsealed] = []
-    for _, stream in groupby(_near(tenant, *near), key=lambda row: (row.collector, row.stream)):
-        rows = list(stream)
-        found += _of_stream(tenant, rows, trust, living + OLDEST + _PUSHED_LATE)
-        found += _misdated(tenant, rows, trust, near)
+    windows = [
+        _Window(first - HOUR, last + OLDEST + _PUSHED_LATE),
+        *_backfills(tenant, first, last),
+    ]
+    kept_since = living + OLDEST + _PUSHED_LATE
+    found = {one for window in windows for one in _of_window(tenant, window, trust, kept_since)}
     return sorted(one for one in found if one.first <= last and first <= one.last)
 
 
-def _near(tenant: str, first: datetime, last: datetime) -> list[_Row]:
+def _backfills(tenant: str, first: datetime, last: datetime) -> Iterator[_Window]:
+    """What may have come by each backfill of any of these hours, from its being loaded to its end.
+
+    No signature is checked: one that somebody made up has more looked at, and lets nothing in.
+    """
+    for row in policies_of(tenant, "backfill"):
+        made = read_backfill(row)
+        if made and made.hours.first <= last and first < made.hours.end:
+            yield _Window(made.valid_to - LONGEST, made.valid_to, made.collector, made.hours)
+
+
+def _of_window(
+    tenant: str, window: _Window, trust: Trust, kept_since: datetime
+) -> Iterator[Unsealed]:
+    for _, stream in groupby(_near(tenant, window), key=lambda row: (row.collector, row.stream)):
+        rows = list(stream)
+        yield from _of_stream(tenant, rows, trust, window, kept_since)
+        yield from _misdated(tenant, rows, trust, window)
+
+
+def _near(tenant: str, window: _Window) -> list[_Row]:
     with of_tenant(tenant), connection.cursor() as cursor:
-        cursor.execute(_NEAR, {"tenant": tenant, "first": first, "last": last})
+        cursor.execute(_NEAR, {
+            "tenant": tenant, "collector": window.collector,
+            "first": window.first, "last": window.last,
+        })  # fmt: skip
         return [_row(values) for values in cursor.fetchall()]
 
 
@@ -127,13 +164,13 @@ def _row(values: Sequence[Any]) -> _Row:
 
 
 def _of_stream(
-    tenant: str, rows: Sequence[_Row], trust: Trust, kept_since: datetime
+    tenant: str, rows: Sequence[_Row], trust: Trust, window: _Window, kept_since: datetime
 ) -> Iterator[Unsealed]:
     known: list[_Row] = []
     for row in rows:
         sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
         rejected = (sealed.rejected if sealed else None) or {}
-        set_aside = [why for why in rejected if why in _LOST]
+        set_aside = [why for why in rejected if why in SET_ASIDE]
         if sealed and not set_aside:
             known.append(row)
             continue
@@ -146,7 +183,7 @@ def _of_stream(
             # It may be a true one that somebody altered. What the sealer set aside was none.
             hours = (row.first_hour, row.last_hour)
             yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
-    yield from _gaps(tenant, known, trust, kept_since)
+    yield from _gaps(tenant, known, trust, window, kept_since)
 
 
 def _state(set_aside: Sequence[str]) -> str:
@@ -154,39 +191,43 @@ def _state(set_aside: Sequence[str]) -> str:
 
 
 def _gaps(
-    tenant: str, known: Sequence[_Row], trust: Trust, kept_since: datetime
+    tenant: str, known: Sequence[_Row], trust: Trust, window: _Window, kept_since: datetime
 ) -> Iterator[Unsealed]:
     """Numbers that nobody has between two that are known, or before a stream's first.
 
     What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
-    after.
+    after, or a backfill's. One that was lost and pushed again came later than those after it.
     """
     for before, after in pairwise([None, *known]):
         number = before.sequence if before else 0
-        if after is None or after.sequence == number + 1:
+        if after is None or after.sequence <= number + 1:
             continue
         until = _came(after, tenant, trust) or _NEVER
-        if until > kept_since:
+        if until > max(kept_since, window.first):
             since = (_came(before, tenant, trust) if before else None) or _EVER
-            yield _gap(after, number + 1, since, until)
+            hours = window.backfill or _hours_of(min(since, until), until)
+            yield Unsealed(since, hours.first, hours.end - HOUR, _missing(after, number + 1))
 
 
-def _gap(after: _Row, first: int, since: datetime, until: datetime) -> Unsealed:
+def _hours_of(since: datetime, until: datetime) -> HourRange:
+    """Of which hours a batch may be that came in that time."""
+    first = hour_start(max(since, _EVER + OLDEST) - OLDEST)
+    return HourRange(first, hour_start(until + NEWEST) + HOUR)
+
+
+def _missing(after: _Row, first: int) -> str:
     last = after.sequence - 1
     numbers = f"batch {first}" if first == last else f"batches {first} to {last}"
-    first_hour = hour_start(max(since, _EVER + OLDEST) - OLDEST)
-    last_hour = hour_start(until + NEWEST)
-    what = f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
-    return Unsealed(since, first_hour, last_hour, what)
+    return f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
 
 
 def _misdated(
-    tenant: str, rows: Sequence[_Row], trust: Trust, near: tuple[datetime, datetime]
+    tenant: str, rows: Sequence[_Row], trust: Trust, window: _Window
 ) -> Iterator[Unsealed]:
     """A row at either end that came long before or after says that nothing beyond it matters: it
     must be true that it came then."""
     for row in {rows[0], rows[-1]}:
-        is_far = not near[0] <= row.accepted_at <= near[1]
+        is_far = not window.first <= row.accepted_at <= window.last
         if is_far and _came(row, tenant, trust) != row.accepted_at:
             what = f"{row.name}: no receipt says when it came"
             yield Unsealed(row.accepted_at, _EVER, _NEVER, what)

@@ -7,7 +7,7 @@ one epoch's manifest and a few rows at a time.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import connection
@@ -76,21 +76,26 @@ def audit_tenant(
             audit.fault(f"{tenant} epoch {eid.hex()}", f"the {role} keeper logged it: not here")
 
 
-def audit_strays(audit: Audit, span: Span) -> None:
-    """Rows of no epoch of any tenant, in the months of these hours."""
-    known: set[tuple[int, int]] = set()
-    for tenant in tenants():
-        with of_tenant(tenant.name):
-            known.update(models.Epoch.objects.values_list("month", "id"))
+def audit_strays(audit: Audit, span: Span, living: datetime) -> None:
+    """Rows of no epoch of any tenant, in the months of these hours of which every day lives: those
+    of a day that has expired outlive their epoch until their month goes. ``living``: the first day.
+    """
+    first = max(month_of(span.first), month_of(living - timedelta(days=1)) + 1)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT month, epoch_no, count(*) FROM vault_segment"
             " WHERE month BETWEEN %s AND %s GROUP BY 1, 2 ORDER BY 1, 2",
-            [month_of(span.first), month_of(span.end)],
+            [first, month_of(span.end)],
         )
-        for month, number, count in cursor.fetchall():
-            if (month, number) not in known:
-                audit.fault(f"month {month}", f"{count} rows of no epoch (number {number})")
+        found = cursor.fetchall()
+    # Rows and their epoch commit at once, so what is sealed meanwhile has its epoch here.
+    known: set[tuple[int, int]] = set()
+    for tenant in tenants():
+        with of_tenant(tenant.name):
+            known.update(models.Epoch.objects.values_list("month", "id"))
+    for month, number, count in found:
+        if (month, number) not in known:
+            audit.fault(f"month {month}", f"{count} rows of no epoch (number {number})")
 
 
 def _of_epoch(

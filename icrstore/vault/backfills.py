@@ -1,7 +1,9 @@
 """Old hours that a collector may bring in, because the tenant's root said so and the keepers know.
 
 The database only says which policies to ask the keepers for, at every look: who writes it lets
-nobody in. What a keeper that is down may have logged waits, since what is rejected once stays so.
+nobody in. What a keeper that is down may have logged waits, since what is rejected once stays so;
+so does what one refuses for a reason that may pass: its clock, a quarantine, a key that it does not
+know.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +19,9 @@ from icrstore.seal.epoch import HOUR, LIFE_DAYS
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.policies import LOGGED, hand_in
 from icrstore.warrant.backfill import Backfill
+
+# Refused for ever: the tenant's root did not sign it, or its time is over.
+_NONE = {"refused: not-signed", "refused: bad-signature", "refused: expired"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def backfills_of(
     made: dict[str, dict[str, list[Span]]] = {"logged": {}, "awaited": {}}
     for row, policy in _living(tenant, now):
         said = hand_in(row, keys, keepers, is_asked_anew=True)
-        if any(word.startswith("refused:") for word in said):
+        if not _NONE.isdisjoint(said):
             continue
         is_logged = all(word == LOGGED for word in said)
         span = max(policy.hours.first, _first_living(now)), policy.hours.end

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from accounts.models import Policy
+from accounts.models import Policy, Revocation
 from accounts.policies import SOONEST, policies_of
 from accounts.tenancy import of_tenant, tenants
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
@@ -81,6 +81,16 @@ def hand_in(
         with of_tenant(row.tenant_id):
             Policy.objects.filter(id=row.id).update(keepers=said)
     return [said[name_of(keeper)] for keeper in keepers]
+
+
+def bring_again(rows: Sequence[Policy] | Sequence[Revocation], keeper: Keeper) -> None:
+    """Have the next look bring a keeper again what it had logged, and may have lost."""
+    for row in rows:
+        said = {
+            n: told for n, told in row.keepers.items() if (n, told) != (name_of(keeper), LOGGED)
+        }
+        with of_tenant(row.tenant_id):
+            type(row).objects.filter(id=row.id).update(keepers=said)
 
 
 def _is_logged(row: Policy, keepers: Sequence[Keeper]) -> bool:

@@ -11,12 +11,16 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accounts.policies import policies_of
+from accounts.revocations import revocations_of
 from accounts.tenancy import of_tenant, tenants
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperRefused, KeeperUnreachable, KeeperUntrue
+from icrstore.keeper.calls import Registered
 from icrstore.keeper.client import Keeper
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.models import EpochSeal
+from icrstore.vault.policies import bring_again
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
@@ -25,8 +29,10 @@ from icrstore.warrant.strict import StatementError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
-# By that keeper's clock the hour has not begun: the one refusal that mends itself.
-_TOO_EARLY = "future-hour"
+# Refusals that mend themselves: by that keeper's clock the hour has not begun; or its store was put
+# right, and policies come again.
+_TOO_EARLY, _POLICY_LOST = "future-hour", "policy-lost"
+_MENDED = {_TOO_EARLY, _POLICY_LOST}
 
 
 def register_epochs(keys: SealerKeys, keepers: Sequence[Keeper], now: datetime) -> int:
@@ -75,12 +81,23 @@ def _give_receipts(tenant: str, keys: SealerKeys, keepers: Sequence[Keeper], now
 
 
 def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -> int:
-    """In groups, each acknowledged in one transaction; a keeper that is down is asked later."""
-    count = 0
+    """In groups, each acknowledged in one transaction; a keeper that is down is asked later.
+
+    A keeper whose store was put right says when it logged what it lost: that is brought again, once
+    in a look, since some of it may be gone for good; and so is who was revoked.
+    """
+    count, has_asked = 0, False
     while seals := _waiting(keeper, tenant, now):
-        answers = _hand_in(keeper, keys, tenant, seals)
-        count += _acknowledge(tenant, seals, answers, now)
-        if not answers or _TOO_EARLY in answers.values():
+        answer = _hand_in(keeper, keys, tenant, seals)
+        if answer.lost and not has_asked:
+            # First: whoever is killed in between is told again that epochs are lost.
+            bring_again(revocations_of(tenant), keeper)
+            _forget_acknowledged(keeper, tenant, *answer.lost)
+        has_asked = True
+        count += _acknowledge(tenant, seals, answer.codes, now)
+        if _POLICY_LOST in answer.codes.values():
+            bring_again(policies_of(tenant), keeper)
+        if not answer.codes or not _MENDED.isdisjoint(answer.codes.values()):
             break
     return count
 
@@ -103,23 +120,16 @@ def _seals_for(keeper: Keeper, tenant: str) -> QuerySet[EpochSeal]:
 
 def _hand_in(
     keeper: Keeper, keys: SealerKeys, tenant: str, seals: Sequence[EpochSeal]
-) -> dict[bytes, str | None]:
-    """What the keeper says of each epoch of one tenant; nothing if it takes none of them.
-
-    A keeper whose store was put right says when it logged what it lost: its ordinary look brings
-    that again.
-    """
+) -> Registered:
+    """What the keeper says of each epoch of one tenant; nothing if it takes none of them."""
     epochs = [
         (Envelope.parse(bytes(seal.epoch.statement), "epoch"), bytes(seal.seal)) for seal in seals
     ]
     try:
-        answer = keeper.register(epochs, keys.grants_of(tenant))
+        return keeper.register(epochs, keys.grants_of(tenant))
     except (KeeperUnreachable, KeeperUntrue, KeeperRefused) as failure:
         logger.warning("keeper %s logged no epoch: %s", keeper.role, failure.code)
-        return {}
-    if answer.lost:
-        _forget_acknowledged(keeper, tenant, *answer.lost)
-    return answer.codes
+        return Registered({}, None)
 
 
 def _forget_acknowledged(keeper: Keeper, tenant: str, first: date, last: date) -> None:
@@ -146,7 +156,7 @@ def _acknowledge(
             refused = answers.get(bytes(seal.epoch.eid), _TOO_EARLY)
             if refused is None:
                 EpochSeal.objects.filter(id=seal.id).update(acknowledged_at=now)
-            elif refused != _TOO_EARLY:
+            elif refused not in _MENDED:
                 logger.error("keeper %s refused epoch %s: %s", seal.role, seal.epoch_id, refused)
                 EpochSeal.objects.filter(id=seal.id).update(refused=refused)
     return sum(1 for refused in answers.values() if refused is None)
@@ -175,6 +185,6 @@ def _logged_at(
         with of_tenant(tenant):
             wanted = eids[start : start + AT_ONCE]
             seals = list(_seals_for(keeper, tenant).filter(epoch__eid__in=wanted))
-        answers = _hand_in(keeper, keys, tenant, seals) if seals else {}
-        logged |= {eid for eid, refused in answers.items() if refused is None}
+        codes = _hand_in(keeper, keys, tenant, seals).codes if seals else {}
+        logged |= {eid for eid, refused in codes.items() if refused is None}
     return logged

@@ -8,20 +8,25 @@ from django.db.models import Count
 
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
+from icrstore.inbox.gaps import SET_ASIDE
 from icrstore.seal.epoch import LIFE_DAYS, hour_start
 from icrstore.vault.models import EpochSeal
 from icrstore.warrant.strict import time_text
 
 # Each ended hour of each shard without an epoch that every keeper logged, or which a batch reaches
-# that is not sealed and logged. Of an epoch and its seals this reads what web may see.
+# that is not sealed and logged, or was set aside. Of an epoch and its seals this reads what web may
+# see.
 _UNSEALED = """
+WITH waiting AS MATERIALIZED (
+    SELECT id, shard, first_hour, last_hour FROM inbox_batch
+    WHERE tenant_id = %(tenant)s AND (sealed_receipt IS NULL OR rejected ?| %(set_aside)s))
 SELECT h.hour, s.shard,
        CASE WHEN waits.id IS NULL THEN 'no-epoch' ELSE 'batch-waits' END
 FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, interval '1 hour') AS h(hour)
 CROSS JOIN generate_series(0, %(shards)s - 1) AS s(shard)
 LEFT JOIN LATERAL (
-    SELECT b.id FROM inbox_batch AS b
-    WHERE b.tenant_id = %(tenant)s AND b.sealed_receipt IS NULL AND b.shard = s.shard
+    SELECT b.id FROM waiting AS b
+    WHERE b.shard = s.shard
       AND h.hour BETWEEN b.first_hour AND b.last_hour LIMIT 1) AS waits ON true
 WHERE waits.id IS NOT NULL OR NOT EXISTS (
     SELECT 1 FROM vault_epoch AS e
@@ -40,7 +45,8 @@ def unsealed(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str,
         first = max(hour_start(held.created_at), living)
         cursor.execute(_UNSEALED, {
             "tenant": tenant, "shards": held.shards, "first": first,
-            "last": hour_start(now) - timedelta(hours=1), "skip": skip, "most": most,
+            "last": hour_start(now) - timedelta(hours=1), "set_aside": list(SET_ASIDE),
+            "skip": skip, "most": most,
         })  # fmt: skip
         return [
             {"hour": time_text(hour), "shard": shard, "why": why}

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from icrstore.keeper.cli import run as keeper_command
-from icrstore.seal.epoch import HOUR, ROLES
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES
 from icrstore.vault.models import Epoch, EpochSeal
+from icrstore.vault.months import make_months, month_of
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump, encode_base64
 from tests.query.asking import Office, lasting, office
@@ -199,6 +201,19 @@ def test_other_days_and_providers_are_left_alone(office: Office) -> None:
     assert audit("--to", "2026-01-02")[0] == 0
     with pytest.raises(CommandError):
         audit("isp-nobody")
+
+
+def test_rows_of_expired_days_are_no_fault_until_their_month_goes(office: Office) -> None:
+    """Their epochs are forgotten by the day, they by the month."""
+    living = office.rooms.now.replace(hour=0, minute=0, second=0) - timedelta(days=LIFE_DAYS)
+    expired, whole = living - timedelta(days=1), living.replace(day=28) + timedelta(days=7)
+    for day in (expired, whole):
+        make_months(day)
+        sql("INSERT INTO vault_segment VALUES (%s, 999999, '', '')", month_of(day))
+    for arguments in ((), ("--from", f"{expired - timedelta(days=40):%Y-%m-%d}")):
+        status, lines = audit(*arguments)
+        assert (status, len(lines)) == (65, 2)
+        assert lines[0].startswith(f"month {month_of(whole)}: 1 rows of no epoch")
 
 
 def test_what_is_no_keepers_list_is_refused(lasting: Office, tmp_path: Path) -> None:

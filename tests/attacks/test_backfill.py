@@ -15,8 +15,9 @@ from django.db import connections
 from accounts.models import Policy
 from accounts.policies import add_backfill
 from icrstore.inbox.models import Batch
+from icrstore.keeper import salvage
 from icrstore.keeper.answers import KeeperRefused
-from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, hour_start
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, Role, hour_start
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_waiting
@@ -215,6 +216,24 @@ def test_old_records_wait_for_a_keeper_that_is_down_and_others_do_not(house: Roo
     house.pair.processes["oversight"].start()
     seal(house)
     assert state_of(old) == ("sealed", 1, {})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_old_records_wait_for_a_keeper_that_refuses_all_for_a_while(
+    house: Rooms, role: Role
+) -> None:
+    """As in quarantine, or by a clock that is off: what is rejected once stays rejected."""
+    load(house, backfill(house.pair))
+    house.days.of(TENANT, house.hour.date().isoformat())
+    keeper = house.pair.processes[role]
+    keeper.stop()
+    with house.pair.owner(role) as own, own.store.write() as tx:
+        salvage.quarantine(tx, salvage.Evidence("log", b"", 0))
+    keeper.start()
+    old = push(house, long_ago())
+    seal(house)
+    assert Policy.objects.get().keepers[f"{role}-1"] == "refused: quarantined"
+    assert state_of(old) == ("accepted", 0, {})
 
 
 def test_a_month_that_is_long_over_is_kept_again(house: Rooms) -> None:

@@ -12,17 +12,21 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accounts.models import Tenant
+from accounts.policies import add_backfill
 from icrstore.inbox.accept import Label, accept
 from icrstore.inbox.models import Batch
 from icrstore.query import waits
 from icrstore.query.models import Query
+from icrstore.query.run import _question
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.vault.accepted import unsealed
+from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
+from icrstore.warrant.statements import HourRange
 from tests.keeper.pair import ACCOUNT, TENANT
 from tests.query.asking import Office, lasting, office
-from tests.vault.rooms import RECEIPT_KEY, record, sign_call
+from tests.vault.rooms import RECEIPT_KEY, ROOT, add_collector, record, sign_call
 
 __all__ = ["lasting", "office"]
 
@@ -170,6 +174,14 @@ def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -
     assert why.startswith("batches 1 to 2 of collector edge-1 (stream new): missing")
 
 
+def test_a_stream_that_begins_with_nought_lacks_nothing(office: Office) -> None:
+    for sequence in (0, 1):
+        give_receipt(
+            office, push(office, stream="new", sequence=sequence), office.rooms.keys.signing, {}
+        )
+    assert missed(office) == []
+
+
 @pytest.mark.parametrize(("days_ago", "is_missed"), [(363.5, False), (364.5, False), (300, True)])
 def test_what_went_with_its_year_is_missed_by_nobody(
     office: Office, days_ago: float, is_missed: bool
@@ -218,6 +230,62 @@ def test_a_row_of_ones_own_far_away_hides_no_gap(office: Office, days: int, sequ
     assert missed(office)
 
 
+@pytest.fixture
+def backfilled(office: Office) -> Batch:
+    """A batch that waits with records of ten days ago, which a backfill lets in; its collector, and
+    one beside it, went on."""
+    rooms, hour = office.rooms, office.rooms.hour - 240 * HOUR
+    hours = HourRange(hour, hour + HOUR)
+    policy = Backfill(TENANT, "edge-1", hours, rooms.now + timedelta(days=7))
+    add_backfill(
+        rooms.tenant, Envelope.sign("policy", policy.to_fields(), ROOT).encode(), rooms.now
+    )
+    old = push(office, first_hour=hour, last_hour=hour)
+    give_receipt(office, push(office), rooms.keys.signing, {})
+    return old
+
+
+def test_an_old_hour_is_not_complete_while_a_backfill_of_it_waits(
+    office: Office, backfilled: Batch
+) -> None:
+    (why,) = missed(office, 240)
+    assert why.startswith("batch 2 of collector edge-1 (stream main): not sealed, since ")
+    assert (missed(office, 239), missed(office)) == ([], [])
+    give_receipt(office, backfilled, office.rooms.keys.signing, {})
+    assert not missed(office, 240)
+
+
+def test_an_old_hour_is_not_complete_once_a_backfill_of_it_is_gone(
+    office: Office, backfilled: Batch
+) -> None:
+    backfilled.delete()
+    (why,) = missed(office, 240)
+    assert why.startswith("batch 2 of collector edge-1 (stream main): missing, since ")
+    assert missed(office, 239) == []
+    assert len(missed(office)) == 1
+
+
+def test_another_collectors_gap_is_of_no_backfill(office: Office, backfilled: Batch) -> None:
+    give_receipt(office, backfilled, office.rooms.keys.signing, {})
+    other = add_collector(office.rooms.tenant, "edge-2", Ed25519PrivateKey.generate())
+    for sequence in (1, 3):
+        push(office, collector=other, sequence=sequence)
+    assert not missed(office, 240)
+    assert any("batch 2 of collector edge-2 " in why for why in missed(office))
+
+
+def test_who_has_its_neighbour_pushed_again_moves_a_gap_to_no_later_hour(office: Office) -> None:
+    """What is deleted is pushed again, days later: the one after it still came when it came."""
+    rooms = office.rooms
+    for number, ago in ((1, 9), (2, 1), (4, 8)):
+        at = rooms.now - timedelta(days=ago)
+        hour = hour_start(at)
+        label = rooms.label(stream="far", sequence=number, first_hour=hour, last_hour=hour)
+        _accept_at(office, label, at)
+    found = missed(office, 8 * 24 + 1)
+    assert "batch 3 of collector edge-1 (stream far): missing" in "".join(found)
+
+
 def _accept_at(
     office: Office, label: Label, at: datetime, by: Ed25519PrivateKey = RECEIPT_KEY
 ) -> None:
@@ -249,13 +317,32 @@ def test_what_waited_when_a_crashed_query_began_is_not_rewritten(office: Office,
     push(office)
     query = office.put(office.lodge())
     own = Ed25519PrivateKey.generate()
-    other = bytes(32) if deed == "of another" else bytes(query.sha256)
+    share_key = office.keys.new_share_key(query.tenant_id, office.rooms.now)
+    other = bytes(32) if deed == "of another" else share_key.statement.sha256
     signer = own if deed == "signed by oneself" else office.keys.identity
     forged = waits.keep([], other, signer).to_object() if deed != "empty" else []
-    share_key = office.keys.new_share_key(query.tenant_id, office.rooms.now)
     kept = office.keys.keep(share_key, bytes(query.sha256))
     Query.objects.filter(id=query.id).update(share_key=kept, waiting=forged)
     assert office.run() == 1
     query.refresh_from_db()
     said = [{"keeper": "engine", "code": "lodged-does-not-open"}]
     assert (query.state, query.keepers, query.disclosure) == ("failed", said, None)
+
+
+def test_what_waits_now_is_not_put_to_a_question_that_went_to_the_keepers_before(
+    office: Office,
+) -> None:
+    """Who writes the database has the engine begin anew, and then go on with what it began first:
+    the keepers' lists are of then, and what was sealed in between is in none of them."""
+    batch, query = push(office), office.put(office.lodge())
+    rooms = office.rooms
+    question, _, waiting = _question(query, office.keys, rooms.trust, rooms.now)
+    rooms.pair.keepers().commit(question)
+    first = bytes(query.share_key or b"")
+    give_receipt(office, batch, rooms.keys.signing, {})
+    query.share_key = None
+    assert len(waiting) > len(_question(query, office.keys, rooms.trust, rooms.now)[2])
+    Query.objects.filter(id=query.id).update(share_key=first)
+    assert office.run() == 1
+    query.refresh_from_db()
+    assert (query.state, query.disclosure) == ("failed", None)

@@ -14,6 +14,7 @@ from accounts.revocations import add_revocation
 from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeeperRefused
 from icrstore.keeper.cli import run as keeper_command
+from icrstore.keeper.pins import pin
 from icrstore.seal.epoch import ROLES
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault.revocations import hand_in_revocations
@@ -86,6 +87,27 @@ def test_nothing_goes_on_once_a_key_that_signed_is_revoked(two: Pair, who: str) 
     with two.owner("operator") as keeper:
         said = {row["code"] for row in asked_of(keeper) if row["type"] == "refusal"}
         assert said == {"revoked"}
+
+
+@pytest.mark.parametrize("step", ["lend", "lend again", "disclose"])
+def test_what_is_under_way_ends_with_the_root_that_granted_it(two: Pair, step: str) -> None:
+    """A root in other hands is replaced: what it granted counts no more, nor brings back the key
+    that it revoked, though the new root revoked nothing."""
+    keepers, question = two.keepers(), two.question()
+    commits = keepers.commit(question)
+    releases = keepers.release(question, commits)
+    if step != "lend":
+        keepers.lend(question, commits, releases, two.engine_key)
+    assert bring(two, revocation(two, "investigator")) == ["", ""]
+    for role in ROLES:
+        with two.owner(role) as keeper:
+            pin(keeper, "authority", TENANT, AUTHORITY, two.public("stranger"), replace=True)
+    if step == "disclose":
+        answer = two.disclosure(question, ACCOUNT)
+        assert code_of(lambda: keepers.disclose(question, answer)) == "not-signed"
+        return
+    lend = lambda: keepers.lend(question, commits, releases, two.engine_key)  # noqa: E731
+    assert code_of(lend) == "not-signed"
 
 
 def test_who_was_not_revoked_goes_on(two: Pair) -> None:

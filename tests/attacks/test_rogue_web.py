@@ -29,6 +29,7 @@ from icrstore.query.models import Query
 from icrstore.query.run import run_open
 from icrstore.seal.encode import digest, enc, prf, text
 from icrstore.seal.epoch import HOUR, ROLES, Role
+from icrstore.shell.stop import REFUSED, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EngineKey
 from icrstore.warrant.statements import AccountSelector, HourRange
@@ -169,7 +170,7 @@ def test_no_share_is_sealed_to_a_key_that_web_writes_into_a_query(
     planted = hpke.seal(STORAGE.public_bytes(), info, content)
     releases = rogue.logged("release")
     # As though the engine itself had begun it: the row's other half is the engine's signed word.
-    waiting = waits.keep([], request.sha256, rogue.pair.keys["engine"])
+    waiting = waits.keep([], word.sha256, rogue.pair.keys["engine"])
     query = rogue.queue(request, share_key=planted, waiting=json.dumps(waiting.to_object()))
     assert rogue.run_engine(query).state in ("refused", "failed")
     assert query.disclosure is None
@@ -245,6 +246,8 @@ class Lies(Desk):
 
     def read(self, target: str, headers: Mapping[str, str]) -> bytes:
         given = self._caller.web.send("GET", target, self._caller.signed("GET", target, headers))
+        if given.status == 404:
+            raise Stop(REFUSED, target)
         assert given.status == 200
         return self._lie(target, given.body)
 

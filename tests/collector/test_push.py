@@ -173,6 +173,15 @@ def test_the_stores_reasons_for_rejecting_records_are_told(site: Site, store: Fa
         assert (told["sealed"], told["rejected"]) == (1, {"time-too-old": 1})
 
 
+def test_old_records_are_pushed_where_a_backfill_lets_them_in(site: Site, store: FakeStore) -> None:
+    old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=10)
+    path = str(write(site.folder / "log.ndjson", [record(old, 1), record(old, 2)]))
+    assert site.push(store, path).summary["refused"] == {"time-too-old": 2}
+    told = site.push(store, path, "--backfill").summary
+    # This store has none, and says so.
+    assert (told["refused"], told["rejected"]) == ({}, {"time-too-old": 2})
+
+
 def test_records_that_cannot_be_retained_are_refused_here_and_counted(
     site: Site, store: FakeStore
 ) -> None:

@@ -11,13 +11,21 @@ from pathlib import Path
 import pytest
 
 from icrstore.keeper import queries
+from icrstore.keeper.budgets import pin_budget
+from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.cli import run
 from icrstore.keeper.errors import StoreLost
 from icrstore.keeper.fsck import fsck
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.keys import Chain
 from icrstore.keeper.ledger import Draft, Ledger
+from icrstore.keeper.policies import take_late
+from icrstore.keeper.revocations import revoke
 from icrstore.keeper.telling import sign_notice
+from icrstore.warrant.backfill import Backfill
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import HourRange, PoolPolicy
+from tests.attacks.test_revoked import revocation
 from tests.keeper.pair import ACCOUNT, TENANT, Pair, copy_still, last_hour, rows_of, utc_now
 
 NOT_OF = "is not what its leaves hash to"
@@ -38,7 +46,23 @@ def lived(template: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                                    pair.keys["notifier"])  # fmt: skip
                 teller.told(TENANT, told)
             pair.run(pair.question())
+        with pair.owner("operator") as keeper:
+            pin_budget(keeper, "officer", TENANT, 100, replace=False)
+            pin_canaries(keeper, TENANT, ["40-nobody"])
+            for policy in policies(pair):
+                take_late(keeper, policy)
+            revoke(keeper, revocation(pair, "stranger"))
         yield pair.processes["operator"].folder
+
+
+def policies(pair: Pair) -> list[Envelope]:
+    """Pools, and a backfill."""
+    first, hour = last_hour() - timedelta(days=30), timedelta(hours=1)
+    rulings = (
+        PoolPolicy(TENANT, last_hour() + 9 * hour, ()),
+        Backfill(TENANT, "edge-1", HourRange(first, first + hour), utc_now() + 9 * hour),
+    )
+    return [Envelope.sign("policy", made.to_fields(), pair.keys["tenant"]) for made in rulings]
 
 
 @pytest.fixture
@@ -104,6 +128,22 @@ def flipped(table: str, column: str, where: str, at: int = 20) -> str:
         (flipped("request", "answer_sha256", "answer_sha256 NOT NULL"), "is not its disclosure"),
         (flipped("day", "seed", "day = date()"), "its key does not open"),
         (flipped("day", "public", "day = date()"), "another key is published"),
+        (flipped("tenant", "root_key", "1"), f"pin tenant {TENANT}: not as it was logged"),
+        (flipped("pin", "key", "name = 'engine-1'"), "pin engine engine-1: not as it was"),
+        ("DELETE FROM pin WHERE name = 'engine-1'", "pin engine engine-1: not as it was logged"),
+        ("INSERT INTO pin SELECT kind, tenant, 'x', key FROM pin WHERE name = 'engine-1'",
+         "pin engine x: not as it was logged"),
+        (flipped("notifier", "sealing_key", "1"), "pin notifier notifier-1: not as it was logged"),
+        (flipped("peer", "witness_key", "1"), "pin peer oversight: not as it was logged"),
+        ("DELETE FROM asker WHERE kind = 'officer'", "counts in other budgets"),
+        ("UPDATE asker SET day = date(day, '-1 day')", "counts in other budgets"),
+        ("UPDATE asker SET name = x'00' WHERE kind = 'authority'", "counts in other budgets"),
+        ("UPDATE budget SET most = 9999", "pin budget officer: not as it was logged"),
+        ("DELETE FROM canary", "1 canaries are logged, and 0 are kept"),
+        (flipped("revocation", "key", "1"), "revocations: other keys than were logged"),
+        ("UPDATE backfill SET valid_to = valid_to + 1", "policies: others than were logged"),
+        ("UPDATE backfill SET first = 0", "policies: others than were logged"),
+        (flipped("policy", "statement", "1", 99), "policies: "),
     ],
 )  # fmt: skip
 def test_each_fault_is_named(store: Path, spoil: str, named: str) -> None:
@@ -146,7 +186,11 @@ def test_the_command_ends_with_65_and_says_where(
 ) -> None:
     change(store, flipped("leaf", "private", "number = 4"))
     assert run(["fsck", "--store", str(store)]) == 65
-    assert capsys.readouterr().out == f"{TENANT}: leaf 4: its private text does not open\n"
+    # It said whom the keeper tells.
+    assert capsys.readouterr().out == (
+        f"{TENANT}: leaf 4: its private text does not open\n"
+        f"{TENANT}: pin notifier notifier-1: not as it was logged\n"
+    )
     assert run(["fsck", "--store", str(store / "nowhere")]) == 1
 
 

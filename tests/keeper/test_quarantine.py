@@ -1,7 +1,9 @@
 """A keeper that was put back from a copy is found out, stops itself and stays stopped."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,25 @@ from icrstore.keeper.evidence import check_cosigned
 from icrstore.keeper.keys import Identity
 from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.quarantine import take_own
+from icrstore.keeper.telling import sign_notice
 from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
 from icrstore.tlog.note import SigningKey
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, SealedEpoch, code_of, last_hour, rows_of
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import PoolPolicy
+from tests.attacks.test_revoked import revocation
+from tests.keeper.pair import (
+    ACCOUNT,
+    TENANT,
+    Pair,
+    SealedEpoch,
+    code_of,
+    last_hour,
+    rows_of,
+    utc_now,
+)
 
 NOW = timedelta(0)
 PutBack = Callable[[Role], tuple[Pair, SealedEpoch]]
@@ -51,10 +66,22 @@ def is_quarantined(pair: Pair, role: Role) -> bool:
         return salvage.is_quarantined(tx)
 
 
+def written(pair: Pair, role: Role) -> list[str]:
+    """All that the two stores hold, but for the count of strangers."""
+    told = []
+    for name in ("keeper.db", "witness.db"):
+        with closing(sqlite3.connect(pair.processes[role].folder / name)) as tx:
+            told += [line for line in tx.iterdump() if "stranger" not in line]
+    return told
+
+
 def everything_refused(pair: Pair, role: Role, sealed: SealedEpoch) -> None:
     """It signs nothing and lends nothing, and its log can be read."""
     keeper, peer = pair.keeper(role), pair.keeper(other_role(role))
     origin = pair.show(role)["tenants"][0]["origin"]
+    pools = PoolPolicy(TENANT, last_hour() + timedelta(hours=9), ())
+    policy = Envelope.sign("policy", pools.to_fields(), pair.keys["tenant"])
+    notice = sign_notice(TENANT, 0, "", "outbox", utc_now(), pair.keys["notifier"])
     calls: tuple[Callable[[], Any], ...] = (
         lambda: pair.keepers().commit(pair.question()),
         lambda: keeper.checkpoint(origin),
@@ -64,11 +91,17 @@ def everything_refused(pair: Pair, role: Role, sealed: SealedEpoch) -> None:
         lambda: pair.keeper(role, "sealer").register(
             [(sealed.envelope, sealed.seals[role])], [pair.grant("sealer")]
         ),
+        lambda: keeper.revoke(revocation(pair, "investigator")),
+        lambda: pair.keeper(role, "sealer").log_policy(policy, [pair.grant("sealer")]),
+        lambda: pair.teller(role, "notifier").told(TENANT, notice),
+        lambda: keeper.show_cosigned(pair.keeper(other_role(role)).cosigned_last(origin)),
         # It does not cosign the other's log: what it remembers of that may be old as well.
         lambda: Courier(peer, keeper).certificates(TENANT, date.min),
     )
+    before = written(pair, role)
     for call in calls:
         assert code_of(call) == "quarantined"
+    assert written(pair, role) == before
     assert len(keeper.entries(origin, 0, 3)) == 3
     assert pair.show(role)["quarantine"]
 

@@ -17,6 +17,8 @@ import pytest
 from icrstore.keeper import queries, salvage
 from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeepersRefused, KeeperUntrue
+from icrstore.keeper.budgets import pin_budget
+from icrstore.keeper.canaries import pin_canaries
 from icrstore.keeper.cli import run
 from icrstore.keeper.client import Question
 from icrstore.keeper.errors import Refused
@@ -26,22 +28,30 @@ from icrstore.keeper.leaves import LeafText
 from icrstore.keeper.ledger import Draft, Ledger
 from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.pins import pin
+from icrstore.keeper.policies import take_late
 from icrstore.keeper.published import source
 from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recover import Outcome, recover
 from icrstore.keeper.recovery import clock_state
+from icrstore.keeper.revocations import revoke
 from icrstore.keeper.store import Store
 from icrstore.keeper.telling import sign_notice
+from icrstore.keeper.upkeep import keep_up
 from icrstore.keeper.witness import SCHEMA, STORE, cosigned, remember
 from icrstore.seal.epoch import ROLES, Epoch, Role, other_role
 from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from icrstore.tlog.merkle import root_of
 from icrstore.tlog.note import SigningKey
-from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.backfill import Backfill
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.revocation import Revocation
+from icrstore.warrant.statements import AccountSelector, HourRange
+from icrstore.warrant.strict import encode_base64
 from tests.keeper.outside import Outside
 from tests.keeper.pair import (
     ACCOUNT,
+    AUTHORITY,
     TENANT,
     Pair,
     SealedEpoch,
@@ -50,6 +60,7 @@ from tests.keeper.pair import (
     rows_of,
     utc_now,
 )
+from tests.keeper.test_expiry import LATE, counted, types
 
 NOW = timedelta(0)
 each_role = pytest.mark.parametrize("story", ROLES, indirect=True)
@@ -176,6 +187,48 @@ def test_nothing_is_lent_under_a_warrant_that_may_have_been_used(story: Story) -
         assert pair.run(story.new_question()).shares
 
 
+def test_what_was_asked_in_the_lost_time_counts_in_every_budget_of_its_day(story: Story) -> None:
+    """Whose those questions were, nobody can tell; so an officer gets no second 200."""
+    story.recover()
+    with story.pair.owner(story.role) as keeper:
+        pin_budget(keeper, "officer", TENANT, 2, replace=False)
+    with story.serving():
+        new = story.new_question()
+        assert code_of(lambda: story.pair.keepers().commit(new)) == "officer-budget-spent"
+    with story.pair.owner(story.role) as keeper:
+        pin_budget(keeper, "officer", TENANT, 3, replace=True)
+    with story.serving():
+        assert story.pair.run(story.new_question())
+
+
+@pytest.mark.parametrize("found_out", ["before its upkeep", "after its upkeep"])
+def test_what_was_lent_in_the_lost_time_is_not_said_to_have_ended_unreleased(
+    still_pair: Pair, tmp_path: Path, found_out: str
+) -> None:
+    """The copy knows a question as asked and no more; the log has its release."""
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    with story.serving():
+        question = pair.question()
+        pair.keepers().commit(question)
+        story.outside.follow()
+    story.copy()
+    with story.serving():
+        pair.run(question)
+        story.outside.follow()
+    story.put_back()
+    published = source(str(story.outside.publish(tmp_path / "published")))
+    with pair.owner(role, LATE) as keeper:
+        if found_out == "after its upkeep":
+            keep_up(keeper)
+        take_own(keeper, story.outside.notes[role].encode())
+        assert recover(keeper, published, pins_compared=False)
+        keep_up(keeper)
+        assert types(keeper).count("expired") == 0
+        assert counted(keeper, question) == 1
+    assert fsck(story.store, print) == []
+
+
 def is_quarantined(story: Story) -> bool:
     with story.pair.owner(story.role) as keeper, keeper.store.read() as tx:
         return salvage.is_quarantined(tx)
@@ -264,6 +317,36 @@ def test_what_was_written_since_is_logged_anew_but_for_questions(
         assert story.outside.types(role, size) == ["recovery", "epoch", "refusal", "notice"]
         # No question was lost, so what was asked before goes on.
         assert pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
+
+
+def test_rights_of_the_time_since_are_logged_anew_and_hold(
+    still_pair: Pair, tmp_path: Path
+) -> None:
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    story.copy()
+    with story.serving():
+        story.seal()
+        story.outside.follow()
+    story.put_back()
+    until = utc_now() + timedelta(hours=9)
+    backfill = Backfill(
+        TENANT, "edge-1", HourRange(last_hour(), last_hour() + timedelta(hours=1)), until
+    )
+    revoked = Revocation(TENANT, AUTHORITY, pair.public("stranger"), utc_now())
+    with pair.owner(role) as keeper:
+        pin(keeper, "engine", TENANT, "engine-3", pair.public("stranger"), replace=False)
+        pin_budget(keeper, "officer", TENANT, 7, replace=False)
+        pin_canaries(keeper, TENANT, ["40-nobody"])
+        take_late(keeper, Envelope.sign("policy", backfill.to_fields(), pair.keys["tenant"]))
+        revoke(keeper, Envelope.sign("revoke", revoked.to_fields(), pair.keys["root"]))
+        take_own(keeper, story.outside.notes[role].encode())
+    (outcome,) = story.recover()
+    assert (outcome.lost, outcome.anew) == ({"epoch": 1}, 5)
+    assert fsck(story.store, print) == []
+    with pair.owner(role) as keeper:
+        assert types(keeper)[-6:] == ["recovery", "pin", "pin", "pin", "policy", "revoke"]
+    assert pair.show(role)["tenants"][0]["budgets"]["officer"] == 7
 
 
 def read_debts(pair: Pair, role: Role) -> list[int]:
@@ -364,6 +447,37 @@ def test_trust_that_was_given_in_the_lost_time_must_be_compared(story: Story) ->
     story.put_back()
     assert code(story.recover) == "pins-lost"
     assert story.recover(pins_compared=True)
+
+
+def test_a_key_that_was_revoked_in_the_lost_time_is_missed_by_who_compares(
+    still_pair: Pair, tmp_path: Path
+) -> None:
+    story = Story(still_pair, "operator", tmp_path, Outside(still_pair))
+    pair, role = still_pair, story.role
+    with story.serving():
+        lent = pair.run(pair.question())
+        story.outside.follow()
+    story.copy()
+    revoked = Revocation(TENANT, AUTHORITY, pair.public("stranger"), utc_now())
+    envelope = Envelope.sign("revoke", revoked.to_fields(), pair.keys["root"])
+    told = {"tenant": TENANT, "issuer_key": encode_base64(pair.public("root")),
+            "key": encode_base64(pair.public("stranger"))}  # fmt: skip
+    with pair.owner(role) as keeper:
+        assert revoke(keeper, envelope)
+    assert pair.show(role)["revocations"] == [told]
+    with story.serving():
+        story.outside.follow()
+    story.put_back()
+    assert code(story.recover) == "pins-lost"
+    assert story.recover(pins_compared=True)
+    assert pair.show(role)["revocations"] == []
+    with pair.owner(role) as keeper:
+        assert revoke(keeper, envelope)
+    assert pair.show(role)["revocations"] == [told]
+    assert fsck(story.store, print) == []
+    with story.serving():
+        # No question was lost, so what was asked before goes on.
+        assert pair.keepers().disclose(lent.question, pair.disclosure(lent.question, ACCOUNT))
 
 
 @each_role

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -198,3 +199,16 @@ def test_a_client_with_the_wrong_pins_believes_nothing(pair: Pair) -> None:
         mixed = dataclasses.replace(pair, identities={**pair.identities, "operator": pinned})
         with pytest.raises(KeeperUntrue):
             mixed.keepers().commit(pair.question())
+
+
+def test_a_call_that_comes_once_the_keeper_has_finished_is_not_answered(still_pair: Pair) -> None:
+    """Its store is closed by then: whoever asks hears nothing, and asks again."""
+    path = str(still_pair.processes["operator"].socket)
+    with socket.socket(socket.AF_UNIX) as waiting:
+        with still_pair.serving_ahead(timedelta(0)):
+            waiting.connect(path)
+            # Connections are taken in their order, so the one before is taken too.
+            assert still_pair.raw("operator").call("GET", "/healthz", {}).status == 200
+        waiting.sendall(b"GET /v1/shreds?tenant=demo&after=2026-01-01 HTTP/1.1\r\nHost: x\r\n\r\n")
+        waiting.settimeout(5)
+        assert waiting.recv(1000) == b""

@@ -202,6 +202,11 @@ def test_an_hour_that_a_batch_still_reaches_is_unsealed_and_the_batch_is_late_af
     assert give_receipts(rooms.keys, rooms.keepers, rooms.now) == 1
     told = reader.read("gaps")
     assert (told["unsealed"], told["late"]) == ([], [])
+    # As a sealer sets aside what somebody meddled with: its answers are not complete either.
+    Batch.objects.filter(id=batch.id).update(rejected={"batch-not-signed": 1})
+    told = reader.read("gaps")
+    assert [hour["why"] for hour in told["unsealed"]] == ["batch-waits"]
+    assert told["late"] == [{**late, "why": "set-aside"}]
 
 
 def test_beside_each_list_stands_what_both_logs_count(

@@ -1,6 +1,7 @@
 """What both keepers have certified is forgotten, on time and not before, and nothing else."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,16 +12,20 @@ from psycopg import errors
 
 from accounts.models import Nonce, Tenant
 from accounts.tenancy import of_tenant
+from icrstore.inbox.accept import Label
 from icrstore.inbox.gaps import missing
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.retention.forget import drop_months, forget, months
 from icrstore.retention.models import Certificate
 from icrstore.seal.epoch import ROLES
+from icrstore.vault.accepted import unsealed
 from icrstore.vault.models import Epoch
 from icrstore.vault.months import make_months, month_of
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Receipt
 from tests.keeper.pair import TENANT, utc_now
-from tests.vault.rooms import Database, Rooms, add_tenant
+from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, add_tenant
 
 OTHER = "isp-other"
 DAY = timedelta(days=1)
@@ -70,11 +75,24 @@ def put_epoch(rooms: Rooms, hour: datetime, tenant: str = TENANT) -> Epoch:
 
 
 def put_batch(rooms: Rooms, hour: datetime) -> Batch:
-    """A batch that waits, whatever its age."""
+    """A batch that came in the hour of its records, and waits."""
     batch = rooms.take(b"never opened")
+    label = replace(Label.of(batch), first_hour=hour, last_hour=hour)
+    return restamp(batch, label, hour)
+
+
+def restamp(batch: Batch, label: Label, came: datetime) -> Batch:
+    """As if it had come then, with web's receipt."""
+    receipt = Receipt(
+        "accepted", TENANT, "edge-1", label.batch_id, **label.columns(), at=came,
+        body_sha256=bytes(32),
+    )  # fmt: skip
+    encoded = Envelope.sign("receipt", receipt.to_fields(), RECEIPT_KEY).encode()
     with of_tenant(TENANT):
-        Batch.objects.filter(id=batch.id).update(first_hour=hour, last_hour=hour)
-    return batch
+        Batch.objects.filter(id=batch.id).update(
+            **label.columns(), accepted_at=came, receipt=encoded
+        )
+        return Batch.objects.get(id=batch.id)
 
 
 def hours(tenant: str = TENANT) -> set[date]:
@@ -106,7 +124,11 @@ def test_an_expired_day_goes_once_both_have_certified_it(
     certify(ago(365), "oversight")
     assert as_janitor(database)[0] == 1
     assert as_janitor(database)[0] == 0
-    assert hours() == batches() == {ago(364).date(), ago(1).date()}
+    assert hours() == {ago(364).date(), ago(1).date()}
+    # The last that expired stays without its body: by it the next is known to follow.
+    assert batches() == hours() | {ago(365).date()}
+    with of_tenant(TENANT):
+        assert Batch.objects.get(last_hour=ago(365)).body is None
 
 
 def test_what_was_forgotten_is_no_gap(janitor: Rooms, database: Database) -> None:
@@ -114,7 +136,7 @@ def test_what_was_forgotten_is_no_gap(janitor: Rooms, database: Database) -> Non
     lost.delete()
     certify(ago(365))
     as_janitor(database)
-    assert batches() == {ago(200).date()}
+    assert batches() == {ago(366).date(), ago(200).date()}
     (run,) = missing(TENANT, 0, 10)
     assert (run.stream, run.first, run.last) == (first.stream, lost.sequence, lost.sequence)
     # What is forgotten later of a lower number brings nothing back.
@@ -122,6 +144,34 @@ def test_what_was_forgotten_is_no_gap(janitor: Rooms, database: Database) -> Non
     Batch.objects.filter(id=late.id).update(sequence=first.sequence)
     as_janitor(database)
     assert missing(TENANT, 0, 10) == [run]
+
+
+def test_what_was_forgotten_is_missed_by_no_answer(janitor: Rooms, database: Database) -> None:
+    """Not though its stream was quiet for weeks: what came next may not be of before."""
+    for days in (367, 366, 350):
+        put_batch(janitor, ago(days))
+    certify(ago(365))
+    as_janitor(database)
+    for days in (364, 352):
+        assert not unsealed(TENANT, ago(days), ago(days), janitor.trust, janitor.now)
+
+
+def test_an_old_hour_that_came_late_stays_as_long_as_what_came_beside_it(
+    janitor: Rooms, database: Database
+) -> None:
+    """As by a backfill: gone, it would be a gap of the hours in which it came."""
+    lost, *_ = (put_batch(janitor, ago(days)) for days in (200, 199, 198, 196))
+    lost.delete()
+    late = Batch.objects.get(last_hour=ago(198))
+    old = replace(Label.of(late), first_hour=ago(366), last_hour=ago(366))
+    restamp(late, old, ago(198))
+    certify(ago(365))
+    as_janitor(database)
+    assert batches() == {ago(days).date() for days in (366, 199, 196)}
+    told = unsealed(TENANT, ago(198), ago(198), janitor.trust, janitor.now)
+    assert [one.what for one in told if "batch 3" in one.what] == []
+    (run,) = missing(TENANT, 0, 10)
+    assert (run.first, run.last) == (1, 1)
 
 
 def test_a_certificate_of_a_living_day_destroys_nothing(janitor: Rooms, database: Database) -> None:

@@ -1,24 +1,34 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
+from accounts.policies import add_policy
+from accounts.revocations import add_revocation
 from icrstore.inbox.models import Batch
 from icrstore.keeper import queries, salvage
+from icrstore.keeper.calls import Registered
 from icrstore.keeper.client import Keeper
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.leaves import LeafText
 from icrstore.keeper.ledger import Ledger
-from icrstore.seal.epoch import hour_start
+from icrstore.keeper.policies import take_late
+from icrstore.seal.epoch import ROLES, hour_start
 from icrstore.vault.models import Epoch, EpochSeal
+from icrstore.vault.policies import hand_in_policies
 from icrstore.vault.register import give_receipts, register_epochs
+from icrstore.vault.revocations import hand_in_revocations
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
-from tests.keeper.pair import TENANT
-from tests.vault.rooms import Rooms, add_tenant, arrow, frame, record
+from icrstore.warrant.statements import PoolPolicy
+from tests.attacks.test_revoked import revocation
+from tests.keeper.pair import TENANT, Pair
+from tests.vault.rooms import Database, Rooms, add_tenant, arrow, frame, make_rooms, record
 
 
 def sealed(rooms: Rooms, *records: datetime) -> Batch:
@@ -33,6 +43,13 @@ def register(rooms: Rooms, keepers: Sequence[Keeper] | None = None) -> int:
 
 def receipts(rooms: Rooms) -> int:
     return give_receipts(rooms.keys, rooms.keepers, rooms.now)
+
+
+@pytest.fixture
+def own_rooms(database: Database, own_pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
+    """With keepers of its own, to take something from for good."""
+    yield make_rooms(own_pair, tmp_path)
+    connections.close_all()
 
 
 def test_a_receipt_comes_once_both_keepers_have_logged_every_epoch(rooms: Rooms) -> None:
@@ -190,6 +207,77 @@ def test_what_a_keeper_lost_is_brought_again_with_the_next_epoch(rooms: Rooms) -
     assert rooms.pair.leaves("operator") == size + 1
     assert second.epochs.get().seals.get(role="operator").acknowledged_at
     assert register(rooms, [keeper]) == 0
+
+
+def test_a_revocation_is_brought_again_to_a_keeper_that_lost_epochs(own_rooms: Rooms) -> None:
+    """It lost what was logged beside them, too, and knows no more that it did."""
+    first = sealed(own_rooms)
+    register(own_rooms)
+    add_revocation(own_rooms.tenant, revocation(own_rooms.pair, "investigator").encode())
+    hand_in_revocations(own_rooms.keepers)
+    with own_rooms.pair.owner("operator") as owner:
+        forget(owner, bytes(first.epochs.get().eid))
+        with owner.store.write() as tx:
+            tx.execute("DELETE FROM revocation")
+    sealed(own_rooms, own_rooms.hour + timedelta(minutes=1))
+    register(own_rooms)
+    hand_in_revocations(own_rooms.keepers)
+    with own_rooms.pair.owner("operator") as owner, owner.store.read() as tx:
+        revoked = queries.revoked_by(tx, TENANT, own_rooms.pair.public("root"))
+    assert revoked == {own_rooms.pair.public("investigator")}
+
+
+def test_a_policy_that_a_keeper_lost_is_brought_again_before_the_epochs_by_it(
+    own_rooms: Rooms,
+) -> None:
+    """They wait: a refusal would be for good."""
+    own_rooms.tenant.root_key = own_rooms.pair.public("tenant")
+    own_rooms.tenant.save()
+    pools = PoolPolicy(TENANT, own_rooms.hour, ())
+    policy = Envelope.sign("policy", pools.to_fields(), own_rooms.pair.keys["tenant"])
+    add_policy(own_rooms.tenant, policy.encode(), own_rooms.now - timedelta(hours=3))
+    for role in ROLES:
+        with own_rooms.pair.owner(role) as owner:
+            take_late(owner, policy)
+    hand_in_policies(own_rooms.keys, own_rooms.keepers, own_rooms.now)
+    sealed(own_rooms)
+    with own_rooms.pair.owner("operator") as owner:
+        leaf = forget(owner, policy.sha256)
+        with owner.store.write() as tx:
+            tx.execute("DELETE FROM policy")
+    assert register(own_rooms) == 1
+    assert not EpochSeal.objects.exclude(refused="").exists()
+    hand_in_policies(own_rooms.keys, own_rooms.keepers, own_rooms.now)
+    assert register(own_rooms) == 1
+    with own_rooms.pair.owner("operator") as owner, owner.store.read() as tx:
+        assert leaf not in salvage.lost_leaves(tx, TENANT)
+    assert receipts(own_rooms) == 1
+
+
+def test_what_is_lost_for_good_is_asked_for_once_in_a_look(
+    own_rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody brings that epoch any more; the day's others are brought again, and that is all."""
+    first = sealed(own_rooms)
+    sealed(own_rooms, own_rooms.hour + timedelta(minutes=1))
+    register(own_rooms)
+    seal = EpochSeal.objects.get(epoch=first.epochs.get(), role="operator")
+    EpochSeal.objects.filter(id=seal.id).update(refused="unknown-pools")
+    keeper = next(one for one in own_rooms.keepers if one.role == "operator")
+    calls: list[int] = []
+    hand_in = keeper.register
+
+    def counted(*asked: Any) -> Registered:
+        calls.append(len(calls))
+        assert len(calls) < 9, "it never ends"
+        return hand_in(*asked)
+
+    monkeypatch.setattr(keeper, "register", counted)
+    with own_rooms.pair.owner("operator") as owner:
+        forget(owner, bytes(first.epochs.get().eid))
+    sealed(own_rooms, own_rooms.hour + timedelta(minutes=2))
+    assert register(own_rooms, [keeper]) == 2
+    assert len(calls) == 2
 
 
 def forget(owner: StoreOwner, eid: bytes) -> int:

@@ -1,8 +1,9 @@
 """fsck: everything in a keeper's store computed again from what it stands for; nothing is changed.
 
 A log is hashed again from its leaves' bytes into every node; every private text is opened and
-hashed; tags are computed again; rows are tied to their leaves, and leaves to their rows; every key
-of a living day, and every atom, is opened. What is found is named, never what it says.
+hashed; tags are computed again; rows are tied to their leaves, and leaves to their rows, those of
+who is trusted too; every key of a living day, and every atom, is opened. What is found is named,
+never what it says.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 from icrstore.keeper import queries, salvage
 from icrstore.keeper.fsck.days import days
 from icrstore.keeper.fsck.log import texts, tree
+from icrstore.keeper.fsck.rights import rights
 from icrstore.keeper.fsck.tags import tags
 from icrstore.keeper.fsck.ties import counts, debts, requests
 from icrstore.keeper.fsck.walked import Walked
@@ -36,7 +38,7 @@ def fsck(folder: Path, progress: Callable[[str], None]) -> list[str]:
         for tenant in queries.tenants(tx):
             lost = salvage.lost_leaves(tx, tenant.name)
             walked = Walked(tx, identity, tenant, lost, progress)
-            for check in (tree, texts, requests, debts, counts, tags):
+            for check in (tree, texts, rights, requests, debts, counts, tags):
                 faults += [f"{tenant.name}: {each}" for each in check(walked)]
             faults += [f"{tenant.name}: {each}" for each in days(walked, chain)]
     if (folder / WITNESS).exists():

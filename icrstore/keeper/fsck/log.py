@@ -80,7 +80,8 @@ def _lost(walked: Walked, number: int, lines: LeafText) -> Iterator[str]:
 
 def _said(walked: Walked, leaf: Leaf, lines: LeafText) -> Iterator[str]:
     try:
-        fields = Fields(parse_object(leaf.private.encode()))
+        said = parse_object(leaf.private.encode())
+        fields = Fields(said)
         told = fields.text("type", 16), fields.text("tenant", 64)
         if lines.type == "epoch":
             eid = fields.text("eid", 32)
@@ -91,5 +92,7 @@ def _said(walked: Walked, leaf: Leaf, lines: LeafText) -> Iterator[str]:
         yield f"leaf {leaf.index}: no private text of ours"
         return
     walked.types[lines.type] += 1
+    if lines.type in ("pin", "revoke", "policy"):
+        walked.rights[lines.type].append(said)
     if told != (lines.type, walked.name):
         yield f"leaf {leaf.index}: a private text of another type or tenant"

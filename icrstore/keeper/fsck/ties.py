@@ -2,16 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from icrstore.keeper import queries
+from icrstore.keeper.budgets import askers
 from icrstore.keeper.cases import Case
 from icrstore.keeper.debts import debtor
 from icrstore.keeper.errors import KeeperError
 from icrstore.keeper.fsck.walked import Walked
-from icrstore.keeper.queries import DebtRow, RequestRow
+from icrstore.keeper.queries import Asker, DebtRow, RequestRow
 from icrstore.seal.encode import digest
-from icrstore.warrant.statements import AccountSelector, Request
+from icrstore.seal.epoch import day_of
+from icrstore.warrant.statements import AccountSelector, Grant, Request
 from icrstore.warrant.strict import StatementError, parse_object
 
 _SOME = "SELECT coalesce(sum(selectors), 0) FROM request WHERE tenant = ?"
@@ -34,6 +37,7 @@ def requests(walked: Walked) -> Iterator[str]:
     rows = walked.tx.execute(
         "SELECT sha256 FROM request WHERE tenant = ? ORDER BY commit_leaf", (walked.name,)
     )
+    counted = queries.askers_of_requests(walked.tx, walked.name)
     for (sha256,) in rows:
         row = queries.request(walked.tx, sha256)
         assert row is not None
@@ -45,6 +49,8 @@ def requests(walked: Walked) -> Iterator[str]:
             continue
         if (case.request.sha256, case.warrant.sha256) != (row.sha256, row.warrant_sha256):
             yield f"request {sha256.hex()}: other statements"
+        if not _counts_rightly(case, row, counted[sha256]):
+            yield f"request {sha256.hex()}: counts in other budgets than its own"
         subjects = [each.subject for each in selectors]
         _know(walked, row, selectors)
         yield from _steps(walked, row, subjects)
@@ -78,6 +84,14 @@ def counts(walked: Walked) -> Iterator[str]:
     if epochs + walked.shredded != walked.types["epoch"]:
         living = walked.types["epoch"] - walked.shredded
         yield f"{living} epochs are logged and not destroyed, and {epochs} are kept"
+
+
+def _counts_rightly(case: Case, row: RequestRow, by: set[Asker]) -> bool:
+    """In its authority's budget of its day, and in that of one or more of its investigators."""
+    grants = [Grant.parse(each) for each in case.grants]
+    day = day_of(datetime.fromtimestamp(row.committed_at, UTC))
+    may = askers(day, case.warrant_said, (each for each in grants if each.role == "investigator"))
+    return by.issubset(may) and {each.kind for each in by} == {"officer", "authority"}
 
 
 def _know(walked: Walked, row: RequestRow, selectors: Sequence[Any]) -> None:

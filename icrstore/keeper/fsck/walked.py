@@ -1,8 +1,9 @@
 """One tenant's log as `fsck` walks it: what it has read so far, for the checks that follow."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from icrstore.keeper.errors import KeeperError
 from icrstore.keeper.keys import Identity
@@ -16,7 +17,8 @@ TOLD_EVERY = 10_000
 
 @dataclass
 class Walked:
-    """``types`` counts the leaves that have their private text, ``eids`` maps the epochs among them
+    """``types`` counts the leaves that have their private text, ``rights`` are the texts of those
+    of a type that say who is trusted, ``eids`` maps the epochs among them
     to the digest of their statement, ``accounts`` maps leaves to whose they are where that is
     known, and ``shredded`` is how many epochs the certificates speak of."""
 
@@ -27,6 +29,7 @@ class Walked:
     progress: Callable[[str], None]
     types: Counter[str] = field(default_factory=Counter)
     eids: dict[str, str] = field(default_factory=dict)
+    rights: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     accounts: dict[int, bytes] = field(default_factory=dict)
     shredded: int = 0
 

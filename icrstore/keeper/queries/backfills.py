@@ -14,6 +14,13 @@ def add_backfill(
     return made.rowcount == 1
 
 
+def backfills(tx: Connection, tenant_name: str) -> list[tuple[bytes, int, int, int]]:
+    """The digest, first hour, end of the last and end of validity of each (Unix seconds)."""
+    return tx.execute(
+        "SELECT sha256, first, end, valid_to FROM backfill WHERE tenant = ?", (tenant_name,)
+    ).fetchall()
+
+
 def is_backfilled(tx: Connection, tenant_name: str, hour: int, now: int) -> bool:
     """Whether a policy that is valid now covers this hour (Unix seconds both)."""
     found = tx.execute(

@@ -1,5 +1,6 @@
 """Who put a question, and how many they may put in a day."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,6 +33,17 @@ def requests_by(tx: Connection, tenant_name: str, asker: Asker) -> int:
         (tenant_name, asker.kind, asker.name, asker.day),
     ).fetchone()
     return int(row[0])
+
+
+def askers_of_requests(tx: Connection, tenant_name: str) -> dict[bytes, set[Asker]]:
+    """In whose budgets each request of a tenant counts, by its digest."""
+    made: dict[bytes, set[Asker]] = defaultdict(set)
+    rows = tx.execute(
+        "SELECT request_sha256, kind, name, day FROM asker WHERE tenant = ?", (tenant_name,)
+    )
+    for request_sha256, *asker in rows:
+        made[request_sha256].add(Asker(*asker))
+    return made
 
 
 def add_askers(

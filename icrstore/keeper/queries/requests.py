@@ -94,6 +94,11 @@ def mark_expired(tx: Connection, sha256: bytes) -> None:
     _move(tx, sha256, "expired", "released_at = NULL")
 
 
+def mark_open(tx: Connection, sha256: bytes) -> None:
+    """Take an end back, in a recovery alone: its leaf was taken back, too."""
+    tx.execute("UPDATE request SET state = 'committed' WHERE sha256 = ?", (sha256,))
+
+
 def mark_disclosed(
     tx: Connection, sha256: bytes, answer_sha256: bytes, leaves: int, first_leaf: int
 ) -> None:

@@ -46,12 +46,21 @@ BEGIN
         WHERE epoch_id = e.id AND e.tenant_id = tenant AND e.hour < over;
     DELETE FROM vault_epoch WHERE tenant_id = tenant AND hour < over;
     GET DIAGNOSTICS gone = ROW_COUNT;
-    -- Sealed or not: a body that was never sealed has expired all the same.
-    -- Of each stream the last number that went is kept, so that nobody takes it for a gap.
-    WITH went AS (
-        DELETE FROM inbox_batch AS b WHERE tenant_id = tenant AND last_hour < over
+    -- A body that was never sealed has expired all the same.
+    UPDATE inbox_batch SET body = NULL
+        WHERE tenant_id = tenant AND last_hour < over AND body IS NOT NULL;
+    -- A batch's row goes once it came before as well, or it would be a gap among those that came
+    -- with it; and once a later one of its stream is to go: by the last one's receipts the next is
+    -- known to follow. The last number that went is kept, so that nobody takes it for a gap.
+    WITH expired AS (
+        SELECT collector_id, stream, max(sequence) AS last FROM inbox_batch
+        WHERE tenant_id = tenant AND greatest(last_hour, accepted_at) < over GROUP BY 1, 2
+    ), went AS (
+        DELETE FROM inbox_batch AS b USING expired AS e
+        WHERE b.tenant_id = tenant AND greatest(b.last_hour, b.accepted_at) < over
+            AND (b.collector_id, b.stream) = (e.collector_id, e.stream) AND b.sequence < e.last
             AND NOT EXISTS (SELECT 1 FROM vault_epoch_batches WHERE batch_id = b.id)
-        RETURNING collector_id, stream, sequence
+        RETURNING b.collector_id, b.stream, b.sequence
     ), lasts AS (
         SELECT c.id, w.stream,
                greatest(max(w.sequence), (c.forgotten ->> w.stream)::bigint) AS sequence

@@ -40,8 +40,9 @@ class Command(given.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        living = today - timedelta(days=LIFE_DAYS)
         span = Span(
-            options["first"] or today - timedelta(days=LIFE_DAYS),
+            options["first"] or living,
             options["end"] or today + timedelta(days=2),
         )
         names = [known_tenant(options["tenant"]).name] if options["tenant"] else [
@@ -51,7 +52,7 @@ class Command(given.Command):
         audit = Audit(self.stdout.write, self.stderr.write)
         for name in names:
             audit_tenant(audit, name, span, sealers, _lists(options["keeper"], name, span))
-        audit_strays(audit, span)
+        audit_strays(audit, span, living)
         compared = "" if options["keeper"] else ", not compared with the keepers' own lists"
         self.stdout.write(
             f"{audit.faults} faults in {audit.epochs} epochs and {audit.rows} rows{compared}"
