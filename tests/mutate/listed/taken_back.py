@@ -145,7 +145,7 @@ MUTATIONS = (
     Mutation(
         "backfill-by-the-keepers-word",
         SEALERS,
-        'if any(word.startswith("refused:") for word in said):',
+        "if not _NONE.isdisjoint(said):",
         "tests/attacks/test_backfill.py::test_who_writes_the_database_lets_no_old_record_in",
         "if False:",
     ),

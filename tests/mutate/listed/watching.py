@@ -25,7 +25,7 @@ MUTATIONS = (
     Mutation(
         "coverage-gaps",
         ACCEPTED,
-        "yield from _gaps(tenant, known, trust, kept_since)",
+        "yield from _gaps(tenant, known, trust, window, kept_since)",
         f"{HIDDEN}::test_a_batch_that_somebody_hides_leaves_no_hour_complete_that_it_reaches[delete]",
     ),
     Mutation(
@@ -66,7 +66,7 @@ MUTATIONS = (
     Mutation(
         "coverage-far-row",
         ACCEPTED,
-        "found += _misdated(tenant, rows, trust, near)",
+        "yield from _misdated(tenant, rows, trust, window)",
         f"{HIDDEN}::test_a_row_of_ones_own_far_away_hides_no_gap",
     ),
     Mutation(
@@ -82,9 +82,9 @@ MUTATIONS = (
         f"{NOT_REWRITTEN}[signed by oneself]",
     ),
     Mutation(
-        "waits-request",
+        "waits-engine-key",
         WAITS,
-        'raise StatementError("wrong-request", KIND)',
+        'raise StatementError("wrong-engine-key", KIND)',
         f"{NOT_REWRITTEN}[of another]",
     ),
     Mutation(
