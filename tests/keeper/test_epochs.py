@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from icrstore.keeper.epochs import register
+from icrstore.keeper.errors import Refused
 from icrstore.seal.epoch import ROLES, Epoch, Role, new_atoms, other_role, seal_atom
 from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import (
     ACCOUNT,
     HOUR,
@@ -41,6 +44,21 @@ def test_it_refuses_a_sealer_whom_the_tenant_does_not_vouch_for(pair: Pair, role
     forged = replace(pair, keys={**pair.keys, "tenant": pair.keys["stranger"]})
     own = forged.grant("sealer", "stranger")
     assert code_of(lambda: outsider.register(listed, [own])) == "not-signed"
+
+
+@each_role
+def test_who_was_a_sealer_at_the_door_and_is_none_any_more_is_refused(
+    still_pair: Pair, role: Role
+) -> None:
+    """Between the two it may have been revoked, or the tenant's root replaced."""
+    with still_pair.serving_ahead(timedelta(0)):
+        sealed = still_pair.seal_epoch(last_hour(), rows_of(ACCOUNT))
+    epoch = {"statement": sealed.envelope.to_object(), "seal": encode_base64(sealed.seals[role])}
+    body = dump({"epochs": [epoch], "grants": [still_pair.grant("sealer").to_object()]})
+    with still_pair.owner(role) as keeper:
+        with pytest.raises(Refused, match="no-sealer"):
+            register(keeper, still_pair.public("stranger"), body)
+        assert register(keeper, still_pair.public("sealer"), body)["acks"][0]["ok"]
 
 
 @each_role

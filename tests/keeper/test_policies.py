@@ -15,7 +15,7 @@ from icrstore.keeper.client import KeeperRefused
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.pins import pin_tenant
-from icrstore.keeper.policies import pools_of_tenant, take_late
+from icrstore.keeper.policies import pools_of_tenant, take_late, take_policy
 from icrstore.seal.epoch import ROLES, Role, share
 from icrstore.seal.pools import DEFAULT, Pool
 from icrstore.warrant.dsse import Envelope
@@ -90,6 +90,18 @@ def test_another_tenants_policy_is_nothing_here(pair: Pair, role: Role) -> None:
 def test_only_a_sealer_of_the_tenant_brings_one(pair: Pair, role: Role) -> None:
     for caller in ("engine", "notifier", "stranger"):
         assert code_of(lambda: log(pair, role, policy(pair, far(1)), caller)) == "unknown-key"  # noqa: B023
+
+
+@each_role
+def test_who_was_a_sealer_at_the_door_and_is_none_any_more_brings_none(
+    still_pair: Pair, role: Role
+) -> None:
+    made, grants = policy(still_pair, far()), [still_pair.grant("sealer").to_object()]
+    body = dump({"policy": made.to_object(), "grants": grants})
+    with still_pair.owner(role) as keeper:
+        with pytest.raises(Refused, match="no-sealer"):
+            take_policy(keeper, still_pair.public("stranger"), body)
+        assert take_policy(keeper, still_pair.public("sealer"), body)
 
 
 @each_role

@@ -310,6 +310,20 @@ def test_people_whose_root_was_replaced_since_the_commit_are_not_released(own_pa
         assert refused_with(own_pair, role, question, shown(commits)) == "not-signed"
 
 
+def test_an_investigator_whose_grant_ended_since_the_commit_is_not_released(
+    own_pair: Pair,
+) -> None:
+    grants = [own_pair.grant(role) for role in ("applicant", "approver")]
+    ending = own_pair.grant("investigator", not_after=utc_now() + timedelta(minutes=5))
+    question = replace(own_pair.question(), grants=(*grants, ending))
+    commits = own_pair.keepers().commit(question)
+    with own_pair.serving_ahead(timedelta(minutes=6)):
+        for role in ROLES:
+            late = own_pair.keeper(role, ahead=timedelta(minutes=6))
+            body = {"request_sha256": question.request.sha256.hex(), "evidence": shown(commits)}
+            assert code_of(lambda: late.post("/v1/release", body)) == "no-investigator"  # noqa: B023
+
+
 def test_shares_are_lent_again_for_a_day_and_to_a_living_key(own_pair: Pair) -> None:
     lent = own_pair.run(own_pair.question())
     arguments = (lent.question, lent.commits, lent.releases, own_pair.engine_key)
@@ -323,19 +337,21 @@ def test_shares_are_lent_again_for_a_day_and_to_a_living_key(own_pair: Pair) -> 
         assert code_of(lambda: later.release(lent.question, lent.commits)) == "release-over"
 
 
-def test_a_cosignature_by_a_clock_that_is_ahead_is_refused(own_pair: Pair) -> None:
-    """The peer's clock runs five minutes ahead, so its cosignature is from the future."""
+@pytest.mark.parametrize("whose", ROLES)
+def test_a_cosignature_by_a_clock_that_is_ahead_is_refused(own_pair: Pair, whose: Role) -> None:
+    """Of our log, or of the peer's: that clock runs five minutes ahead, so its cosignature is from
+    the future."""
     question = own_pair.question()
     commits = own_pair.keepers().commit(question)
     evidence = shown(commits)
-    note = note_of(evidence["operator"])
-    keeper = StoreOwner.open(own_pair.processes["oversight"].folder)
+    note = note_of(evidence[whose])
+    keeper = StoreOwner.open(own_pair.processes[other_role(whose)].folder)
     witness = SigningKey(witness_key_name(keeper.identity.name), keeper.identity.witness)
     keeper.close()
     for seconds in (300, -300):
         ahead = witness.cosign(note.body, int(utc_now().timestamp()) + seconds)
         changed = replace(note, signatures=(note.signatures[0], ahead))
-        evidence["operator"]["checkpoint"] = changed.encode().decode()
+        evidence[whose]["checkpoint"] = changed.encode().decode()
         assert refused_with(own_pair, "operator", question, evidence) == "cosignature-time"
 
 

@@ -18,10 +18,16 @@ def spend(amount, left):
     return left - amount
 """
 TESTS = """\
+import logging
 import pytest
 import door
 
 def test_no_more_is_spent_than_there_is():
+    with pytest.raises(ValueError):
+        door.spend(2, 1)
+
+def test_it_logs_an_error_before():
+    logging.error("too much")
     with pytest.raises(ValueError):
         door.spend(2, 1)
 
@@ -60,13 +66,14 @@ def test_ten_at_random_turn_their_tests_red() -> None:
 
 
 def test_each_has_a_name_of_its_own_and_there_are_enough() -> None:
-    assert len({one.name for one in MUTATIONS}) == len(MUTATIONS) >= 40
+    assert len({one.name for one in MUTATIONS}) == len(MUTATIONS) >= 300
 
 
 def test_it_tells_of_each_what_became_of_it(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = "it_says_what_is_left"
     listed = {
         "red": guard("no_more_is_spent_than_there_is"),
+        "red: though it logged an error": guard("it_logs_an_error_before"),
         "survived": guard(said),
         "broken: not to be imported": guard(said, DOOR, "import nothing_of_that_name"),
         "broken: no Python": guard(said, after="raise ("),

@@ -61,9 +61,11 @@ class Tree:
     def test(self, *nodes: str) -> tuple[int, str]:
         """Pytest's exit code, and what it printed."""
         quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--timeout={TEST_SECONDS}")
+        # In the folder that all share, each clears away what the others left, and may collide.
+        own = f"--basetemp={self._folder}.tmp"
         told = {name: value for name, value in os.environ.items() if name not in _NOT_TOLD}
         ended = subprocess.run(
-            [sys.executable, "-m", "pytest", *quiet, *nodes],
+            [sys.executable, "-m", "pytest", *quiet, own, *nodes],
             cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**told, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"},
             check=False,
@@ -103,7 +105,8 @@ def _verdict(code: int, printed: str) -> str:
     """Pytest ends with 1 where a test failed, but also where one could not be set up."""
     if code == 0:
         return "survived"
-    lines = printed.splitlines()
+    # What a test logged stands above, and may begin with the same words.
+    lines = printed.rpartition("short test summary info")[2].splitlines()
     has_failed = any(line.startswith("FAILED ") for line in lines)
     has_error = any(line.startswith("ERROR ") for line in lines)
     return "red" if code == 1 and has_failed and not has_error else "broken"

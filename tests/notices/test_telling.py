@@ -4,6 +4,9 @@ import json
 import re
 from datetime import timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from icrstore.keeper.telling import sign_notice
 from icrstore.notices import report
 from icrstore.notices.models import Notice, NoticeLeaf
 from icrstore.seal.epoch import ROLES
@@ -135,13 +138,19 @@ def test_a_telling_that_somebody_wrote_into_the_database_is_no_telling(office: O
     office.load(account)
     office.answer(account)
     office.pull()
-    for statement in (b"{}", b"told"):
-        NoticeLeaf.objects.update(statement=statement)
+    for statement in (lambda _: b"{}", lambda _: b"told", signed_by_a_stranger):
+        for leaf in office.leaves(account):
+            NoticeLeaf.objects.filter(id=leaf.id).update(statement=statement(leaf))
         Notice.objects.update(delivered_at=utc_now())
         assert office.report() == 0
         assert len(office.owed_at_keepers(account)) == 4
     assert office.look() == 1
     assert office.owed_at_keepers(account) == []
+
+
+def signed_by_a_stranger(leaf: NoticeLeaf) -> bytes:
+    key = Ed25519PrivateKey.generate()
+    return sign_notice(leaf.tenant_id, leaf.leaf, "", "outbox", utc_now(), key).encode()
 
 
 def test_a_debt_marked_as_logged_stays_one_at_the_keepers(office: Office) -> None:
@@ -161,11 +170,15 @@ def test_another_leafs_telling_is_no_telling(office: Office) -> None:
     office.pull()
     office.deliver()
     statement = office.leaves(first)[0].statement
+    office.load(second)
     office.answer(second)
     office.pull()
     NoticeLeaf.objects.filter(notice=office.notice(second)).update(statement=statement)
     office.report()
     assert len(office.owed_at_keepers(second)) == 4
+    # It is thrown away, and who is owed is told after all.
+    assert office.look() == 1
+    assert office.owed_at_keepers(second) == []
 
 
 def test_what_is_owed_and_overdue_is_counted_here_and_by_the_keepers(office: Office) -> None:

@@ -28,16 +28,19 @@ except KeyError:
 logging.getLogger("anybody").info("a plain line")
 """
 HARDENED = """
+import os
 import resource
 import django
 django.setup()
 from celery.signals import worker_init
 import icrstore.celery
 resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))
+os.umask(0o022)
 worker_init.send(sender=None)
 print(resource.getrlimit(resource.RLIMIT_CORE))
 import ctypes
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+print(oct(os.umask(0)))
 """
 
 
@@ -59,5 +62,5 @@ def test_a_task_that_fails_says_what_and_where_and_nothing_else(role: str) -> No
         assert silent not in printed
 
 
-def test_a_worker_leaves_no_core_and_lets_nobody_trace_it() -> None:
-    assert run(HARDENED).stdout.split("\n")[:2] == ["(0, 0)", "0"]
+def test_a_worker_leaves_no_core_lets_nobody_trace_it_and_keeps_its_files_to_itself() -> None:
+    assert run(HARDENED).stdout.splitlines() == ["(0, 0)", "0", "0o77"]

@@ -1,9 +1,15 @@
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.answers import KeeperRefused, KeeperUntrue
+from icrstore.keeper.client import Keeper
+from icrstore.keeper.keys import Identity
 from icrstore.seal.epoch import day_of
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope
@@ -66,6 +72,36 @@ def test_a_schedule_that_the_keeper_did_not_sign_is_not_used(
         fields["days"] = [{**day, "key": fields["days"][0]["key"]} for day in fields["days"]]
         path.write_bytes(Envelope.sign("key-schedule", fields, pair.keys[signer]).encode())
     assert days.of(TENANT, TODAY) == right
+
+
+class Exchanged(Keeper):
+    """A keeper before which somebody sits, who answers a schedule of his own."""
+
+    signer: Ed25519PrivateKey
+    changes: Mapping[str, Any]
+
+    def _get(self, path: str) -> Any:
+        genuine = KeySchedule.parse(Envelope.read(super()._get(path), "key-schedule"))
+        made = replace(genuine, **self.changes)
+        return Envelope.sign("key-schedule", made.to_fields(), self.signer).to_object()
+
+
+@pytest.mark.parametrize(
+    ("signer", "changes"),
+    [("stranger", {}), ("own", {"tenant": "another"}), ("own", {"role": "oversight"}),
+     ("own", {"instance": 2})],
+)  # fmt: skip
+def test_a_schedule_that_comes_is_this_keepers_and_this_tenants(
+    pair: Pair, signer: str, changes: Mapping[str, Any]
+) -> None:
+    genuine = pair.keeper("operator", "sealer")
+    exchanged = Exchanged(genuine.identity, genuine._peer.address, None)
+    own = Identity.load(pair.processes["operator"].folder).identity
+    exchanged.signer, exchanged.changes = own, {}
+    assert exchanged.key_schedule(TENANT, TODAY, TODAY)
+    exchanged.signer, exchanged.changes = {**pair.keys, "own": own}[signer], changes
+    with pytest.raises(KeeperUntrue):
+        exchanged.key_schedule(TENANT, TODAY, TODAY)
 
 
 def test_a_file_that_is_half_there_is_fetched_again(pair: Pair, tmp_path: Path) -> None:

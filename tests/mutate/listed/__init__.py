@@ -1,13 +1,35 @@
 """Every mutation, by room; a new one is a line in the file of its room."""
 
-from tests.mutate.listed import at_the_edge, keeper, proofs, sealing, store, verify, warrant
+from tests.mutate.listed import (
+    arriving,
+    asking,
+    at_the_edge,
+    destroying,
+    keeper,
+    mending,
+    proofs,
+    sealing,
+    steps,
+    store,
+    taken_back,
+    verify,
+    warrant,
+    watching,
+)
 
 MUTATIONS = (
     *warrant.MUTATIONS,
     *proofs.MUTATIONS,
     *sealing.MUTATIONS,
     *keeper.MUTATIONS,
+    *steps.MUTATIONS,
+    *asking.MUTATIONS,
+    *taken_back.MUTATIONS,
+    *mending.MUTATIONS,
+    *arriving.MUTATIONS,
     *store.MUTATIONS,
+    *destroying.MUTATIONS,
     *at_the_edge.MUTATIONS,
     *verify.MUTATIONS,
+    *watching.MUTATIONS,
 )

@@ -2,9 +2,11 @@
 
 from tests.mutate.mutation import Mutation
 
+BUDGETS = "icrstore/keeper/budgets.py"
 COMMIT = "icrstore/keeper/commit.py"
 CASES = "icrstore/keeper/cases.py"
 RELEASE = "icrstore/keeper/release.py"
+EXPIRY = "icrstore/keeper/expiry.py"
 LEND = "icrstore/keeper/lend.py"
 EVIDENCE = "icrstore/keeper/evidence.py"
 DISCLOSURE = "icrstore/keeper/disclosure.py"
@@ -16,13 +18,13 @@ CLOCK = "icrstore/keeper/clock.py"
 UPKEEP = "icrstore/keeper/upkeep.py"
 DOORS = "icrstore/keeper/doors.py"
 SERVER = "icrstore/keeper/server.py"
-QUERIES = "icrstore/keeper/queries.py"
+TRUSTED = "icrstore/keeper/queries/trusted.py"
 NAMES = "icrstore/keeper/names.py"
 
 MUTATIONS = (
     Mutation(
         "keeper-budget",
-        COMMIT,
+        BUDGETS,
         'raise Refused("budget-spent")',
         "tests/keeper/test_commit.py::test_a_budget_holds_exactly_under_twenty_commits_at_once[operator]",
     ),
@@ -58,7 +60,7 @@ MUTATIONS = (
     ),
     Mutation(
         "keeper-engine-pinned",
-        QUERIES,
+        TRUSTED,
         'raise Refused("unknown-engine")',
         "tests/attacks/test_cast_keepers.py::test_a_request_of_another_provider_looks_like_none[away engine-/v1/release]",
         'row = ("engine-1",)',
@@ -66,13 +68,13 @@ MUTATIONS = (
     Mutation(
         "release-own-evidence",
         RELEASE,
-        'check_own_evidence(call, row, "commit", own, row.commit_leaf, row.committed_at)',
+        "check_own_evidence(call, row, told, own, row.commit_leaf, row.committed_at)",
         "tests/keeper/test_release.py::test_it_releases_nothing_on_spoilt_evidence_of_either_log[unsigned_by_witness-operator-operator]",
     ),
     Mutation(
         "release-peer-evidence",
         RELEASE,
-        "_check_peer_evidence(call, row, case, asked.evidence[call.keeper.peer_role])",
+        "_check_peer_evidence(call, row, told, asked.evidence[call.keeper.peer_role])",
         "tests/keeper/test_release.py::test_it_releases_nothing_on_spoilt_evidence_of_either_log[unsigned_by_witness-operator-oversight]",
     ),
     Mutation(
@@ -92,14 +94,14 @@ MUTATIONS = (
         "release-cosignature-time",
         RELEASE,
         'raise Refused("cosignature-time")',
-        "tests/keeper/test_release.py::test_a_cosignature_by_a_clock_that_is_ahead_is_refused",
+        "tests/keeper/test_release.py::test_a_cosignature_by_a_clock_that_is_ahead_is_refused[operator]",
     ),
     Mutation(
         "release-in-15-minutes",
-        RELEASE,
-        'if row.state == "committed" and not _is_too_late(call, row):',
+        EXPIRY,
+        'if row.state == "committed" and row.committed_at < _first_in_time(call):',
         "tests/keeper/test_release.py::test_a_commit_that_nobody_released_in_time_ends",
-        'if row.state == "committed":',
+        "if False:",
     ),
     Mutation(
         "release-repeat-for-a-day",
@@ -129,7 +131,7 @@ MUTATIONS = (
     Mutation(
         "lend-own-release-cosigned",
         LEND,
-        'cosigned_at = check_own_evidence(\n        call, row, "release", evidence, row.release_leaf, row.released_at\n    )',
+        'cosigned_at = check_own_evidence(\n        call, row, case.told("release"), evidence, row.release_leaf, row.released_at\n    )',
         "tests/keeper/test_release.py::test_it_lends_nothing_on_a_release_that_its_peer_did_not_cosign[operator]",
         "cosigned_at = call.unix_seconds",
     ),
@@ -142,7 +144,7 @@ MUTATIONS = (
     Mutation(
         "lend-owes-a-notice",
         LEND,
-        "owe_release(call, row)\n    identity",
+        "owe_release(call, row, case)\n    identity",
         "tests/keeper/test_debts.py::test_every_account_that_was_asked_for_and_named_is_due_once_shares_were_lent[operator]",
         "identity",
     ),
@@ -296,9 +298,8 @@ MUTATIONS = (
     Mutation(
         "witness-remembers",
         WITNESS,
-        "_remember(tx, decide(request, log_key, latest))",
+        "remember(tx, made, _with(request.note, log_key, cosignature))",
         "tests/keeper/test_witness.py::test_it_never_cosigns_a_fork_also_after_a_restart[operator]",
-        "decide(request, log_key, latest)",
     ),
     Mutation(
         "clock-behind",

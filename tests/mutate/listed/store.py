@@ -56,9 +56,9 @@ MUTATIONS = (
     Mutation(
         "sealer-scope",
         SEALER,
-        "now=batch.accepted_at, scope=scope)",
+        "backfilled=backfilled, scope=scope)",
         "tests/vault/test_sealer.py::test_bad_records_are_counted_by_reason_and_good_ones_beside_them_kept",
-        "now=batch.accepted_at)",
+        "backfilled=backfilled)",
     ),
     Mutation(
         "receipt-every-keeper",
@@ -110,9 +110,9 @@ MUTATIONS = (
     Mutation(
         "opening-chunks-agree",
         OPENING,
-        "if segment is None or segment.last_chunk != lasts[one.epoch.number, one.selector]:",
+        "elif segment.last_chunk != lasts[one.epoch.number, one.selector]:",
         "tests/query/test_opening.py::test_chunks_that_disagree_about_the_last_fail_the_epoch",
-        "if segment is None:",
+        "elif False:",
     ),
     Mutation(
         "opening-no-more-than-there-are",
@@ -138,9 +138,9 @@ MUTATIONS = (
     Mutation(
         "coverage-waiting",
         COVERAGE,
-        "if any(first <= hour <= last for _, first, last in waiting):",
+        "if one.first <= hour <= one.last]",
         "tests/query/test_coverage.py::test_a_batch_that_waits_makes_each_hour_of_its_scope_unsealed",
-        "if False:",
+        "if False]",
     ),
     Mutation(
         "coverage-unsealed",
@@ -247,7 +247,7 @@ MUTATIONS = (
     Mutation(
         "copy-signed-root",
         COPYING,
-        "if merkle.root(nodes, signed.size) != signed.root:",
+        "if merkle.root(growth.node, signed.size) != signed.root:",
         "tests/ledger/test_copies.py::test_entries_without_the_signed_root_are_not_kept",
         "if False:",
     ),

@@ -25,6 +25,13 @@ MUTATIONS = (
         "tests/verify/test_icr_verify.py::test_it_refuses_when[one person signs as applicant and approver]",
     ),
     Mutation(
+        "verify-two-holders",
+        VERIFY,
+        ' and one["holder"] != other["holder"]',
+        "tests/verify/test_icr_verify.py::test_it_refuses_when[one person signs with two keys]",
+        "",
+    ),
+    Mutation(
         "verify-role",
         VERIFY,
         'if grant["role"] == role\n            and',
@@ -174,5 +181,29 @@ MUTATIONS = (
         VERIFY,
         'raise Wrong("one key of the trust file stands for two")',
         "tests/verify/test_icr_verify.py::test_it_refuses_a_trust_file_in_which_one_key_plays_both_witnesses",
+    ),
+    Mutation(
+        "verify-access-subject",
+        VERIFY,
+        'raise Wrong("it is about another account")',
+        "tests/verify/test_access.py::test_another_account_is_refused",
+    ),
+    Mutation(
+        "verify-access-of-both",
+        VERIFY,
+        'raise Wrong("the keepers do not say the same")',
+        "tests/verify/test_access.py::test_it_refuses_keepers_that_do_not_say_the_same[records]",
+    ),
+    Mutation(
+        "verify-access-text",
+        VERIFY,
+        'raise Wrong("a leaf is of another private text")',
+        "tests/verify/test_access.py::test_each_part_of_a_leaf_is_guarded_by_its_own_check[its nonce]",
+    ),
+    Mutation(
+        "verify-access-request",
+        VERIFY,
+        'raise Wrong("the private texts are of another request or tenant")',
+        "tests/verify/test_access.py::test_it_refuses_a_proof_when[another request]",
     ),
 )

@@ -37,7 +37,7 @@ MUTATIONS = (
     Mutation(
         "signer-signature",
         AUTHORITY,
-        "envelope.verify(key)",
+        "envelope.verify(grant.key)",
         "tests/warrant/test_authority.py::test_one_false_signature_is_enough_to_refuse",
     ),
     Mutation(
@@ -45,6 +45,13 @@ MUTATIONS = (
         AUTHORITY,
         'raise StatementError("applicant-is-approver", "warrant")',
         "tests/warrant/test_authority.py::test_one_key_under_two_grants_is_not_two_people",
+    ),
+    Mutation(
+        "warrant-two-holders",
+        AUTHORITY,
+        " and one.holder != other.holder",
+        "tests/warrant/test_authority.py::test_one_person_with_two_keys_is_not_two_people",
+        "",
     ),
     Mutation(
         "warrant-authority",

@@ -1,0 +1,94 @@
+"""Whose batch it is, and which secrets a process takes: what is checked as something comes in."""
+
+from tests.mutate.mutation import Mutation
+
+GRANTS = "accounts/collector_grants.py"
+AUTHORSHIP = "icrstore/inbox/authorship.py"
+SEALER = "icrstore/vault/sealer.py"
+DOOR = "api/collectors.py"
+HARDEN = "icrstore/shell/harden.py"
+
+SET_ASIDE = "tests/attacks/test_inbox.py::test_a_batch_that_somebody_meddled_with_is_set_aside"
+CLOSED_UP = "tests/vault/test_quiet.py::test_a_worker_leaves_no_core_lets_nobody_trace_it_and_keeps_its_files_to_itself"
+
+MUTATIONS = (
+    Mutation(
+        "collector-grant-root",
+        GRANTS,
+        "envelope.verify(root)",
+        f"{SET_ASIDE}[grant_it_by_a_root_of_ones_own]",
+    ),
+    Mutation(
+        "collector-grant-of-this-one",
+        GRANTS,
+        "if (grant.issuer, grant.role, grant.holder) != (collector.tenant_id, ROLE, collector.name):",
+        f"{SET_ASIDE}[use_anothers_grant]",
+        "if False:",
+    ),
+    Mutation(
+        "collector-grant-at-the-door",
+        DOOR,
+        "if grant.key != bytes(collector.key) or now >= grant.not_after:",
+        "tests/api/test_enrolment.py::test_a_grant_that_ended_or_is_not_for_this_collector_takes_nothing",
+        "if False:",
+    ),
+    Mutation(
+        "batch-granted-key",
+        AUTHORSHIP,
+        "verified = call.verify(grant.key)",
+        f"{SET_ASIDE}[sign_it_oneself_and_add_the_key]",
+        "verified = call.verify(bytes(batch.collector.key))",
+    ),
+    Mutation(
+        "batch-body",
+        AUTHORSHIP,
+        "verified.check_body(body_sha256)",
+        f"{SET_ASIDE}[exchange_it_with_another_body]",
+    ),
+    Mutation(
+        "batch-label",
+        AUTHORSHIP,
+        " or label != Label.of(batch)",
+        f"{SET_ASIDE}[widen_the_scope]",
+        "",
+    ),
+    Mutation(
+        "batch-signed-before-the-grants-end",
+        AUTHORSHIP,
+        "signed_at >= grant.not_after or ",
+        f"{SET_ASIDE}[keep_a_signature_from_after_the_grants_end]",
+        "",
+    ),
+    Mutation(
+        "batch-late-by-its-signature",
+        SEALER,
+        "now=signed_at",
+        "tests/attacks/test_inbox.py::test_when_records_are_late_is_told_by_the_collectors_signature_not_by_the_row",
+        "now=batch.accepted_at",
+    ),
+    Mutation(
+        "secret-that-others-can-read",
+        HARDEN,
+        'raise Exposed(f"{path}: others can read it: run `chmod 600 {path}`")',
+        "tests/attacks/test_processes.py::test_a_secret_that_others_can_read_is_refused_with_the_mend",
+    ),
+    Mutation(
+        "harden-nobody-traces",
+        HARDEN,
+        "if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:",
+        CLOSED_UP,
+        "if False:",
+    ),
+    Mutation(
+        "harden-private-files",
+        HARDEN,
+        "os.umask(0o077)",
+        CLOSED_UP,
+    ),
+    Mutation(
+        "harden-no-core",
+        HARDEN,
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+        CLOSED_UP,
+    ),
+)
