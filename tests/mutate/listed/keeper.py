@@ -81,7 +81,7 @@ MUTATIONS = (
         "release-warrant-in-force",
         RELEASE,
         'granted, _ = case.granted(call, row.tenant)\n    granted.signer(case.request, "investigator")',
-        "tests/keeper/test_release.py::test_people_whose_root_was_replaced_since_the_commit_are_not_released",
+        "tests/keeper/test_release.py::test_a_warrant_that_ended_since_the_commit_is_not_released",
     ),
     Mutation(
         "release-own-leaves-stored",

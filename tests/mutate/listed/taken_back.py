@@ -46,6 +46,12 @@ MUTATIONS = (
         f"{NOTHING_GOES_ON}[applicant]",
     ),
     Mutation(
+        "root-replaced-since-the-commit",
+        CASES,
+        "case.check_root(call, row.tenant)",
+        "tests/attacks/test_revoked.py::test_what_is_under_way_ends_with_the_root_that_granted_it[lend]",
+    ),
+    Mutation(
         "revoked-who-signed-the-warrant",
         CASES,
         "for each in (self.warrant, self.request)",
