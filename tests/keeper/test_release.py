@@ -372,6 +372,7 @@ def question_day() -> str:
 
 
 def test_the_client_believes_no_shares_of_another_layout(pair: Pair) -> None:
+    pair.register(pair.seal_epoch(last_hour(), rows_of(ACCOUNT)))
     lent = pair.run(pair.question())
     epochs = lent.commits["operator"].epochs
     shuffled = replace(lent.commits["operator"], epochs=(*epochs, *epochs[:1]))
