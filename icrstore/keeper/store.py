@@ -149,7 +149,9 @@ CREATE TABLE IF NOT EXISTS request (
     CHECK ((released_at IS NULL) = (state IN ('committed', 'expired'))),
     CHECK ((answer_sha256 IS NULL) = (state != 'disclosed'))
 ) STRICT;
-CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256);  -- the budget
+-- Budgets count by these two alone: a row is long.
+CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256, state);
+CREATE INDEX IF NOT EXISTS request_state ON request (sha256, state);
 CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
     WHERE state = 'committed';                         -- committed_before
 CREATE TABLE IF NOT EXISTS asker (                     -- in whose budgets a request counts

@@ -27,7 +27,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size(1_000_000, 5, Load(1_000, 5)),
+    "full": Size(1_000_000, 5, Load(400, 5)),
     "small": Size(200_000, 3, Load(200, 3)),
     "tiny": Size(20_000, 1, Load(20, 1, hours=48)),
 }

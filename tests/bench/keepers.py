@@ -6,8 +6,9 @@ peer had its part before: what it costs that neither role is trusted is the rati
 
 import hashlib
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,10 +57,11 @@ def measure(folder: Path, load: Load) -> list[Result]:
     """Both keepers below ``folder``, each measure over all rounds."""
     with make_pair(folder) as pair:
         _lift_budgets(pair)
-        both = [_ask_both(pair, load.questions) for _ in range(load.rounds)]
-        alone = [_ask_one(pair, load.questions) for _ in range(load.rounds)]
+        both = [_ask_both(pair, load.questions) for _ in _rounds(load, "both keepers")]
+        alone = [_ask_one(pair, load.questions) for _ in _rounds(load, "one alone")]
+        _say(f"{load.hours:,} epochs are registered")
         _fill_a_year(pair, load.hours)
-        years = [_lend_a_year(pair, load.hours) for _ in range(load.rounds)]
+        years = [_lend_a_year(pair, load.hours) for _ in _rounds(load, "a year is lent")]
     rates = [one.rate for one in both]
     ratios = [rate / one for rate, one in zip(rates, alone, strict=True)]
     return [
@@ -74,6 +76,16 @@ def measure(folder: Path, load: Load) -> list[Result]:
         Result("keepers.year", f"one account, {load.hours:,} epochs lent by both", "s",
                Spread.of(years), YEAR_SECONDS),
     ]  # fmt: skip
+
+
+def _rounds(load: Load, what: str) -> Iterator[int]:
+    for number in range(load.rounds):
+        _say(f"{what}: round {number + 1} of {load.rounds}")
+        yield number
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _lift_budgets(pair: Pair) -> None:
