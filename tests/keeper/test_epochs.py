@@ -62,6 +62,17 @@ def test_who_was_a_sealer_at_the_door_and_is_none_any_more_is_refused(
 
 
 @each_role
+def test_a_collector_whom_the_tenant_vouches_for_is_no_sealer(pair: Pair, role: Role) -> None:
+    own = pair.grant("sealer", "stranger", role="collector")
+    sealed = pair.seal_epoch(last_hour(), rows_of(ACCOUNT), signer="stranger")
+    collector, listed = pair.keeper(role, "stranger"), [(sealed.envelope, sealed.seals[role])]
+    assert code_of(lambda: collector.register(listed, [own])) == "unknown-key"
+    # Nor may a sealer bring what a collector signed.
+    codes = pair.keeper(role, "sealer").register(listed, [pair.grant("sealer"), own]).codes
+    assert list(codes.values()) == ["no-sealer"]
+
+
+@each_role
 def test_it_refuses_a_sealer_granted_by_the_authority(pair: Pair, role: Role) -> None:
     sealed = pair.seal_epoch(last_hour(), rows_of(ACCOUNT))
     crossed = replace(pair, keys={**pair.keys, "tenant": pair.keys["root"]}).grant("sealer")

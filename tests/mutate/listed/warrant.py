@@ -30,8 +30,15 @@ MUTATIONS = (
     Mutation(
         "grant-role",
         AUTHORITY,
-        "if grant.role == role]",
+        "if g.role == role and key_id(g.key) in named]",
         "tests/warrant/test_authority.py::test_a_grant_of_oversight_signs_no_warrant_and_no_request",
+        "if key_id(g.key) in named]",
+    ),
+    Mutation(
+        "grant-role-of-keys",
+        AUTHORITY,
+        "if grant.role == role]",
+        "tests/keeper/test_epochs.py::test_a_collector_whom_the_tenant_vouches_for_is_no_sealer",
         "]",
     ),
     Mutation(
