@@ -9,7 +9,8 @@ import pytest
 from icrstore.keeper.epochs import register
 from icrstore.keeper.errors import Refused
 from icrstore.seal.epoch import ROLES, Epoch, Role, new_atoms, other_role, seal_atom
-from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.statements import AccountSelector, Grant
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import (
     ACCOUNT,
@@ -63,7 +64,9 @@ def test_who_was_a_sealer_at_the_door_and_is_none_any_more_is_refused(
 
 @each_role
 def test_a_collector_whom_the_tenant_vouches_for_is_no_sealer(pair: Pair, role: Role) -> None:
-    own = pair.grant("sealer", "stranger", role="collector")
+    as_sealer = Grant.parse(pair.grant("sealer", "stranger"))
+    made = replace(as_sealer, role="collector").to_fields()
+    own = Envelope.sign("grant", made, pair.keys["tenant"])
     sealed = pair.seal_epoch(last_hour(), rows_of(ACCOUNT), signer="stranger")
     collector, listed = pair.keeper(role, "stranger"), [(sealed.envelope, sealed.seals[role])]
     assert code_of(lambda: collector.register(listed, [own])) == "unknown-key"
