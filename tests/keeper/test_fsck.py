@@ -221,9 +221,13 @@ def sign(store: Path, append: bool) -> str:
 
 
 @pytest.mark.parametrize("append", [False, True], ids=["read", "appended"])
+@pytest.mark.parametrize("grown", [0, 1])
 def test_no_flipped_bit_at_the_edge_is_ever_signed_over(
-    store: Path, tmp_path: Path, append: bool
+    store: Path, tmp_path: Path, append: bool, grown: int
 ) -> None:
+    """With an even number of leaves and with an odd one: their edges differ."""
+    for _ in range(grown):
+        sign(store, append=True)
     assert sign(store, append)
     size, spoils = edge(store) + 1, list[str]()
     for level, number in peaks(size):
