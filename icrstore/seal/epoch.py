@@ -93,6 +93,11 @@ def day_of(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
+def first_living(now: datetime) -> datetime:
+    """The start of the first UTC day that has not expired."""
+    return hour_start(now).replace(hour=0) - timedelta(days=LIFE_DAYS)
+
+
 def is_expired(day: date, today: date) -> bool:
     """From 00:00Z of day D + 365 on, day D is expired."""
     return (today - day).days > LIFE_DAYS

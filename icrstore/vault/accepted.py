@@ -18,7 +18,7 @@ from accounts.policies import policies_of, read_backfill
 from accounts.tenancy import of_tenant
 from icrstore.flow.validate import NEWEST, OLDEST
 from icrstore.inbox.gaps import SET_ASIDE
-from icrstore.seal.epoch import HOUR, LIFE_DAYS, hour_start
+from icrstore.seal.epoch import HOUR, first_living, hour_start
 from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
@@ -119,12 +119,11 @@ def unsealed(
     The oldest first. Batches of days that have expired are forgotten: none of what came so long ago
     is missed.
     """
-    living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
     windows = [
         _Window(first - HOUR, last + OLDEST + _PUSHED_LATE),
         *_backfills(tenant, first, last),
     ]
-    kept_since = living + OLDEST + _PUSHED_LATE
+    kept_since = first_living(now) + OLDEST + _PUSHED_LATE
     found = {one for window in windows for one in _of_window(tenant, window, trust, kept_since)}
     return sorted(one for one in found if one.first <= last and first <= one.last)
 

@@ -8,14 +8,14 @@ know.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from accounts.models import Policy
 from accounts.policies import SOONEST, policies_of, read_backfill
 from icrstore.flow.validate import Span
 from icrstore.inbox.models import Batch
 from icrstore.keeper.client import Keeper
-from icrstore.seal.epoch import HOUR, LIFE_DAYS
+from icrstore.seal.epoch import HOUR, first_living
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.policies import LOGGED, hand_in
 from icrstore.warrant.backfill import Backfill
@@ -53,7 +53,7 @@ def backfills_of(
         if not _NONE.isdisjoint(said):
             continue
         is_logged = all(word == LOGGED for word in said)
-        span = max(policy.hours.first, _first_living(now)), policy.hours.end
+        span = max(policy.hours.first, first_living(now)), policy.hours.end
         made["logged" if is_logged else "awaited"].setdefault(policy.collector, []).append(span)
     return Backfills(**made)
 
@@ -63,9 +63,3 @@ def _living(tenant: str, now: datetime) -> Iterable[tuple[Policy, Backfill]]:
         policy = read_backfill(row)
         if policy is not None and policy.valid_to > now + SOONEST:
             yield row, policy
-
-
-def _first_living(now: datetime) -> datetime:
-    """The start of the first day that has not expired."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=LIFE_DAYS)

@@ -9,7 +9,7 @@ from django.db.models import Count
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant
 from icrstore.inbox.gaps import SET_ASIDE
-from icrstore.seal.epoch import LIFE_DAYS, hour_start
+from icrstore.seal.epoch import first_living, hour_start
 from icrstore.vault.models import EpochSeal
 from icrstore.warrant.strict import time_text
 
@@ -41,8 +41,7 @@ def unsealed(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str,
     """By hour and shard, since the tenant was added, of the days that live. ``now`` is UTC."""
     with of_tenant(tenant), connection.cursor() as cursor:
         held = Tenant.objects.get(name=tenant)
-        living = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=LIFE_DAYS)
-        first = max(hour_start(held.created_at), living)
+        first = max(hour_start(held.created_at), first_living(now))
         cursor.execute(_UNSEALED, {
             "tenant": tenant, "shards": held.shards, "first": first,
             "last": hour_start(now) - timedelta(hours=1), "set_aside": list(SET_ASIDE),

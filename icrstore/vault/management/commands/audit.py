@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import given
 from accounts.given import known_tenant
 from accounts.tenancy import tenants
-from icrstore.seal.epoch import LIFE_DAYS
+from icrstore.seal.epoch import LIFE_DAYS, first_living
 from icrstore.shell.stop import DATA
 from icrstore.vault.audit import Audit, Lists, Span, audit_strays, audit_tenant, read_list
 from icrstore.warrant.strict import StatementError
@@ -39,11 +39,10 @@ class Command(given.Command):
         parser.add_argument("--keeper", action="append", default=[], type=Path, metavar="FILE")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        living = today - timedelta(days=LIFE_DAYS)
+        living = first_living(timezone.now())
         span = Span(
             options["first"] or living,
-            options["end"] or today + timedelta(days=2),
+            options["end"] or living + timedelta(days=LIFE_DAYS + 2),
         )
         names = [known_tenant(options["tenant"]).name] if options["tenant"] else [
             tenant.name for tenant in tenants()
