@@ -6,13 +6,14 @@ by the trust file, so whoever hides a question or a refusal there is found out h
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from icrstore.desk.asking import Desk, printable
 from icrstore.desk.logs import ReadLog, read_log
 from icrstore.keeper.names import pseudonym_of
+from icrstore.monitor.look import OLD
 from icrstore.monitor.reading import NotProven
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.shell.client import not_understood
@@ -22,9 +23,6 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import Grant
 from icrstore.warrant.strict import StatementError, encode_base64, parse_object
 from icrstore.warrant.trust import Trust
-
-# A log is cosigned anew every hour, also where nothing was added.
-OLD = timedelta(hours=2)
 
 
 @dataclass(frozen=True)

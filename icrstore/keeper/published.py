@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icrstore.keeper.errors import Refused
-from icrstore.keeper.evidence import EvidenceError, LogKeys, check_cosigned
+from icrstore.keeper.evidence import LogKeys
 from icrstore.keeper.leaves import LeafError, LeafText
 from icrstore.keeper.names import pseudonym_of
 from icrstore.seal.epoch import Role
 from icrstore.tlog.checkpoint import Checkpoint
 from icrstore.tlog.errors import LogError
+from icrstore.tlog.follow import Source, follow
 from icrstore.tlog.merkle import root_of
-from icrstore.tlog.tiles import read_entries
 from icrstore.wire import fetch
 from icrstore.wire.errors import CallFailed
 
@@ -50,21 +50,17 @@ def read_log(bring: Fetch, role: Role, origin: str, keys: LogKeys) -> PublishedL
     Raises Refused(not-published), and Refused(published-wrong) where one of these does not hold.
     """
     place = f"ledger/{role}/{pseudonym_of(origin)}"
+    published = Source(
+        lambda path: bring(f"{place}/{path}"), origin, keys.log_verifier(origin), keys.witness
+    )
     try:
-        # 1.
-        note = bring(f"{place}/checkpoint")
-        signed, _ = check_cosigned(note, keys)
-        if signed.origin != origin:
-            raise Refused("published-wrong")
-        # 2.
-        entries = read_entries(lambda path: bring(f"{place}/{path}"), signed.size)
-        if root_of(entries) != signed.root:
-            raise Refused("published-wrong")
+        # 1. and 2.
+        followed = follow(published, None)
         # 3.
-        leaves = tuple(LeafText.parse(entry.decode("ascii")) for entry in entries)
-    except (EvidenceError, LogError, LeafError, UnicodeDecodeError):
+        leaves = tuple(LeafText.parse(entry.decode("ascii")) for entry in followed.entries)
+    except (LogError, LeafError, UnicodeDecodeError):
         raise Refused("published-wrong") from None
-    return PublishedLog(signed, note, leaves)
+    return PublishedLog(followed.seen.checkpoint, followed.seen.note, leaves)
 
 
 def source(where: str) -> Fetch:

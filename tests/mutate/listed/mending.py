@@ -8,7 +8,7 @@ QUARANTINE = "icrstore/keeper/quarantine.py"
 LEDGER = "icrstore/keeper/ledger.py"
 RECOVER = "icrstore/keeper/recover.py"
 SALVAGE = "icrstore/keeper/salvage.py"
-PUBLISHED = "icrstore/keeper/published.py"
+FOLLOW = "icrstore/tlog/follow.py"
 CLOCK = "icrstore/keeper/clock.py"
 FSCK = "icrstore/keeper/fsck"
 
@@ -70,18 +70,17 @@ MUTATIONS = (
     ),
     Mutation(
         "recover-cosigned",
-        PUBLISHED,
-        "from icrstore.keeper.evidence import EvidenceError, LogKeys, check_cosigned",
+        FOLLOW,
+        "[source.witness], at_least=1\n    )",
         NOT_BELIEVED,
-        """\
-from icrstore.keeper.evidence import EvidenceError, LogKeys
-from icrstore.tlog.checkpoint import parse_checkpoint
-from icrstore.tlog.note import parse_note
-check_cosigned = lambda note, keys: (parse_checkpoint(parse_note(note).body), 0)
-""",
+        "[source.witness], at_least=0\n    )\n    times.setdefault(source.witness, 1795735800)",
     ),
     Mutation(
-        "recover-root", PUBLISHED, "if root_of(entries) != signed.root:", NOT_BELIEVED, "if False:"
+        "recover-root",
+        FOLLOW,
+        "if root(growth.node, checkpoint.size) != checkpoint.root:",
+        NOT_BELIEVED,
+        "if False:",
     ),
     Mutation(
         "recover-floors",
