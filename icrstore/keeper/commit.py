@@ -146,7 +146,7 @@ def _check_same(call: Call, row: RequestRow, caller: bytes, asked: Commit) -> No
     if EngineKey.parse(asked.engine_key).key != row.engine_key:
         raise Refused("another-engine-key", 409)
     salvage.check_request_known(call.tx, row.tenant, row.commit_leaf)
-    check_retention(Request.parse(asked.case.request), call)
+    check_retention(asked.case.request_said, call)
 
 
 def _answer(call: Call, row: RequestRow) -> dict[str, Any]:

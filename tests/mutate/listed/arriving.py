@@ -91,4 +91,10 @@ MUTATIONS = (
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
         CLOSED_UP,
     ),
+    Mutation(
+        "worker-ends-with-its-broker",
+        "icrstore/messages.py",
+        "state.should_stop = os.EX_TEMPFAIL",
+        "tests/test_messages.py::test_a_worker_that_cannot_say_that_it_heard_ends",
+    ),
 )

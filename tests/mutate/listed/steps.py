@@ -50,7 +50,7 @@ MUTATIONS = (
     Mutation(
         "commit-again-retention",
         COMMIT,
-        "check_retention(Request.parse(asked.case.request), call)",
+        "check_retention(asked.case.request_said, call)",
         EXPIRED,
     ),
     Mutation(
