@@ -18,19 +18,8 @@ from icrstore.monitor.reading import NotProven
 from icrstore.monitor.state import read_state, write_state
 from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import dump, encode_base64
+from tests.desk.office import Ran
 from tests.monitor.published import Published
-
-
-@dataclass(frozen=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> dict[str, Any]:
-        made: dict[str, Any] = json.loads(self.out)
-        return made
 
 
 @dataclass(frozen=True)
