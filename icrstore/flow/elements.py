@@ -1,4 +1,8 @@
-"""The elements of an internet connection record, after the IANA IPFIX registry (RFC 7012)."""
+"""The elements of a connection record and of a NAT event, after the IANA IPFIX registry (RFC 7012).
+
+A NAT event (RFC 8158) says that a translation began or ended: of one port, of a range of ports, or
+of a whole address. It is no connection, and is retained only in the address map.
+"""
 
 from dataclasses import dataclass
 
@@ -29,4 +33,22 @@ ELEMENTS = (
     Element("post_nat_source_address", (225, 281), ADDRESS, False, "source after translation"),
     Element("post_nat_source_port", (227,), PORT, False, "source port after translation"),
     Element("account", (371,), pa.string(), False, "whose connection; retained only with it"),
+)
+
+# natEvent (230): its first two values, to which every kind of translation is brought.
+NAT_EVENTS = {"create": 1, "delete": 2}
+
+EVENT_ELEMENTS = (
+    Element("observed_at", (322, 323, 324, 325), None, True, "when it began or ended"),
+    Element("nat_event", (230,), pa.uint8(), True, "1: create, 2: delete"),
+    Element("protocol", (4,), pa.uint8(), False, "null where it holds for every protocol"),
+    Element("source_address", (8, 27), ADDRESS, True, "the inside address"),
+    Element("source_port", (7,), PORT, False, "null where there is none or it was not said"),
+    Element("destination_address", (12, 28), ADDRESS, False, "where it is of one connection"),
+    Element("destination_port", (11,), PORT, False, "where it is of one connection"),
+    Element("post_nat_source_address", (225, 281), ADDRESS, True, "the outside address"),
+    Element("post_nat_source_port", (227,), PORT, False, "the outside port, if it is one"),
+    Element("port_range_start", (361,), PORT, False, "the first outside port of a range"),
+    Element("port_range_end", (362,), PORT, False, "the last outside port of a range"),
+    Element("account", (371,), pa.string(), False, "whose it is; retained only with it"),
 )

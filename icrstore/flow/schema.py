@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
-from .elements import ADDRESS, ELEMENTS
+from .elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, Element
 
 Unit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
@@ -23,10 +23,24 @@ _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 def record_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch, in order, with times in `unit` since 1970 UTC."""
+    return _schema(ELEMENTS, unit)
+
+
+def event_schema(unit: Unit) -> pa.Schema:
+    """The columns of a batch of NAT events, in order, with times in `unit` since 1970 UTC."""
+    return _schema(EVENT_ELEMENTS, unit)
+
+
+def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
+    """Whether these are NAT events and not connections."""
+    return "nat_event" in batch.schema.names
+
+
+def _schema(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
     time = pa.timestamp(unit, tz="UTC")
     return pa.schema(
         pa.field(element.name, element.arrow or time, nullable=not element.required)
-        for element in ELEMENTS
+        for element in elements
     )
 
 

@@ -89,7 +89,7 @@ def test_a_log_with_renamed_columns_is_refused_by_name() -> None:
 
 
 def test_prose_is_refused() -> None:
-    with pytest.raises(FormatRefused, match=r"tcpdump.*zeek.*ndjson.*arrow"):
+    with pytest.raises(FormatRefused, match=r"arrow: .*zeek: .*ndjson: .*tcpdump: "):
         _protocols(topic("zeek") / "rita-text_file_conn.log")
 
 

@@ -1,43 +1,79 @@
 """Foreign formats in, batches of records out: streamed, in bounded memory, each line counted."""
 
-import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from ..errors import FormatRefused
-from .arrow import FILE_MAGIC, read_arrow
-from .json_lines import read_ndjson, read_zeek_json
+from ..schema import is_of_events
+from .arrow import is_arrow, read_arrow
+from .hints import Hints
+from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
 from .lines import Input, Source, opened
 from .tally import Tally
-from .tcpdump import looks_like_tcpdump, read_tcpdump
-from .zeek import COLUMNS, read_zeek
+from .tcpdump import is_tcpdump, read_tcpdump
+from .zeek import is_zeek, read_zeek
 
-__all__ = ["BATCH_ROWS", "FORMATS", "Tally", "open_records"]
+__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records"]
 
 BATCH_ROWS = 1 << 16
 
-Reader = Callable[[Input, Tally], Iterator[pa.RecordBatch]]
-FORMATS = {
-    "tcpdump": "the text that `tcpdump -tt -n` prints",
-    "zeek": "Zeek's conn.log, tab-separated with its header or JSON",
-    "ndjson": "lines of JSON as `icr-collect read` prints them",
-    "arrow": "an Arrow IPC stream or file in the record's columns",
-}
-_READERS: dict[str, Reader] = {
-    "tcpdump": read_tcpdump,
-    "zeek": read_zeek,
-    "zeek-json": read_zeek_json,
-    "ndjson": read_ndjson,
-    "arrow": read_arrow,
-}
+
+def _read_zeek(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+    while not source.head.strip() and source.look_further():
+        pass
+    is_json = source.head.lstrip().startswith(b"{")
+    return (read_zeek_json if is_json else read_zeek)(source, tally)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """``knows`` an input by its first bytes, of which the last line may be cut anywhere."""
+
+    name: str
+    meaning: str
+    knows: Callable[[bytes], bool]
+    read: Callable[[Input, Tally, Hints], Iterator[pa.RecordBatch]]
+
+
+# Asked in this order: what more formats than one would know goes to the first.
+_FORMATS = (
+    _Format(
+        "arrow",
+        "an Arrow IPC stream or file in the record's columns",
+        is_arrow,
+        lambda source, tally, _: read_arrow(source, tally),
+    ),
+    _Format(
+        "zeek",
+        "Zeek's conn.log, tab-separated with its header or JSON",
+        lambda head: is_zeek(head) or is_zeek_json(head),
+        lambda source, tally, _: _read_zeek(source, tally),
+    ),
+    _Format(
+        "ndjson",
+        "lines of JSON as `icr-collect read` prints them",
+        is_ndjson,
+        lambda source, tally, _: read_ndjson(source, tally),
+    ),
+    _Format(
+        "tcpdump",
+        "the text that `tcpdump -tt -n` prints",
+        is_tcpdump,
+        lambda source, tally, _: read_tcpdump(source, tally),
+    ),
+)
+FORMATS = {each.name: each.meaning for each in _FORMATS}
+_BY_NAME = {each.name: each for each in _FORMATS}
 
 
 def open_records(
-    source: Source | Path, format: str | None, tally: Tally
+    source: Source | Path, format: str | None, tally: Tally, hints: Hints | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of at most 65,536 records in `record_schema`, each in its own finest precision.
+    """Batches of at most 65,536 rows, each in its own finest precision: connections in
+    `record_schema`, or NAT events in `event_schema`, as the input has them.
 
     `format` is one of FORMATS, or None to tell it by the first bytes; either may be gzip. What was
     read, and what was not, is in `tally`, which is complete when the iterator ends. Raises
@@ -45,55 +81,33 @@ def open_records(
     """
     if isinstance(source, Path):
         with source.open("rb") as file:
-            yield from open_records(file, format, tally)
+            yield from open_records(file, format, tally, hints)
         return
     plain = opened(source, tally)
-    reader = _READERS[_recognised(plain, format)]
-    for batch in reader(plain, tally):
+    found = _recognised(plain, format)
+    for batch in found.read(plain, tally, hints or Hints()):
         tally.records += batch.num_rows
+        tally.events += batch.num_rows if is_of_events(batch) else 0
         for start in range(0, batch.num_rows, BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
 
 
-def _recognised(source: Input, format: str | None) -> str:
-    if format is not None and format not in FORMATS:
-        raise FormatRefused(_known(f"{format!r} is not a format"))
-    while (name := _sniff(source.head)) is None and source.look_further():
+def _recognised(source: Input, format: str | None) -> _Format:
+    if format is not None:
+        if format not in FORMATS:
+            raise FormatRefused(_known(f"{format!r} is not a format"))
+        return _BY_NAME[format]
+    while (found := _sniff(source.head)) is None and source.look_further():
         pass
-    if format == "zeek":
-        return "zeek-json" if name == "zeek-json" else "zeek"
-    if format is None and name is None and source.head.strip():
+    if found is None and source.head.strip():
         raise FormatRefused(_known("the input is in no format"))
-    return format or name or "tcpdump"
+    return found or _BY_NAME["tcpdump"]
+
+
+def _sniff(head: bytes) -> _Format | None:
+    return next((each for each in _FORMATS if each.knows(head)), None)
 
 
 def _known(refusal: str) -> str:
     formats = "; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
     return f"{refusal} that icrstore reads. {formats}"
-
-
-def _sniff(head: bytes) -> str | None:
-    if head.startswith((FILE_MAGIC, b"\xff\xff\xff\xff")):
-        return "arrow"
-    # The last line may go on in bytes that are not here yet.
-    for line in head.split(b"\n"):
-        if line.startswith((b"#separator ", b"#fields")):
-            return "zeek"
-        if line.lstrip().startswith(b"{"):
-            if name := _sniff_json(line):
-                return name
-        elif looks_like_tcpdump(line.decode("ascii", "replace")):
-            return "tcpdump"
-    return None
-
-
-def _sniff_json(line: bytes) -> str | None:
-    try:
-        keys = json.loads(line).keys()
-    except (ValueError, RecursionError):
-        return None
-    if "observed_at" in keys:
-        return "ndjson"
-    if "ts" in keys and any(name in keys for name in COLUMNS["source_address"]):
-        return "zeek-json"
-    return None

@@ -19,6 +19,11 @@ from .tally import Tally
 FILE_MAGIC = b"ARROW1\0\0"
 
 
+def is_arrow(head: bytes) -> bool:
+    """Whether it begins like a file or like a stream."""
+    return head.startswith((FILE_MAGIC, b"\xff\xff\xff\xff"))
+
+
 def read_arrow(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The records of a stream; BatchRefused, naming the column, if its columns are not a record's.
 

@@ -5,7 +5,8 @@ A last line without its newline is read if it parses: its closing brace says tha
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -47,6 +48,19 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _JSON = json.JSONDecoder(parse_float=str, object_pairs_hook=_each_once)
 
 
+def is_ndjson(head: bytes) -> bool:
+    """Whether a line is a record of our own."""
+    return any("observed_at" in keys for keys in _keys_of_lines(head))
+
+
+def is_zeek_json(head: bytes) -> bool:
+    """Whether a line is of one of Zeek's logs with addresses."""
+    return any(
+        "ts" in keys and any(name in keys for name in COLUMNS["source_address"])
+        for keys in _keys_of_lines(head)
+    )
+
+
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """Records as `icr-collect read` prints them; a field that no record has refuses its line."""
     for rows, lines in _parsed(source, tally, _own_row):
@@ -62,6 +76,14 @@ def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
         none = nothing(len(rows))
         sport, dport = only_ported(sport, protocol), only_ported(dport, protocol)
         yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally, lines)
+
+
+def _keys_of_lines(head: bytes) -> Iterator[Collection[str]]:
+    """Of each line that is a whole JSON object; the last one may go on in bytes yet to come."""
+    for line in head.split(b"\n"):
+        if line.lstrip().startswith(b"{"):
+            with suppress(ValueError, RecursionError):
+                yield json.loads(line).keys()
 
 
 def decimal_seconds(text: str) -> str:

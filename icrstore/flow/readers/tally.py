@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ..gaps import Gap
+
 # Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
 MENDS = {
     "bad-account": "an account is text in UTF-8, in quotes",
@@ -34,15 +36,23 @@ class Tally:
     there was more which nobody will read. A last line without its newline counts as cut off, and as
     no record, unless what it says could not have gone on (see each reader).
 
+    `records` counts connections and NAT events; `events` says how many of them are NAT events.
+    `left_out` counts, by the input's own name for it, each value that the input had and a record
+    has not: it stays here. `gaps` are stretches of which the input itself tells that something is
+    missing (`flow.gaps`).
+
     `line` is the number of the first line that is being read, 0 where there are no lines, and
     `first_lines` says for each reason where to look.
     """
 
     records: int = 0
+    events: int = 0
     not_records: Counter[str] = field(default_factory=Counter)
     cut_off: bool = False
     line: int = 0
     first_lines: dict[str, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    gaps: list[Gap] = field(default_factory=list)
 
     def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
         """Count what is no record under a stable reason, which never quotes the input.

@@ -85,9 +85,10 @@ _PACKET = re.compile(
 )
 
 
-def looks_like_tcpdump(line: str) -> bool:
-    """Whether tcpdump prints such lines for packets, whatever the options it was given."""
-    return _PACKET.match(line) is not None
+def is_tcpdump(head: bytes) -> bool:
+    """Whether tcpdump prints such a line for a packet, whatever the options it was given."""
+    lines = head.decode("ascii", "replace").split("\n")
+    return any(_PACKET.match(line) for line in lines)
 
 
 def read_tcpdump(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:

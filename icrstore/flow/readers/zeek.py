@@ -62,6 +62,11 @@ class Header:
         return self.width - 1 not in self.places.values()
 
 
+def is_zeek(head: bytes) -> bool:
+    """Whether a line of Zeek's header is there."""
+    return any(line.startswith((b"#separator ", b"#fields")) for line in head.split(b"\n"))
+
+
 def read_zeek(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The connections of one conn.log or several in a row, each under its own header."""
     header = Header()
