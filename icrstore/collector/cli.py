@@ -6,11 +6,22 @@ import os
 import sys
 from collections.abc import Sequence
 
-from icrstore.collector.commands import backfill, check, enrol, key, push, read, run, status
+from icrstore.collector.commands import (
+    backfill,
+    check,
+    enrol,
+    key,
+    listen,
+    push,
+    read,
+    run,
+    status,
+    tail,
+)
 from icrstore.shell.harden import harden
 from icrstore.shell.stop import USAGE, Stop
 
-_COMMANDS = (enrol, key, check, read, push, run, status, backfill)
+_COMMANDS = (enrol, key, check, read, push, run, tail, listen, status, backfill)
 _TOP = """examples:
   icr-collect enrol https://icr.example TOKEN --config edge-1.toml
   icr-collect read pflog.txt --account line-17

@@ -114,7 +114,7 @@ def _spool(told: Any) -> tuple[str, int]:
         return Fields({"spool": told}).text("spool"), MOST_SPOOL_BYTES
     only(told, ("file", "most_bytes"), "spool")
     fields = Fields({"most_bytes": MOST_SPOOL_BYTES, **told}, "spool")
-    return fields.text("file"), fields.integer("most_bytes", 1 << 20, 1 << 50)
+    return fields.text("file"), fields.integer("most_bytes", 1 << 16, 1 << 50)
 
 
 def _metrics(told: Any) -> tuple[str, int] | None:

@@ -27,6 +27,7 @@ LONGEST_MESSAGE_BYTES = 1 << 16
 MOST_CONNECTIONS = 256
 _DATAGRAM_BYTES = 1 << 16
 _TURN = 256
+_LAST_TURNS = 1000
 _LONGEST_COUNT = 6
 
 
@@ -91,11 +92,12 @@ class Framing:
 
     def end(self) -> list[bytes]:
         """What is left when the sender closes: a line may end so, a count may not."""
+        is_cut = self._skipping or self._count() is not None
         rest, self._rest = self._rest, b""
-        if not rest or self._skipping or self._count() is not None:
-            self.dropped += bool(rest)
+        if is_cut:
+            self.dropped += 1
             return []
-        return [rest]
+        return [rest] if rest else []
 
     def _next(self) -> bytes | None:
         counted = self._count()
@@ -167,7 +169,9 @@ class Receiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no more; what is in the queue stays there."""
+        """Read no more; what is in the queue stays there. Safe to call twice."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self.queue.close()
         if self._thread.is_alive():
@@ -191,6 +195,12 @@ class Receiver:
             for key, _ in self._selector.select(0.2):
                 with suppress(OSError):
                     self._read(key.data)
+        # What the kernel has of datagrams came before the end.
+        for each in self._bound:
+            if each.listen.transport == "udp":
+                for _ in range(_LAST_TURNS):
+                    if not self._read_datagrams(each):
+                        break
 
     def _read(self, each: _Socket) -> None:
         if each.sender:
@@ -200,7 +210,8 @@ class Receiver:
         else:
             self._read_datagrams(each)
 
-    def _read_datagrams(self, each: _Socket) -> None:
+    def _read_datagrams(self, each: _Socket) -> bool:
+        """Some of what is there; False if there was nothing."""
         taken: list[Datagram] = []
         strangers = 0
         with suppress(BlockingIOError):
@@ -215,6 +226,7 @@ class Receiver:
             self._counted("strangers", strangers)
         if taken:
             self.queue.put(each.listener, taken)
+        return bool(taken or strangers)
 
     def _accept(self, each: _Socket) -> None:
         connection, address = each.socket.accept()
@@ -241,6 +253,9 @@ class Receiver:
             self.queue.put(
                 each.listener, [Datagram(now, each.sender, message) for message in messages]
             )
+        if each.framing.dropped:
+            self._counted("messages_dropped", each.framing.dropped)
+            each.framing.dropped = 0
         if not content:
             self._selector.unregister(each.socket)
             self._connections.discard(each.socket)

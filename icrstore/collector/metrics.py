@@ -33,6 +33,7 @@ _COUNTERS = {
     "batches_refused": ("batches that the store did not take or set aside, by code", "code"),
     "gaps": ("stretches of time noted as missing, by reason", "why"),
     "kernel_drops": ("datagrams that the kernel dropped, since nobody read them in time", ""),
+    "messages_dropped": ("messages of a stream that were too long, or cut off at its end", ""),
     "strangers": ("datagrams and connections from addresses that may not send", ""),
     "push_failures": ("times that pushing stopped and will be tried again", ""),
 }

@@ -151,6 +151,13 @@ class Service:
                     self._keep(read)
         self.step(is_forced=True, is_last=True)
 
+    def close(self) -> None:
+        """Let go of files and sockets; what was not spooled is forgotten."""
+        if self.receiver:
+            self.receiver.stop()
+        for tail in self.tails:
+            tail.close()
+
     def problems(self) -> list[str]:
         """Inputs that cannot be read as they are; nothing of a record is in it."""
         made = [each.problem for each in self._readings()]

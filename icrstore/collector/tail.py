@@ -124,6 +124,10 @@ class Tailing:
         self.gaps.clear()
         self.dropped.clear()
 
+    def close(self) -> None:
+        for follow in self.follows:
+            follow.close()
+
     def places(self) -> list[dict[str, object]]:
         """For people: which files are followed, and how far they were read."""
         return [

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from icrstore.collector import tail as tailing
@@ -23,6 +24,10 @@ from icrstore.flow.gaps import Gap
 from tests.collector.household import records
 
 SECRET = b"s" * 32
+
+
+def ports_of(batch: pa.RecordBatch) -> list[int]:
+    return [int(port.as_py() or 0) for port in batch.column("source_port")]
 
 
 class Rig:
@@ -53,7 +58,7 @@ class Rig:
         while reads := self.tailing.read(datetime.now(UTC)):
             for read in reads:
                 for batch in read.batches:
-                    made += batch.column("source_port").to_pylist()
+                    made += ports_of(batch)
         if keeps:
             with self.journal.step():
                 self.tailing.save(self.journal)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,29 +59,28 @@ def run(given: argparse.Namespace, only: str | None = None) -> int:
     config = Config.read(given.config)
     if not (config.tails and only != "listen") and not (config.listens and only != "tail"):
         raise Stop(USAGE, f"{given.config}: nothing to read: add a [[tail]] or a [[listen]]")
-    secret, metrics = config.collector_secret(), Metrics()
+    stop, secret, metrics = _stopping(), config.collector_secret(), Metrics()
     if given.dry_run:
-        return _dry_run(given, config, secret, metrics, only)
+        with closing(Service(config, secret, Nothing(), metrics, lambda: True)) as service:
+            return _dry_run(given, service, only, stop)
     key = KeyFile.read(config.key, "signing").signing()
-    spool = Spool(config.spool, secret, config.most_bytes)
-    try:
-        journal = Journal(spool, secret)
-        service = Service(config, secret, journal, metrics, spool.has_room)
+    with (
+        closing(Spool(config.spool, secret, config.most_bytes)) as spool,
+        closing(
+            Service(config, secret, Journal(spool, secret), metrics, spool.has_room)
+        ) as service,
+    ):
         if given.once:
-            return _once(given, service, only, Push(config, key, spool, given.wait, _telling(
-                given, metrics)))  # fmt: skip
+            push = Push(config, key, spool, given.wait, _telling(given, metrics))
+            return _once(given, service, only, push, stop)
         pusher = Pusher(config, key, spool, _telling(given, metrics), service.note)
         service.now, service.cut_made = pusher.now, pusher.wake
-        return _forever(given, service, only, pusher, spool)
-    finally:
-        spool.close()
+        return _forever(given, service, only, pusher, spool, stop)
 
 
 def _dry_run(
-    given: argparse.Namespace, config: Config, secret: bytes, metrics: Metrics, only: str | None
+    given: argparse.Namespace, service: Service, only: str | None, stop: threading.Event
 ) -> int:
-    service = Service(config, secret, Nothing(), metrics, lambda: True)
-    stop = _stopping()
     service.open(only)
     while not stop.is_set() and (service.turn(0 if given.once else 1.0) or not given.once):
         pass
@@ -90,9 +90,15 @@ def _dry_run(
     return DATA if service.problems() else os.EX_OK
 
 
-def _once(given: argparse.Namespace, service: Service, only: str | None, push: Push) -> int:
+def _once(
+    given: argparse.Namespace,
+    service: Service,
+    only: str | None,
+    push: Push,
+    stop: threading.Event,
+) -> int:
     service.open(only)
-    while True:
+    while not stop.is_set():
         if service.turn(0):
             continue
         if service.blocked_since is None:
@@ -109,9 +115,14 @@ def _once(given: argparse.Namespace, service: Service, only: str | None, push: P
 
 
 def _forever(
-    given: argparse.Namespace, service: Service, only: str | None, pusher: Pusher, spool: Spool
+    given: argparse.Namespace,
+    service: Service,
+    only: str | None,
+    pusher: Pusher,
+    spool: Spool,
+    stop: threading.Event,
 ) -> int:
-    stop, config, told = _stopping(), service.config, _Line(given.json)
+    config, told = service.config, _Line(given.json)
 
     def status() -> dict[str, Any]:
         return {
