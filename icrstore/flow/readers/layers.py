@@ -18,7 +18,7 @@ _VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)
 _MPLS = (0x8847, 0x8848)
 _PPPOE_SESSION = 0x8864
 _PPP = {0x0021: _IPV4, 0x0057: _IPV6, 0x0281: 0x8847, 0x0283: 0x8848}
-_ANY_IP = 0  # what stands there says itself which version it is
+_ANY_IP = -1  # what stands there says itself which version it is
 _FAMILIES = {2: _IPV4, 10: _IPV6, 24: _IPV6, 28: _IPV6, 30: _IPV6}
 _NFLOG_PAYLOAD = 9
 
@@ -159,7 +159,7 @@ def _ppp(data: bytes, at: int = 0) -> tuple[int, int]:
 def _loopback(data: bytes) -> tuple[int, int]:
     # In the byte order of the machine that captured, which is not always the file's.
     family = data[0] | data[3]
-    return _FAMILIES.get(family, -1), 4
+    return _FAMILIES.get(family, 0), 4
 
 
 def _nflog(data: bytes) -> tuple[int, int]:
