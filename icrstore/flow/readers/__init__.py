@@ -9,9 +9,11 @@ import pyarrow as pa
 from ..errors import FormatRefused
 from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
+from .captures import read_captures
 from .hints import Hints
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
 from .lines import Input, Source, opened
+from .packets import is_capture
 from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
 from .zeek import is_zeek, read_zeek
@@ -57,6 +59,12 @@ _FORMATS = (
         "lines of JSON as `icr-collect read` prints them",
         is_ndjson,
         lambda source, tally, _: read_ndjson(source, tally),
+    ),
+    _Format(
+        "pcap",
+        "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
+        is_capture,
+        lambda source, tally, _: read_captures(source, tally),
     ),
     _Format(
         "tcpdump",

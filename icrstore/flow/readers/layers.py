@@ -10,7 +10,7 @@ from collections.abc import Callable
 from struct import Struct, error
 from typing import NamedTuple
 
-from ..schema import PORT_PROTOCOLS, TCP, UDP, V4_MAPPED, address_text
+from ..schema import PORT_PROTOCOLS, UDP, V4_MAPPED, address_text
 
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _ARP = (0x0806, 0x8035)
@@ -25,8 +25,10 @@ _NFLOG_PAYLOAD = 9
 _U16, _PORTS = Struct(">H"), Struct(">HH")
 _V4 = Struct(">xxHxxHxBxx4s4s")
 _V6 = Struct(">4xHBx16s16s")
+PFLOG, _PF_HEADER, _AF_INET = 117, Struct(">61xBxx16s16sHH"), 2
 _PF_PASS, _PF_DROP, _PF_SYNPROXY_DROP = 0, 1, 10
 _LATER_FRAGMENT = 0x1FFF
+_SYN, _SYN_AND_ACK = 0x02, 0x12
 _IP_IN_IP = 4
 
 
@@ -49,10 +51,15 @@ class Connection(NamedTuple):
     end: int  # and where it ends
     is_fragment: bool
 
-    def opens(self, data: bytes) -> bytes | None:
-        """The initial sequence number of a TCP SYN without ACK, else None."""
-        if self.protocol != TCP or len(data) < self.at + 14 or data[self.at + 13] & 0x12 != 2:
-            return None
+    @property
+    def ends(self) -> tuple[bytes, int, bytes, int]:
+        """(source, port, destination, port), 0 for a port that is not there."""
+        return self.source, self.source_port or 0, self.destination, self.destination_port or 0
+
+    def opens(self, data: bytes) -> bytes:
+        """The initial sequence number of a TCP SYN without ACK; empty for any other packet."""
+        if self.end < self.at + 14 or data[self.at + 13] & _SYN_AND_ACK != _SYN:
+            return b""
         return data[self.at + 4 : self.at + 8]
 
     def datagram(self, data: bytes) -> tuple[str, bytes] | None:
@@ -181,6 +188,22 @@ def _pflog(data: bytes) -> tuple[int, int]:
     return _ANY_IP, length + 3 & ~3
 
 
+def before_translation(data: bytes) -> tuple[bytes, int, bytes, int] | None:
+    """(source, port, destination, port) of a packet of pf's log before pf translated it.
+
+    OpenBSD logs a translated packet as it leaves, and in its header what it was (`pflog_bpfcopy`
+    of sys/net/if_pflog.c). None where it was not translated, or the log does not say.
+    """
+    if data[0] < _PF_HEADER.size or len(data) < _PF_HEADER.size:
+        return None
+    is_translated, source, destination, source_port, destination_port = _PF_HEADER.unpack_from(data)
+    if not is_translated:
+        return None
+    if data[1] == _AF_INET:
+        source, destination = V4_MAPPED + source[:4], V4_MAPPED + destination[:4]
+    return source, source_port, destination, destination_port
+
+
 _LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
     0: _loopback,
     1: lambda data: _ethertype(data, 12),
@@ -192,7 +215,7 @@ _LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
     101: lambda data: (_ANY_IP, 0),
     108: _loopback,
     113: lambda data: _ethertype(data, 14),
-    117: _pflog,
+    PFLOG: _pflog,
     228: lambda data: (_IPV4, 0),
     229: lambda data: (_IPV6, 0),
     239: _nflog,
