@@ -35,15 +35,19 @@ def read(rows: Rows, tally: Tally) -> Read:
     for reason, failing in [*others, *_failures(rows, fields, is_event)]:
         tally.drop(reason, int((failing & left).sum()))
         left &= ~failing
-    for key in rows.template.places:
-        if key not in _KEPT:
-            tally.left_out[name_of(key)] += int(left.sum())
+    _leave_out(rows, int(left.sum()), tally)
     plain, event = left & ~is_event, left & is_event
     return Read(
         _connections(fields, plain),
         times.of_ends(rows, fields.began)[plain],
         _events(rows, fields, event),
     )
+
+
+def _leave_out(rows: Rows, count: int, tally: Tally) -> None:
+    for key in rows.template.places if count else ():
+        if key not in _KEPT:
+            tally.left_out[name_of(key)] += count
 
 
 class _Fields:
