@@ -28,6 +28,7 @@ _V6 = Struct(">4xHBx16s16s")
 PFLOG, _PF_HEADER, _AF_INET = 117, Struct(">61xBxx16s16sHH"), 2
 _PF_PASS, _PF_DROP, _PF_SYNPROXY_DROP = 0, 1, 10
 _LATER_FRAGMENT = 0x1FFF
+_PART = 0x3FFF  # more of it follows, or came before; the bit above says only that it may not be cut
 _SYN, _SYN_AND_ACK = 0x02, 0x12
 _IP_IN_IP = 4
 
@@ -107,7 +108,7 @@ def _ipv4(data: bytes, at: int) -> Connection:
     if fragment & _LATER_FRAGMENT:
         raise NotRead("fragment")
     source, destination = V4_MAPPED + source, V4_MAPPED + destination
-    return _above(protocol, source, destination, data, at + header, end, fragment != 0)
+    return _above(protocol, source, destination, data, at + header, end, fragment & _PART != 0)
 
 
 def _ipv6(data: bytes, at: int) -> Connection:
