@@ -95,11 +95,22 @@ def _length_of_v9(buffer: bytes, begin: int, is_all: bool) -> int | None:
     at = begin + _V9.size
     while at + _SET.size <= len(buffer):
         number, length = _SET.unpack_from(buffer, at)
+        if not number and not length:
+            return _after_padding(buffer, begin, at, is_all)
         is_end = not _is_set_of(V9, number) or length < _SET.size
         if is_end or at + length - begin > LARGEST_BYTES:
             return at - begin
         at += length
     return min(at, len(buffer)) - begin if is_all else None
+
+
+def _after_padding(buffer: bytes, begin: int, at: int, is_all: bool) -> int | None:
+    """Zeros belong to the export before them, but the last: a version begins with one."""
+    end = min(begin + LARGEST_BYTES, len(buffer))
+    rest = buffer[at:end].lstrip(b"\0")
+    if rest:
+        return end - len(rest) - 1 - begin
+    return end - begin if is_all or end < len(buffer) else None
 
 
 def _of_v5(payload: bytes) -> Message:
@@ -129,15 +140,15 @@ def _of_ipfix(payload: bytes) -> Message:
 
 
 def _sets(payload: bytes, at: int, end: int, version: int) -> tuple[list[tuple[int, bytes]], bool]:
-    """The whole sets, and whether that was all of it; up to three bytes may be left as padding."""
+    """The whole sets, and whether that was all of it; zeros at the end are padding."""
     sets = []
     while at + _SET.size <= end:
         number, length = _SET.unpack_from(payload, at)
         if length < _SET.size or at + length > end or not _is_set_of(version, number):
-            return sets, False
+            break
         sets.append((number, payload[at + _SET.size : at + length]))
         at += length
-    return sets, at == end or (end - at < _SET.size and not any(payload[at:end]))
+    return sets, not any(payload[at:end])
 
 
 def _is_set_of(version: int, number: int) -> bool:
