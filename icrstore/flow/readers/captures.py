@@ -7,7 +7,7 @@ In pf's log every packet begins a state and is a record.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from struct import Struct
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ..elements import ADDRESS, PORT
 from ..first import KEY_BYTES, Bytes, First, Mask, Numbers, pair_keys
 from ..schema import NANOSECONDS, TCP, Column, Unit, record_schema
+from .exports import are_exports, read_packets
 from .layers import PFLOG, NotRead, before_translation, connection
 from .lines import Input
 from .packets import Packet, packets
@@ -26,6 +27,7 @@ from .rows import LAST_SECOND
 from .tally import Tally
 
 PACKETS_AT_ONCE = 1 << 16
+LOOKED_AT = 256
 _TCP_IDLE_SECONDS, _IDLE_SECONDS = 7440, 300
 
 # One for each packet that shows a connection, before it is known whether it is the first.
@@ -49,8 +51,20 @@ _Rows = npt.NDArray[Any]
 
 
 def read_captures(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """The connections that the packets of a capture show."""
-    return connections(packets(source, tally), tally)
+    """The connections that the packets of a capture show, or those that its exports tell of.
+
+    A capture is one of exports if among its first 256 packets there are UDP datagrams and every one
+    is a whole NetFlow or IPFIX message; `tally.read_as` says which it was taken for. What comes
+    later and is no export does not change that, and is counted.
+    """
+    captured = packets(source, tally)
+    first = list(islice(captured, LOOKED_AT))
+    every = chain(first, captured)
+    if are_exports(first):
+        tally.read_as = "exports"
+        return read_packets(every, tally)
+    tally.read_as = "packets"
+    return connections(every, tally)
 
 
 def connections(captured: Iterable[Packet], tally: Tally) -> Iterator[pa.RecordBatch]:
