@@ -23,7 +23,6 @@ from .exports import are_exports, read_packets
 from .layers import PFLOG, NotRead, before_translation, connection
 from .lines import Input
 from .packets import Packet, packets
-from .rows import LAST_SECOND
 from .tally import Tally
 
 PACKETS_AT_ONCE = 1 << 16
@@ -97,8 +96,6 @@ def _rows(some: Iterator[Packet], tally: Tally) -> _Rows | None:
 
 def _row(packet: Packet) -> bytes:
     nanoseconds, link_type, data = packet
-    if not 0 <= nanoseconds <= LAST_SECOND * 10**9:
-        raise NotRead("bad-time")
     found = connection(link_type, data)
     protocol, sent, has = found.protocol, found.ends, 0
     was, sequence = sent, b""
