@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import NO_LEASE, Leases, address_column, nanoseconds
+from icrstore.collector.leases import Leases, address_column, nanoseconds
 from icrstore.collector.nat import Bindings, connections_of
 from icrstore.collector.whose import Attribution
 from icrstore.flow.elements import NAT_EVENTS
@@ -71,7 +71,7 @@ class Attribute:
         observed: Column = batch.column("observed_at")
         inside = address_column(batch.column("source_address"))
         codes = self._leases.find(inside, nanoseconds(observed, observed.type.unit))
-        places: Column = pa.array(codes, mask=codes == NO_LEASE)
+        places: Column = pa.array(codes, mask=codes < 0)
         held = self._leases.accounts.take(places)
         named = _with_accounts(batch, pc.coalesce(batch.column("account"), held))
         created = np.asarray(batch.column("nat_event")) == NAT_EVENTS["create"]
