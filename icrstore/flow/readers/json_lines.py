@@ -6,7 +6,7 @@ blocks are read at once where that is exact (`json_blocks`), and else line by li
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -38,7 +38,7 @@ _RFC3339 = re.compile(
 # Of Zeek's logs with addresses and a protocol: dns.log, notice.log, analyzer.log and dpd.log.
 _OTHER_LOGS = frozenset({"trans_id", "note", "analyzer"})
 _ZEEK = frozenset(name for names in COLUMNS.values() for name in names) | {"ip_proto"}
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NotARecord(Exception):
@@ -80,7 +80,7 @@ def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
 def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The connections of a conn.log written as JSON."""
     for block in line_blocks(source, tally):
-        rows, lines = parsed(block, 0, tally, lambda value: _zeek_row(value, tally))
+        rows, lines = parsed(*numbered(block, 0), tally, lambda value: _zeek_row(value, tally))
         time, src, sport, dst, dport, proto, number = _columns(rows, 7)
         protocol = protocol_numbers(proto, src, number)
         none = nothing(len(rows))
@@ -104,7 +104,7 @@ def clean_records(block: bytes) -> pa.RecordBatch | None:
 
 
 def _own_records(block: bytes, at: int, tally: Tally) -> pa.RecordBatch:
-    rows, lines = parsed(block, at, tally, _own_row)
+    rows, lines = parsed(*numbered(block, at), tally, _own_row)
     (time, protocol, *texts) = _columns(rows, len(NAMES), protocol_at=1)
     return assemble(Rows(time, protocol, *texts), tally, lines)
 
@@ -128,31 +128,38 @@ def decimal_seconds(text: str) -> str:
     return f"{_seconds(day, clock, offset.upper())}{fraction or ''}"
 
 
+def numbered(block: bytes, before: int) -> tuple[list[tuple[int, bytes]], bool]:
+    """The lines of a block that has so many `before` it, and whether the last may have gone on."""
+    return list(enumerate(block.removesuffix(b"\n").split(b"\n"), before)), block[-1:] != b"\n"
+
+
 def parsed(
-    block: bytes, before: int, tally: Tally, row: Callable[[dict[str, Any]], T]
+    lines: Sequence[tuple[int, bytes]],
+    is_open: bool,
+    tally: Tally,
+    row: Callable[[dict[str, Any]], T],
+    decoder: json.JSONDecoder = _JSON,
 ) -> tuple[list[T], list[int]]:
-    """Rows, and on which line each is, of a block that has so many lines `before` it."""
-    is_last_and_open = not block.endswith(b"\n")
-    rows, lines = [], []
-    whole = block if is_last_and_open else block[:-1]
-    for at, line in enumerate(whole.split(b"\n"), before):
+    """Rows, and on which of the numbered lines each is."""
+    rows, places = [], []
+    for at, line in lines:
         try:
-            rows.append(row(_object(line)))
+            rows.append(row(_object(line, decoder)))
         except NotARecord as why:
-            if is_last_and_open and why.args[0] == "not-json":
+            if is_open and why.args[0] == "not-json" and at == lines[-1][0]:
                 tally.cut(at)
             else:
                 tally.drop(why.args[0], at=at)
         else:
-            lines.append(at)
-    return rows, lines
+            places.append(at)
+    return rows, places
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _object(line: bytes, decoder: json.JSONDecoder) -> dict[str, Any]:
     if not line.strip():
         raise NotARecord("blank-line")
     try:
-        value = _JSON.decode(line.decode())
+        value = decoder.decode(line.decode())
     except (ValueError, RecursionError):
         raise NotARecord("not-json") from None
     if not isinstance(value, dict):
@@ -211,7 +218,7 @@ def _zeek_time(ts: Any) -> str:
 
 def _text(value: Any, reason: str) -> str | None:
     # A lone surrogate is JSON, but no text that could be kept.
-    if value is None or (isinstance(value, str) and not _SURROGATE.search(value)):
+    if value is None or (isinstance(value, str) and not SURROGATE.search(value)):
         return value
     raise NotARecord(reason)
 

@@ -70,7 +70,8 @@ class Tally:
             return
         self.not_records[reason] += count
         if at is not None and self.line:
-            self.first_lines.setdefault(reason, self.line + at)
+            line = self.line + at
+            self.first_lines[reason] = min(line, self.first_lines.get(reason, line))
 
     def leave_out(self, names: Iterable[str], count: int = 1) -> None:
         """Count values that stay here by their names in the input; of names, not without end."""

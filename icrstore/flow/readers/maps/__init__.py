@@ -63,7 +63,8 @@ class Map:
             raise FormatRefused(f"{unknown[0][:64]!r} is no element of a record")
         told = {name: (column,) for name, column in columns.items()}
         optional = self.optional - columns.keys()
-        return replace(self, columns={**self.columns, **told}, optional=optional)
+        made = replace(self, columns={**self.columns, **told}, optional=optional)
+        return replace(made, is_strict=False)
 
     def used(self) -> frozenset[str]:
         """Every column that the map reads; what else an input has stays there."""
