@@ -11,9 +11,10 @@ from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
 from .captures import read_captures
 from .csv_tables import is_csv, read_csv
+from .exports import is_exports, read_exports
 from .hints import Hints
-from .json_mapped import read_mapped_json
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
+from .json_mapped import read_mapped_json
 from .lines import Input, Source, opened
 from .packets import is_capture
 from .tally import Tally
@@ -61,7 +62,9 @@ _FORMATS = (
         "lines of JSON as `icr-collect read` prints them, or by the names of a map",
         is_ndjson,
         lambda source, tally, hints: (
-            read_mapped_json(source, tally, hints) if hints.is_mapped else read_ndjson(source, tally)
+            read_mapped_json(source, tally, hints)
+            if hints.is_mapped
+            else read_ndjson(source, tally)
         ),
     ),
     _Format(
@@ -75,6 +78,12 @@ _FORMATS = (
         "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
         is_capture,
         lambda source, tally, _: read_captures(source, tally),
+    ),
+    _Format(
+        "exports",
+        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        is_exports,
+        lambda source, tally, hints: read_exports(source, tally, hints.templates),
     ),
     _Format(
         "tcpdump",

@@ -22,8 +22,8 @@ from ..schema import NANOSECONDS, TCP, Column, Unit, record_schema
 from .layers import PFLOG, NotRead, before_translation, connection
 from .lines import Input
 from .packets import Packet, packets
-from .rows import LAST_SECOND
 from .tally import Tally
+from .times import LAST_SECOND
 
 PACKETS_AT_ONCE = 1 << 16
 _TCP_IDLE_SECONDS, _IDLE_SECONDS = 7440, 300

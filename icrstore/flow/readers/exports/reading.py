@@ -45,9 +45,8 @@ def read(rows: Rows, tally: Tally) -> Read:
 
 
 def _leave_out(rows: Rows, count: int, tally: Tally) -> None:
-    for key in rows.template.places if count else ():
-        if key not in _KEPT:
-            tally.left_out[name_of(key)] += count
+    if count:
+        tally.leave_out((name_of(key) for key in rows.template.places if key not in _KEPT), count)
 
 
 class _Fields:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..rows import LAST_SECOND
+from ..times import LAST_SECOND
 from .columns import Mask, Numbers, Rows, Unsigned
 from .templates import Key
 
