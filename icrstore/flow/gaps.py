@@ -51,8 +51,10 @@ class Gap:
 
 
 def note(gaps: list[Gap], gap: Gap) -> None:
-    """Add a gap to a list that stays bounded: one that touches the last of its kind makes it longer,
-    and of too many, too."""
+    """Add a gap to a list that stays bounded.
+
+    One that touches the last of its kind makes that longer, and so does one too many.
+    """
     for at in range(len(gaps) - 1, -1, -1):
         if gaps[at].why == gap.why:
             touches = gap.first <= gaps[at].last + _SECOND and gaps[at].first <= gap.last + _SECOND

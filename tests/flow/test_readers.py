@@ -26,6 +26,7 @@ ONE_OF_EACH = {
     "zeek": log(ROW),
     "ndjson": str(LINE).replace("'", '"').encode() + b"\n",
     "pcap": pcap([on_ethernet(ip(*V4, 17, udp(49163, 53)))]),
+    "csv": f"{','.join(LINE)}\n{','.join(map(str, LINE.values()))}\n".encode(),
     "arrow": written(batch(record())),
 }
 

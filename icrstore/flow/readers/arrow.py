@@ -13,8 +13,8 @@ from ..errors import BatchRefused
 from ..schema import NANOSECONDS, Column, record_schema
 from ..validate import check_columns, readable
 from .lines import Input
-from .rows import LAST_SECOND
 from .tally import Tally
+from .times import LAST_SECOND
 
 FILE_MAGIC = b"ARROW1\0\0"
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from ..elements import ADDRESS, PORT
 from ..first import KEY_BYTES, Bytes, First, Mask, Numbers, pair_keys
 from ..schema import NANOSECONDS, TCP, Column, Unit, record_schema
-from .exports import are_exports, read_packets
+from .exports import Templates, are_exports, read_packets
 from .layers import PFLOG, NotRead, before_translation, connection
 from .lines import Input
 from .packets import Packet, packets
@@ -49,7 +49,9 @@ _ROW = np.dtype(
 _Rows = npt.NDArray[Any]
 
 
-def read_captures(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+def read_captures(
+    source: Input, tally: Tally, templates: Templates | None = None
+) -> Iterator[pa.RecordBatch]:
     """The connections that the packets of a capture show, or those that its exports tell of.
 
     A capture is one of exports if among its first 256 packets there are UDP datagrams and every one
@@ -61,7 +63,7 @@ def read_captures(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     every = chain(first, captured)
     if are_exports(first):
         tally.read_as = "exports"
-        return read_packets(every, tally)
+        return read_packets(every, tally, templates)
     tally.read_as = "packets"
     return connections(every, tally)
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ..errors import FormatRefused
 from .layers import NotRead, connection
 from .lines import BLOCK_BYTES, Input
-from .rows import LAST_SECOND
 from .tally import Tally
+from .times import LAST_SECOND
 
 MOST_OCTETS = 1 << 18
 _MOST_INTERFACES = 1 << 16

@@ -40,9 +40,9 @@ POST_NAT_SOURCE = AddressKeys(_iana(225, 40001), _iana(281))
 
 # Who the subscriber is, as text.
 ACCOUNTS = (*_iana(371, 40000, 56702), Key(PROCERA, 28))
-# Nokia's natSubString is "SUBSCRIBER@INSIDE-ADDRESS", with "LSN-Host" and the like for one without a
-# name. Where it is, a source address is the *outside* one (SR OS, template format 1), and a flow's
-# end has a template of its own, with flowEndReason and without a start.
+# Nokia's natSubString is "SUBSCRIBER@INSIDE-ADDRESS", with "LSN-Host" and the like for one that has
+# no name. Where it is, a source address is the *outside* one (SR OS, template format 1), and a
+# flow's end has a template of its own, with flowEndReason and without a start.
 NAT_SUBSCRIBER = Key(NOKIA, 93)
 NAMELESS_ENDING = "-Host"
 FLOW_END_REASON = Key(0, 136)

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from ...first import First, flow_keys
 from ...gaps import Gap, note
-from ...schema import NANOSECONDS, UNITS, event_schema, record_schema
+from ...schema import NANOSECONDS, UNITS, Column, event_schema, record_schema
 from ..datagrams import Datagram
 from ..tally import Tally
-from .columns import Group, Numbers
+from .columns import Group, Mask, Numbers
 from .elements import SYSTEM_INIT
 from .held import LONGEST_NANOSECONDS, Held, Waiting
 from .messages import FIRST_DATA_SET, V5_RECORDS, V9, Message, NoExport
@@ -154,7 +154,7 @@ class Exports:
         ends = np.concatenate([each.ends for each in found])
         first = self._first.of(keys, _nanoseconds(table), ends)
         self.tally.drop("later-piece", int((~first).sum()))
-        yield from _in_order(table if first.all() else table.filter(pa.array(first)))
+        yield from _in_order(table if first.all() else _only(table, first))
 
     def _sender(self, key: Sender) -> _Sender:
         sender = self._senders.get(key)
@@ -196,6 +196,11 @@ def _gap(first: int, last: int, why: str) -> Gap:
     return Gap(begins, finishes, why)
 
 
+def _only(table: pa.Table, kept: Mask) -> pa.Table:
+    wanted: Column = pa.array(kept)
+    return table.filter(wanted)
+
+
 def _nanoseconds(table: pa.Table) -> Numbers:
     return np.asarray(table.column("observed_at").cast(pa.int64()))
 
@@ -207,5 +212,6 @@ def _in_order(table: pa.Table) -> Iterator[pa.RecordBatch]:
     moments = _nanoseconds(table)
     unit = next(each for each in UNITS if not (moments % NANOSECONDS[each]).any())
     schema = event_schema(unit) if "nat_event" in table.schema.names else record_schema(unit)
-    ordered = table.take(pa.array(np.argsort(moments, kind="stable"))).cast(schema)
+    order: Column = pa.array(np.argsort(moments, kind="stable"))
+    ordered = table.take(order).cast(schema)
     yield from ordered.combine_chunks().to_batches()

@@ -1,4 +1,4 @@
-"""Data that came before its template: kept for a while and within bounds, and read once it comes."""
+"""Data that came before its template: kept a while, within bounds, and read once it comes."""
 
 from typing import NamedTuple
 

@@ -1,6 +1,6 @@
 """One export as the sets it is made of: NetFlow v5, v9 (RFC 3954) and IPFIX (RFC 7011).
 
-A v5 export is one set of fixed records, under a number of its own, so that all three are read alike.
+A v5 export is one set of fixed records, under a number of its own: so all three are read alike.
 """
 
 import struct
@@ -80,7 +80,7 @@ def length_of(buffer: bytes, at: int, *, is_all: bool) -> int | None:
     left = len(buffer) - at
     version = int.from_bytes(buffer[at : at + 2])
     start = _HEADER_BYTES.get(version)
-    if left >= 2 and start is None or (is_all and left < (start or 2)):
+    if (left >= 2 and start is None) or (is_all and left < (start or 2)):
         raise NoExport
     if start is None or left < start:
         return None

@@ -45,9 +45,8 @@ def read(rows: Rows, tally: Tally) -> Read:
 
 
 def _leave_out(rows: Rows, count: int, tally: Tally) -> None:
-    for key in rows.template.places if count else ():
-        if key not in _KEPT:
-            tally.left_out[name_of(key)] += count
+    if count:
+        tally.leave_out((name_of(key) for key in rows.template.places if key not in _KEPT), count)
 
 
 class _Fields:
@@ -81,9 +80,7 @@ class _Fields:
 def _kinds(rows: Rows) -> tuple[Mask, list[tuple[str, Mask]]]:
     """(which rows are NAT events, which are something else than events and connections)."""
     none = np.zeros(len(rows), np.bool_)
-    nat, verdict = rows.first_number(e.NAT_EVENT), rows.first_number(e.FIREWALL_EVENT)
-    if nat is None:
-        nat = np.zeros(len(rows), np.uint64)
+    nat, verdict = _nat_events(rows), rows.first_number(e.FIREWALL_EVENT)
     is_event, is_limit = np.isin(nat, e.CREATES + e.DELETES), np.isin(nat, e.LIMITS)
     has = rows.template.places.keys()
     is_end = e.NAT_SUBSCRIBER in has and e.FLOW_END_REASON in has and not times.STARTS & has
@@ -93,6 +90,12 @@ def _kinds(rows: Rows) -> tuple[Mask, list[tuple[str, Mask]]]:
         ("denied", none if verdict is None else (verdict == e.DENIED) & (nat == 0)),
         ("flow-end", np.full(len(rows), is_end)),
     ]
+
+
+def _nat_events(rows: Rows) -> Unsigned:
+    """natEvent of each row; 0 is none."""
+    told = rows.first_number(e.NAT_EVENT)
+    return np.zeros(len(rows), np.uint64) if told is None else told
 
 
 def _failures(rows: Rows, fields: _Fields, is_event: Mask) -> list[tuple[str, Mask]]:
@@ -134,8 +137,7 @@ def _events(rows: Rows, fields: _Fields, kept: Mask) -> pa.RecordBatch:
     schema = event_schema("ns")
     if not kept.any():
         return pa.RecordBatch.from_pylist([], schema)
-    nat = rows.first_number(e.NAT_EVENT)
-    is_create = np.isin(nat, e.CREATES)
+    is_create = np.isin(_nat_events(rows), e.CREATES)
     first, last = _range(rows)
     protocol = fields.protocol
     columns = {
@@ -200,7 +202,8 @@ def _is_zero(addresses: Octets | None, count: int) -> Mask:
     if addresses is None:
         return np.ones(count, np.bool_)
     is_four = (addresses[:, :12] == V4_MAPPED).all(axis=1)
-    return ~addresses[:, 12:].any(axis=1) & (is_four | ~addresses[:, :12].any(axis=1))
+    is_zero: Mask = ~addresses[:, 12:].any(axis=1) & (is_four | ~addresses[:, :12].any(axis=1))
+    return is_zero
 
 
 def _same(outside: Octets | None, source: Octets | None, fields: _Fields) -> Mask:
@@ -230,7 +233,7 @@ def _ports(ports: Unsigned | None, valid: Mask) -> Column:
 def _addresses(addresses: Octets | None, valid: Mask) -> Column:
     if addresses is None:
         return pa.nulls(len(valid), ADDRESS)
-    content = pa.py_buffer(np.ascontiguousarray(addresses))
+    content = pa.py_buffer(np.ascontiguousarray(addresses).tobytes())
     column: Column = pa.Array.from_buffers(ADDRESS, len(addresses), [None, content])
     return column if valid.all() else pc.if_else(pa.array(valid), column, pa.scalar(None, ADDRESS))
 

@@ -63,10 +63,9 @@ class Sequence:
         self._mature(None)
 
     def _has_restarted(self, message: Message) -> bool:
-        if message.booted is not None and self.booted is not None:
-            if message.booted - self.booted > _BOOT_NANOSECONDS:
-                return True
-        return message.sent > self.sent
+        if message.booted is None or self.booted is None:
+            return message.sent > self.sent
+        return message.sent > self.sent or message.booted - self.booted > _BOOT_NANOSECONDS
 
     def _open(self, size: int, until: int) -> None:
         assert self.expected is not None

@@ -115,7 +115,8 @@ class Template:
         return starts, at + self.parts[-1]
 
 
-class Records(NamedTuple):
+@dataclass(frozen=True)
+class Records:
     """Some records of one template: their bytes, how many, where each part of each begins (None:
     one part, one after another), and whether the set ended where a record does."""
 
@@ -146,7 +147,7 @@ def parse_set(version: int, number: int, content: bytes) -> Iterator[tuple[int, 
             raise BadTemplate
         if is_options and version == V9:
             _, scopes, options = _TRIPLE.unpack_from(content, at)
-            # The lengths are bytes there; scopes are numbered by themselves, and none is a record's.
+            # Lengths are in bytes there; scopes have numbers of their own, and none is a record's.
             fields, at = _fields(content, at + least, (scopes + options) // 4, version)
         else:
             fields, at = _fields(content, at + least, count, version)
@@ -156,9 +157,7 @@ def parse_set(version: int, number: int, content: bytes) -> Iterator[tuple[int, 
         yield name, made
 
 
-def _fields(
-    content: bytes, at: int, count: int, version: int
-) -> tuple[list[tuple[Key, int]], int]:
+def _fields(content: bytes, at: int, count: int, version: int) -> tuple[list[tuple[Key, int]], int]:
     if count > MOST_FIELDS:
         raise BadTemplate
     fields = []

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..rows import LAST_SECOND
+from ..times import LAST_SECOND
 from .columns import Mask, Numbers, Rows, Unsigned
 from .templates import Key
 
@@ -86,7 +86,9 @@ def _nanoseconds(rows: Rows, values: Unsigned, counts: str) -> tuple[Numbers, Ma
         return rows.sent - _signed(values % _WRAP) * _MICROSECOND, np.ones(len(rows), np.bool_)
     is_ntp = (values >> np.uint64(32)) >= _NTP_1970
     if counts in ("nanoseconds", "microseconds") and is_ntp.any():
-        times = np.where(is_ntp, _of_ntp(values, _NANOSECONDS.get(counts, 1)), _scaled(values, counts))
+        times = np.where(
+            is_ntp, _of_ntp(values, _NANOSECONDS.get(counts, 1)), _scaled(values, counts)
+        )
     else:
         times = _scaled(values, counts)
     return times, (times > 0) & (times <= LAST_SECOND * _SECOND)
