@@ -52,6 +52,7 @@ _KEY = """example:
 Hand the public key to the store's operator, who adds it. Keep both files on this machine only:
 the key signs what is pushed, the secret names the batches and locks the spool."""
 _READ = """example:
+  icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first

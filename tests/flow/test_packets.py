@@ -90,6 +90,16 @@ def test_what_pcapng_has_besides_packets_is_passed_over() -> None:
     assert not tally.not_records
 
 
+@pytest.mark.parametrize("offset", [-(1 << 63), -1, 0, (1 << 63) - 1])
+@pytest.mark.parametrize("ticks", [0, (1 << 64) - 1])
+def test_a_time_that_no_record_can_have_is_counted(offset: int, ticks: int) -> None:
+    late = option(14, struct.pack("<q", offset)) + option(9, b"\0")
+    found, tally = read(section() + interface(RAW, late) + enhanced(0, ticks, DATA))
+    assert (len(found), tally.not_records) == (
+        (1, {}) if (offset, ticks) == (0, 0) else (0, {"bad-time": 1})
+    )
+
+
 def test_a_packet_without_a_time_is_counted() -> None:
     simple = block(3, struct.pack("<I", len(DATA)) + DATA)
     found, tally = read(section() + interface(RAW) + simple + enhanced(0, 8, DATA))

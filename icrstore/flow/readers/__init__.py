@@ -75,9 +75,9 @@ _FORMATS = (
     ),
     _Format(
         "pcap",
-        "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
+        "a capture (pcap or pcapng): first packets of connections, pf's log, or exports alone",
         is_capture,
-        lambda source, tally, _: read_captures(source, tally),
+        lambda source, tally, hints: read_captures(source, tally, hints.templates),
     ),
     _Format(
         "exports",
