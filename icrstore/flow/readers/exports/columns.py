@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..times import LAST_SECOND
 from .elements import SYSTEM_INIT, AddressKeys
 from .templates import Key, Place, Records, Template
 
@@ -18,7 +19,13 @@ Mask = npt.NDArray[np.bool_]
 
 V4_MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
 _LONG = 255
-_MILLISECOND = 10**6
+_MILLISECOND, _SECOND = 10**6, 10**9
+
+
+def nanoseconds(values: Unsigned, scale: int) -> Numbers:
+    """So many times `scale` nanoseconds; 0, which is no time, for what is too large for one."""
+    fitting = np.where(values <= np.uint64(LAST_SECOND * _SECOND // scale), values, np.uint64(0))
+    return fitting.astype(np.int64) * scale
 
 
 class Group:
@@ -53,8 +60,8 @@ class Group:
         sent = np.repeat(np.array(self._sent, np.int64), self._counts)
         booted = np.repeat(np.array(self._booted, np.int64), self._counts)
         rows = Rows(self.template, octets, starts, sent, booted)
-        if (since := rows.first_number(SYSTEM_INIT)) is not None:
-            rows.booted = since.astype(np.int64) * _MILLISECOND
+        if (since := rows.number(SYSTEM_INIT)) is not None:
+            rows.booted = nanoseconds(since, _MILLISECOND)
         return rows
 
 

@@ -24,7 +24,7 @@ POST_NAT_SOURCE_PORT = _iana(227, 40003)
 RANGE_START, RANGE_END, RANGE_STEP, RANGE_PORTS = (_iana(each) for each in (361, 362, 363, 364))
 NAT_EVENT = _iana(230)
 FIREWALL_EVENT = _iana(233, 40005)
-SYSTEM_INIT = _iana(160)  # milliseconds: since when sysUpTime counts in IPFIX
+SYSTEM_INIT = Key(0, 160)  # milliseconds: since when sysUpTime counts in IPFIX
 
 
 class AddressKeys(NamedTuple):

@@ -96,6 +96,8 @@ class Exports:
             return 0
         template = self._templates.find(key, number)
         waiting = Waiting(self._now, message.sent, message.booted, content)
+        if template is None and not content:
+            return 0
         if template is None:
             self._give_up(self._held.put(key, number, waiting))
             return None
@@ -126,8 +128,8 @@ class Exports:
             group = Group(template)
             group.add(records, data.sent, booted)
             self.tally.drop("option-data", records.count)
-            if (since := group.rows().first_number(SYSTEM_INIT)) is not None:
-                sender.booted = int(since[-1]) * 10**6 or None
+            if SYSTEM_INIT in template.places:
+                sender.booted = int(group.rows().booted[-1]) or None
             return records.count
         group = self._groups.setdefault(id(template), Group(template))
         group.add(records, data.sent, booted)

@@ -69,6 +69,7 @@ def _datagrams(source: Input, tally: Tally) -> Iterator[Datagram]:
         rest, at = rest + chunk, 0
         try:
             while at < len(rest) and (length := length_of(rest, at, is_all=not chunk)) is not None:
+                tally.cut_off |= at + length > len(rest)
                 yield Datagram(0, "", rest[at : at + length])
                 at += length
         except NoExport:

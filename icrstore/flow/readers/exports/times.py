@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..times import LAST_SECOND
-from .columns import Mask, Numbers, Rows, Unsigned
+from .columns import Mask, Numbers, Rows, Unsigned, nanoseconds
 from .templates import Key
 
 _SECOND, _MILLISECOND, _MICROSECOND = 10**9, 10**6, 10**3
@@ -110,9 +110,7 @@ def _of_ntp(values: Unsigned, unit: int) -> Numbers:
 
 
 def _scaled(values: Unsigned, counts: str) -> Numbers:
-    scale = _NANOSECONDS.get(counts, 1)
-    # What is too large is 0, which is no time.
-    return _signed(np.where(values <= LAST_SECOND * _SECOND // scale, values, 0)) * scale
+    return nanoseconds(values, _NANOSECONDS.get(counts, 1))
 
 
 def _signed(values: npt.NDArray[np.uint64]) -> Numbers:
