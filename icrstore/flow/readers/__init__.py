@@ -10,6 +10,7 @@ from ..errors import FormatRefused
 from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
 from .csv_tables import is_csv, read_csv
+from .dialects import is_radius, is_syslog, read_radius, read_syslog
 from .hints import Hints
 from .json_mapped import read_mapped_json
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
@@ -59,7 +60,9 @@ _FORMATS = (
         "lines of JSON as `icr-collect read` prints them, or by the names of a map",
         is_ndjson,
         lambda source, tally, hints: (
-            read_mapped_json(source, tally, hints) if hints.is_mapped else read_ndjson(source, tally)
+            read_mapped_json(source, tally, hints)
+            if hints.is_mapped
+            else read_ndjson(source, tally)
         ),
     ),
     _Format(
@@ -67,6 +70,18 @@ _FORMATS = (
         "CSV with a header of a record's names, or by the names of a map",
         is_csv,
         read_csv,
+    ),
+    _Format(
+        "radius",
+        "RADIUS accounting of a NAT, as FreeRADIUS writes it in detail files",
+        is_radius,
+        read_radius,
+    ),
+    _Format(
+        "syslog",
+        "what firewalls and NATs write, each line by itself: ASA, conntrack, EVE, PAN-OS, ...",
+        is_syslog,
+        read_syslog,
     ),
     _Format(
         "tcpdump",

@@ -8,8 +8,10 @@ from ..gaps import Gap
 
 # Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
 MENDS = {
+    "ambiguous-line": "more devices than one could have written it: keep their logs apart",
     "bad-account": "an account is text in UTF-8, in quotes",
     "bad-address": "write an IPv4 or IPv6 address, without a name or a prefix",
+    "bad-frame": "a stream of counted messages (RFC 6587) begins each with its length: send it again",
     "bad-port": "write a port as a whole number",
     "bad-time": "write seconds since 1970, or a time as 2026-01-31T12:00:00Z",
     "bad-value": "a field of a record is a text or a number, not a list or an object",
@@ -19,14 +21,17 @@ MENDS = {
     "line-too-long": "a line has at most 65,536 bytes",
     "not-a-record": "write one record a line",
     "not-json": "write one JSON object in UTF-8 a line, and nothing after it",
+    "not-understood": "log in the device's default format: a dialect is not guessed (DESIGN 9)",
     "port-out-of-range": "ports are 0 to 65535",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
+    "time-missing": "have the device, or the relay before it, write when: RFC 5424, or -o timestamp",
     "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
-    "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z",
-    "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
+    "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z; or say --zone",
+    "time-without-year": "have the year written: tcpdump -tt -n, syslog as RFC 5424",
     "truncated-line": "the last line may have gone on: export the file again",
     "unknown-field": "a record has the fields that `icr-collect read` prints: leave out any other",
     "unknown-protocol": "write the protocol's number, 0 to 255",
+    "verdict-missing": "give the rule's log a prefix that says ACCEPT or DROP",
     "wrong-number-of-fields": "a line has as many fields as its header names",
     "wrong-quotes": "a quoted field begins and ends with a quote; one in it is written twice",
 }
