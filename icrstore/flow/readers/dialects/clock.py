@@ -5,7 +5,7 @@ since 1970 in seconds to nanoseconds, which their length tells apart until the y
 """
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
 from ..hints import Hints
@@ -27,14 +27,15 @@ _PARTS = re.compile(rf"([^.,+Z]+?)({FRACTION})?({OFFSET})?")
 _COUNT = re.compile(r"[0-9]{9,19}")
 _NUMBERED = re.compile(r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]([0-9:]{8})")
 _NAMED = re.compile(
-    r"(?:[A-Z][a-z]{2} )?([A-Z][a-z]{2}) {1,2}([0-9]{1,2}) (?:([0-9]{4}) )?([0-9:]{8})(?: ([0-9]{4}))?"
+    r"(?:[A-Z][a-z]{2} )?([A-Z][a-z]{2}) {1,2}([0-9]{1,2}) (?:([0-9]{4}) )?([0-9:]{8})"
+    r"(?: ([0-9]{4}))?"
 )
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # How many digits a count since 1970 has, and which of them are whole seconds.
 _WHOLE_DIGITS = {9: 9, 10: 10, 13: 10, 16: 10, 19: 10}
 # 29 February may be eight years ago.
 _YEARS = 9
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Untimed(Exception):
@@ -82,7 +83,7 @@ class Clock:
             return _once(datetime.fromisoformat(f"{year}-{month:02}-{day:02}T{clock}"), zone)
         if self._now is None:
             raise Untimed("time-without-year")
-        latest = self._now + timedelta(days=1)
+        latest = (self._now + timedelta(days=1)).astimezone(zone)
         for back in range(_YEARS):
             try:
                 naive = datetime.fromisoformat(f"{latest.year - back}-{month:02}-{day:02}T{clock}")
@@ -93,9 +94,9 @@ class Clock:
         raise Untimed("bad-time")
 
 
-def _once(naive: datetime, zone: "timezone | object") -> datetime:
+def _once(naive: datetime, zone: tzinfo) -> datetime:
     """The moment; Untimed in the hour that the zone's clocks repeat, or leave out."""
-    first, second = (naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))  # type: ignore[arg-type]
+    first, second = (naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     if first.utcoffset() != second.utcoffset():
         raise Untimed("time-ambiguous")
     return first
@@ -115,7 +116,7 @@ def _fields(main: str) -> tuple[int | None, int, int, str]:
 def _zone(offset: str) -> timezone:
     text = offset.strip()
     if text[0] not in "+-":
-        return timezone.utc
+        return UTC
     sign = -1 if text[0] == "-" else 1
     return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
 
