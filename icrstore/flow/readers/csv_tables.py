@@ -44,7 +44,9 @@ def read_csv(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBat
             continue
         whole = _without_open_end(rest, layout, tally, at)
         fields = read_fields(whole, layout, tally, at)
-        yield from mapped.batches(fields.columns, len(fields.lines), map, hints, tally, fields.lines)
+        yield from mapped.batches(
+            fields.columns, len(fields.lines), map, hints, tally, fields.lines
+        )
 
 
 def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, int]:
