@@ -59,7 +59,9 @@ _FORMATS = (
         "lines of JSON as `icr-collect read` prints them, or by the names of a map",
         is_ndjson,
         lambda source, tally, hints: (
-            read_mapped_json(source, tally, hints) if hints.is_mapped else read_ndjson(source, tally)
+            read_mapped_json(source, tally, hints)
+            if hints.is_mapped
+            else read_ndjson(source, tally)
         ),
     ),
     _Format(

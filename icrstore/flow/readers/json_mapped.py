@@ -75,9 +75,7 @@ class _Reader:
                 self._tally.leave_out([name], count)
         return made
 
-    def slow(
-        self, lines: Sequence[tuple[int, bytes]], is_open: bool
-    ) -> Iterator[pa.RecordBatch]:
+    def slow(self, lines: Sequence[tuple[int, bytes]], is_open: bool) -> Iterator[pa.RecordBatch]:
         """What these lines give, each by itself."""
         rows, at = parsed(lines, is_open, self._tally, self._row, self._json)
         columns = {

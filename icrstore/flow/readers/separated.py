@@ -130,7 +130,9 @@ def _lines(text: bytes, layout: Layout, tally: Tally, before: int, rows: int) ->
 def _line_by_line(text: bytes, layout: Layout, tally: Tally, before: int) -> Fields:
     rows, lines = [], []
     for at, line in enumerate(text.decode().removesuffix("\n").split("\n"), before):
-        fields = split(line, layout.separator) if layout.has_quotes else line.split(layout.separator)
+        fields = (
+            split(line, layout.separator) if layout.has_quotes else line.split(layout.separator)
+        )
         if fields is None:
             tally.drop("wrong-quotes", at=at)
         elif len(fields) == layout.width:

@@ -25,6 +25,7 @@ MENDS = {
     "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z",
     "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
     "truncated-line": "the last line may have gone on: export the file again",
+    "unknown-event": 'write nat_event as "create" or "delete"',
     "unknown-field": "a record has the fields that `icr-collect read` prints: leave out any other",
     "unknown-protocol": "write the protocol's number, 0 to 255",
     "wrong-number-of-fields": "a line has as many fields as its header names",
