@@ -21,7 +21,7 @@ from icrstore.collector.push import Push, spool_cut, utc_now
 from icrstore.collector.read import iter_retained, read_files
 from icrstore.collector.spool import Spool, Spooled
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.readers import FORMATS, Tally
+from icrstore.flow.readers import FORMATS, Hints, Tally
 from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
@@ -54,6 +54,7 @@ the key signs what is pushed, the secret names the batches and locks the spool."
 _READ = """example:
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
+  icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
 _PUSH = """example:
@@ -224,12 +225,12 @@ class _Summary:
 def _push(given: argparse.Namespace) -> int:
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
-    leases = _leases(given)
+    leases, hints = _leases(given), Hints()
     spool = Spool(config.spool, secret)
     try:
         summary = _Summary(batches=[each.id for each in spool.unfinished()])
         for path in given.files:
-            _spool_file(path, given, leases, spool, secret, summary)
+            _spool_file(path, given, leases, hints, spool, secret, summary)
         progress = _Progress(as_json=given.json, left=len(spool.unfinished()))
         push = Push(config, key.signing(), spool, given.wait, progress.tell)
         try:
@@ -246,6 +247,7 @@ def _spool_file(
     path: str,
     given: argparse.Namespace,
     leases: Leases | None,
+    hints: Hints,
     spool: Spool,
     secret: bytes,
     summary: _Summary,
@@ -253,7 +255,7 @@ def _spool_file(
     """Each file is cut by itself, so that its batches are the same whatever comes with it."""
     tally, now = Tally(), utc_now()
     try:
-        records = iter_retained(path, given.format, given.account, tally, leases)
+        records = iter_retained(path, given.format, given.account, tally, leases, hints)
         for made in cut(records, summary.refused):
             kept = spool_cut(spool, made, secret, now, is_backfill=given.backfill)
             if isinstance(kept, str):

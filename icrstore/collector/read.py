@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..flow.elements import NAT_EVENTS
 from ..flow.errors import FlowRefused
-from ..flow.readers import Tally, open_records
+from ..flow.readers import Hints, Tally, open_records
 from ..flow.schema import Column, addresses_to_text
 from ..flow.validate import account_failures
 from .attribute import Attribute
@@ -27,26 +27,32 @@ def iter_records(
     account: str | None,
     tally: Tally,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of the rows of all inputs in turn, as they were read: connections and NAT events;
-    `account` is given to those that have none.
+    `account` is given to those that have none. Inputs of one command share their `hints`.
 
     With `leases`, rows without an account are their source's, and what is not a subscriber's is
     counted in `tally` (see `whose`). Raises ValueError for an account that no record may have,
     OSError for a file that cannot be read, and FlowRefused for one in no known format; what was
     yielded before stands.
     """
-    for attribute, batch in _rows(paths, format, account, tally, leases):
+    for attribute, batch in _rows(paths, format, account, tally, leases, hints):
         if batch is not None:
             yield attribute.name(batch, tally)
 
 
 def iter_retained(
-    path: str, format: str | None, account: str | None, tally: Tally, leases: Leases | None = None
+    path: str,
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
     `iter_records` does."""
-    for attribute, batch in _rows([path], format, account, tally, leases):
+    for attribute, batch in _rows([path], format, account, tally, leases, hints):
         yield from attribute.end() if batch is None else attribute.take(batch, tally)
 
 
@@ -56,6 +62,7 @@ def _rows(
     account: str | None,
     tally: Tally,
     leases: Leases | None,
+    hints: Hints | None,
 ) -> Iterator[tuple[Attribute, pa.RecordBatch | None]]:
     """Each batch of each input; None at its end."""
     _check_account(account)
@@ -63,7 +70,7 @@ def _rows(
         # Each input by itself, so that its records are the same whatever comes with it.
         attribute = Attribute(leases, account)
         with _opened(path) as source:
-            for batch in open_records(source, format, tally):
+            for batch in open_records(source, format, tally, hints):
                 yield attribute, batch
         yield attribute, None
 
@@ -89,11 +96,11 @@ def read_files(
     except ValueError as error:
         err.write(f"icr-collect: {error}\n")
         return USAGE
-    worst = OK
+    worst, hints = OK, Hints()
     for path in paths:
         tally, failure = Tally(), None
         try:
-            for batch in iter_records([path], format, account, tally, leases):
+            for batch in iter_records([path], format, account, tally, leases, hints):
                 out.writelines(f"{line}\n" for line in ndjson(batch))
         except FlowRefused as error:
             failure, worst = f"refused: {error}", max(worst, BAD_INPUT)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
+from .exports.templates import Templates
 from .maps import Map, own
 
 
@@ -14,13 +15,15 @@ class Hints:
     ``now``: of times without a year, the year is the one in which they lie closest before this
     (at most a day after it); without it they are refused. ``map``: how CSV and lines of JSON are
     written that are not icrstore's own. ``columns``: which of the input's columns is which element
-    (element name to column name), where it is another than the map says.
+    (element name to column name), where it is another than the map says. ``templates``: of exports
+    read before, which those read with the same hints add to.
     """
 
     zone: tzinfo | None = None
     now: datetime | None = None
     map: Map | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    templates: Templates = field(default_factory=Templates)
 
     @property
     def is_mapped(self) -> bool:
