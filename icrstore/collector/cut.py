@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +126,7 @@ def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
     order = np.argsort(days, kind="stable")
     found, starts = np.unique(days[order], return_index=True)
     for day, places in zip(found, np.split(order, starts[1:]), strict=True):
-        yield int(day), rows.take(pa.array(places))
+        yield int(day), rows.take(places)
 
 
 def _made(rows: pa.Table) -> Cut:

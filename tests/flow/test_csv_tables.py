@@ -182,7 +182,7 @@ def test_an_operators_map_is_checked(tmp_path: Any) -> None:
     for wrong, named in (
         (good, "destination_address"),
         (good + 'destination_address = "d"\nurl = "u"\n', "url"),
-        (good + 'destination_address = []\n', "destination_address"),
+        (good + "destination_address = []\n", "destination_address"),
         ("]", "TOML"),
         (good + 'destination_address = "d"\n[none]\nurl = ["-"]\n', "url"),
     ):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -57,7 +58,9 @@ def inputs(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-def read(content: bytes, monkeypatch: pytest.MonkeyPatch, *, by_line: bool) -> tuple[pa.Table, Tally]:
+def read(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, *, by_line: bool
+) -> tuple[pa.Table, Tally]:
     with monkeypatch.context() as patch:
         patch.setattr(json_blocks, "_FEW_LINES", 1)
         if by_line:
@@ -85,7 +88,7 @@ def test_a_clean_block_is_read_at_once_and_a_bad_line_leaves_its_neighbours_so(
     by_line: list[int] = []
     slow = json_lines._own_records
 
-    def counted(block: bytes, at: int, tally: Tally) -> pa.RecordBatch:
+    def counted(block: bytes, at: int, tally: Tally) -> Iterator[pa.RecordBatch]:
         by_line.append(block.count(b"\n"))
         return slow(block, at, tally)
 

@@ -40,7 +40,9 @@ def inputs(draw: st.DrawFn) -> bytes:
     first = LINE | draw(st.just({}) | st.dictionaries(NAMES, VALUES, max_size=2))
     lines = []
     for _ in range(draw(st.integers(1, 6))):
-        value: dict[str, Any] = first | draw(st.just({}) | st.dictionaries(NAMES, VALUES, max_size=1))
+        value: dict[str, Any] = first | draw(
+            st.just({}) | st.dictionaries(NAMES, VALUES, max_size=1)
+        )
         lines.append(json.dumps(value).encode() + b"\n")
     content = bytearray(b"".join(lines))
     for _ in range(draw(st.integers(0, 1))):
@@ -55,7 +57,9 @@ def read(content: bytes, *, by_line: bool, name: str = "pmacct") -> tuple[list[A
         patch.setattr(json_blocks, "_FEW_LINES", 1)
         if by_line:
             patch.setattr(json_blocks, "table", lambda *_: None)
-        made = [_plain(batch) for batch in open_records(io.BytesIO(content), "ndjson", tally, hints)]
+        made = [
+            _plain(batch) for batch in open_records(io.BytesIO(content), "ndjson", tally, hints)
+        ]
     # Connections and events come apart, so that only their order among themselves can be the same.
     return [
         [row for rows in made for row in rows if ("nat_event" in row) == event]

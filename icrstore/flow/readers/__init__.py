@@ -12,7 +12,7 @@ from .arrow import is_arrow, read_arrow
 from .captures import read_captures
 from .csv_tables import is_csv, read_csv
 from .exports import is_exports, read_exports
-from .hints import Hints
+from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
 from .json_mapped import read_mapped_json
 from .lines import Input, Source, opened
@@ -21,7 +21,7 @@ from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
 from .zeek import is_zeek, read_zeek
 
-__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records"]
+__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records", "zone_named"]
 
 BATCH_ROWS = 1 << 16
 

@@ -24,7 +24,12 @@ from .tally import Tally
 
 # What a column of these types is as text, is how JSON wrote it; of others it could be another.
 _DECIMAL = pa.decimal128(28, 9)
-_TYPES: dict[type, pa.DataType] = {str: pa.string(), NoneType: pa.string(), int: pa.int64(), Decimal: _DECIMAL}
+_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    NoneType: pa.string(),
+    int: pa.int64(),
+    Decimal: _DECIMAL,
+}
 
 
 # Where a decimal would say less than what is written: with an exponent or a sign.

@@ -61,7 +61,7 @@ def batches(given: Given, map: Map, zone: tzinfo | None, tally: Tally) -> Iterat
     other = np.flatnonzero(kinds == _OTHER)
     if len(other):
         first = None if given.lines is None else given.lines[int(other[0])]
-        tally.drop("other-event", len(other), at=first)
+        tally.drop("other-nat-event", len(other), at=first)
     connections = np.flatnonzero(kinds == _CONNECTION)
     if len(connections):
         yield _connections(given.taken(connections), map, zone, tally)
@@ -76,8 +76,8 @@ def _kinds(given: Given, map: Map) -> npt.NDArray[np.uint8]:
         return np.zeros(given.count, np.uint8)
     told = given.first(map.events.column).dictionary_encode()
     kinds = pa.array([_kind(text, map) for text in told.dictionary.to_pylist()], pa.uint8())
-    numbers: Column = pc.fill_null(kinds.take(told.indices), _CONNECTION)
-    return np.asarray(numbers.to_numpy(zero_copy_only=False))
+    numbers: Column = kinds.take(told.indices)
+    return np.asarray(numbers.fill_null(_CONNECTION).to_numpy(zero_copy_only=False))
 
 
 def _kind(text: str, map: Map) -> int:
@@ -133,8 +133,7 @@ def _events(
 def _fields(given: Given, columns: Columns, map: Map) -> dict[str, Column]:
     """Each element's texts, null where there is none."""
     return {
-        name: given.first(columns.get(name, ()), map.none.get(name, frozenset()))
-        for name in _NAMES
+        name: given.first(columns.get(name, ()), map.none.get(name, frozenset())) for name in _NAMES
     }
 
 

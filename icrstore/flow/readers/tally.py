@@ -30,7 +30,7 @@ MENDS = {
     "port-out-of-range": "ports are 0 to 65535",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
     "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
-    "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z",
+    "time-without-offset": "write times as 2026-01-31T12:00:00Z, or name their zone with --zone",
     "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
     "truncated-packet": "capture more of each packet: tcpdump -s 128",
     "truncated-line": "the last line may have gone on: export the file again",
