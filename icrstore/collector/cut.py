@@ -70,8 +70,10 @@ def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cu
 
 
 class _Waiting:
-    """Rows of one kind, looked at in runs of as many as a batch has, counted from the input's first:
-    so it makes no difference in which pieces they come, or what of the other kind is among them."""
+    """Rows of one kind, looked at in runs of as many as a batch has, counted from the input's first.
+
+    So it makes no difference in which pieces they come, or what of the other kind is among them.
+    """
 
     def __init__(self) -> None:
         self._run: list[pa.Table] = []

@@ -46,7 +46,7 @@ def read_csv(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBat
 
 
 def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, bytes, int]:
-    """The layout by the first line that is not blank, what follows it, and on which line that is."""
+    """The layout by the first line that is not blank, what follows, and how many lines that took."""
     at, block = 0, block.removeprefix(_BOM)
     while block:
         line, _, block = block.partition(b"\n")
@@ -71,8 +71,8 @@ def _layout(names: tuple[str, ...], map: Map) -> Layout:
             raise FormatRefused(f"the header has the column {name} more than once")
         if map.is_strict and name not in used:
             raise FormatRefused(
-                f"the header has the column {name[:64]!r}, which no record has: rename it, leave it "
-                "out, or name a map with --map"
+                f"the header has the column {name[:64]!r}, which no record has: rename it, leave "
+                "it out, or name a map with --map"
             )
     return Layout(names, used & set(names), map.separator, frozenset(), has_quotes=True)
 
