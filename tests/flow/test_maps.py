@@ -1,4 +1,4 @@
-"""Each map's own vectors are read as they say, and nothing is read by a column that is not there."""
+"""Each map's own vectors are read as they say; `test_csv_tables` refuses what lacks a column."""
 
 import io
 from collections.abc import Mapping
