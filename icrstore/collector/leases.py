@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from icrstore.flow.first import Bytes, Numbers, address_column
 from icrstore.flow.schema import NANOSECONDS, Column, Unit, addresses_from_text
 from icrstore.flow.validate import account_failures
 from icrstore.shell.stop import DATA, NO_INPUT, Stop
@@ -25,8 +26,6 @@ MOST_NAMED = 5
 _ACCOUNT = "an account is 1 to 64 bytes of composed Unicode (NFC) without control characters"
 _HEADER_LINES = 1
 
-Numbers = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.bytes_]
 NO_LEASE = -1
 
 
@@ -227,16 +226,6 @@ def nanoseconds(times: Column, unit: Unit) -> Numbers:
     most = np.iinfo(np.int64).max // NANOSECONDS[unit]
     since = np.asarray(times.cast(pa.int64()))
     return np.asarray(np.clip(since, -most, most) * NANOSECONDS[unit], np.int64)
-
-
-def address_column(column: Column) -> Bytes:
-    """16 bytes for each address of a column, which compare as the addresses do; zeros for null."""
-    values: Column = pc.fill_null(column, pa.scalar(bytes(16), pa.binary(16)))
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if not len(values):
-        return np.empty(0, "S16")
-    return np.frombuffer(values.buffers()[1], "S16", len(values), values.offset * 16)
 
 
 def _keys(addresses: Bytes, nanoseconds: Numbers) -> Bytes:

@@ -9,12 +9,13 @@ from typing import BinaryIO, TextIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..flow.elements import NAT_EVENTS
 from ..flow.errors import FlowRefused
-from ..flow.readers import Tally, open_records
+from ..flow.readers import Hints, Tally, open_records
 from ..flow.schema import Column, addresses_to_text
 from ..flow.validate import account_failures
+from .attribute import Attribute
 from .leases import Leases
-from .whose import Attribution
 
 STDIN = "-"
 OK, USAGE, BAD_INPUT, NO_INPUT = 0, 64, 65, 66  # sysexits(3)
@@ -26,21 +27,52 @@ def iter_records(
     account: str | None,
     tally: Tally,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of the records of all inputs in turn; `account` is given to those that have none.
+    """Batches of the rows of all inputs in turn, as they were read: connections and NAT events;
+    `account` is given to those that have none. Inputs of one command share their `hints`.
 
-    With `leases`, records without an account are their source's, and what is not a subscriber's is
+    With `leases`, rows without an account are their source's, and what is not a subscriber's is
     counted in `tally` (see `whose`). Raises ValueError for an account that no record may have,
     OSError for a file that cannot be read, and FlowRefused for one in no known format; what was
     yielded before stands.
     """
+    for attribute, batch in _rows(paths, format, account, tally, leases, hints):
+        if batch is not None:
+            yield attribute.name(batch, tally)
+
+
+def iter_retained(
+    path: str,
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None = None,
+    hints: Hints | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
+    `iter_records` does."""
+    for attribute, batch in _rows([path], format, account, tally, leases, hints):
+        yield from attribute.end() if batch is None else attribute.take(batch, tally)
+
+
+def _rows(
+    paths: Sequence[str],
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None,
+    hints: Hints | None,
+) -> Iterator[tuple[Attribute, pa.RecordBatch | None]]:
+    """Each batch of each input; None at its end."""
     _check_account(account)
     for path in paths:
         # Each input by itself, so that its records are the same whatever comes with it.
-        whose = Attribution(leases) if leases else None
+        attribute = Attribute(leases, account)
         with _opened(path) as source:
-            for batch in open_records(source, format, tally):
-                yield whose.of(batch, tally) if whose else with_account(batch, account)
+            for batch in open_records(source, format, tally, hints):
+                yield attribute, batch
+        yield attribute, None
 
 
 def read_files(
@@ -51,6 +83,7 @@ def read_files(
     err: TextIO,
     as_json: bool,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> int:
     """Print the records of each input as NDJSON on `out`, and what was read of it on `err`.
 
@@ -64,11 +97,11 @@ def read_files(
     except ValueError as error:
         err.write(f"icr-collect: {error}\n")
         return USAGE
-    worst = OK
+    worst, hints = OK, hints or Hints()
     for path in paths:
         tally, failure = Tally(), None
         try:
-            for batch in iter_records([path], format, account, tally, leases):
+            for batch in iter_records([path], format, account, tally, leases, hints):
                 out.writelines(f"{line}\n" for line in ndjson(batch))
         except FlowRefused as error:
             failure, worst = f"refused: {error}", max(worst, BAD_INPUT)
@@ -96,6 +129,10 @@ def _shown(column: Column, name: str) -> Column:
         # Without its zone, which is UTC, the time needs no time zone database to be written.
         local = column.cast(pa.timestamp(column.type.unit))
         return pc.strftime(local, format="%Y-%m-%dT%H:%M:%SZ")
+    if name == "nat_event":
+        return pc.if_else(
+            pc.equal(column, pa.scalar(NAT_EVENTS["create"], pa.uint8())), "create", "delete"
+        )
     return addresses_to_text(column) if name.endswith("_address") else column
 
 
@@ -111,16 +148,6 @@ def _check_account(account: str | None) -> None:
     for reason, failing in account_failures(pa.array([account], pa.string()), required=True):
         if failing.any():
             raise ValueError(f"this account cannot be retained: {reason}")
-
-
-def with_account(batch: pa.RecordBatch, account: str | None) -> pa.RecordBatch:
-    """The batch with the account given to those records that have none."""
-    if account is None:
-        return batch
-    place = batch.schema.get_field_index("account")
-    accounts: Column = batch.column(place)
-    filled: Column = pc.fill_null(accounts, account)
-    return batch.set_column(place, batch.schema.field(place), filled)
 
 
 def _summary(path: str, tally: Tally, failure: str | None, *, as_json: bool) -> str:

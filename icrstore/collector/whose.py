@@ -9,11 +9,11 @@ Only 2 is retained. Nothing is guessed, and the same input gives the same record
 """
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import NO_LEASE, Bytes, Leases, Numbers, address_column, nanoseconds
+from icrstore.collector.leases import NO_LEASE, Leases, nanoseconds
+from icrstore.flow.first import KEY_BYTES, Bytes, Mask, Numbers, address_column, pair_keys
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Column
 
@@ -21,12 +21,10 @@ REMEMBERED_NANOSECONDS = 3600 * 10**9
 # In an hour so busy that there are more, the pairs seen longest ago are forgotten; their replies
 # are then counted as inbound.
 MOST_PAIRS = 2_000_000
-_NO_PORT = 1 << 16
-_ENDPOINT_BYTES = 20
-_PAIR_BYTES = 2 * _ENDPOINT_BYTES + 1
+_PAIR = (
+    "protocol", "source_address", "source_port", "destination_address", "destination_port"
+)  # fmt: skip
 _NEEDED = ("observed_at", "protocol", "source_address", "destination_address")
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Attribution:
@@ -52,7 +50,7 @@ class Attribution:
         said = np.asarray(rows.column("account").is_valid())
         sender = self._leases.find(source, times)
         mine = said | (sender != NO_LEASE)
-        keys, directions = _pair_keys(rows, source, destination)
+        keys, directions = pair_keys(*(rows.column(name) for name in _PAIR))
         reply = self._pairs.replies(keys, directions, times, mine)
         inbound = ~reply & ~mine & (self._leases.find(destination, times) != NO_LEASE)
         tally.withdraw("reply", int(reply.sum()))
@@ -75,7 +73,7 @@ class _Pairs:
 
     def __init__(self) -> None:
         # One that never is forgotten and equals none, so that there is always one to look at.
-        self._keys: Bytes = np.array([b"\xff" * _PAIR_BYTES], f"S{_PAIR_BYTES}")
+        self._keys: Bytes = np.array([b"\xff" * KEY_BYTES], f"S{KEY_BYTES}")
         self._directions: Mask = np.zeros(1, np.bool_)
         self._last: Numbers = np.full(1, np.iinfo(np.int64).max)
 
@@ -147,30 +145,3 @@ def _whole(batch: pa.RecordBatch) -> Mask:
     """Which records have all that this needs."""
     valid = [np.asarray(batch.column(name).is_valid()) for name in _NEEDED]
     return np.asarray(np.logical_and.reduce(valid))
-
-
-def _pair_keys(rows: pa.RecordBatch, source: Bytes, destination: Bytes) -> tuple[Bytes, Mask]:
-    """One key for both directions of a pair, and in which of them each record goes."""
-    ends = [
-        _endpoints(address, rows.column(f"{side}_port"))
-        for side, address in (("source", source), ("destination", destination))
-    ]
-    backwards = np.asarray(ends[0] > ends[1])
-    joined = np.empty((len(source), _PAIR_BYTES), np.uint8)
-    joined[:, :_ENDPOINT_BYTES] = _octets(np.where(backwards, ends[1], ends[0]))
-    joined[:, _ENDPOINT_BYTES:-1] = _octets(np.where(backwards, ends[0], ends[1]))
-    joined[:, -1] = np.asarray(rows.column("protocol"))
-    return joined.view(f"S{_PAIR_BYTES}").ravel(), backwards
-
-
-def _endpoints(address: Bytes, port: Column) -> Bytes:
-    """Address and port as 20 bytes; no port is none of the ports."""
-    joined = np.empty((len(address), _ENDPOINT_BYTES), np.uint8)
-    joined[:, :16] = np.ascontiguousarray(address).view(np.uint8).reshape(-1, 16)
-    ports = np.asarray(pc.fill_null(port.cast(pa.uint32()), _NO_PORT)).astype(">u4")
-    joined[:, 16:] = ports.view(np.uint8).reshape(-1, 4)
-    return joined.view(f"S{_ENDPOINT_BYTES}").ravel()
-
-
-def _octets(endpoints: Bytes) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(endpoints).view(np.uint8).reshape(-1, _ENDPOINT_BYTES)
