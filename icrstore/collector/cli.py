@@ -18,7 +18,7 @@ from icrstore.collector.cut import cut
 from icrstore.collector.enrol import enrol
 from icrstore.collector.leases import Leases
 from icrstore.collector.push import Push, spool_cut, utc_now
-from icrstore.collector.read import iter_records, read_files
+from icrstore.collector.read import iter_retained, read_files
 from icrstore.collector.spool import Spool, Spooled
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import FORMATS, Tally
@@ -253,7 +253,7 @@ def _spool_file(
     """Each file is cut by itself, so that its batches are the same whatever comes with it."""
     tally, now = Tally(), utc_now()
     try:
-        records = iter_records([path], given.format, given.account, tally, leases)
+        records = iter_retained(path, given.format, given.account, tally, leases)
         for made in cut(records, summary.refused):
             kept = spool_cut(spool, made, secret, now, is_backfill=given.backfill)
             if isinstance(kept, str):

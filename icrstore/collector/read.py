@@ -13,8 +13,8 @@ from ..flow.errors import FlowRefused
 from ..flow.readers import Tally, open_records
 from ..flow.schema import Column, addresses_to_text
 from ..flow.validate import account_failures
+from .attribute import Attribute
 from .leases import Leases
-from .whose import Attribution
 
 STDIN = "-"
 OK, USAGE, BAD_INPUT, NO_INPUT = 0, 64, 65, 66  # sysexits(3)
@@ -27,20 +27,44 @@ def iter_records(
     tally: Tally,
     leases: Leases | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of the records of all inputs in turn; `account` is given to those that have none.
+    """Batches of the rows of all inputs in turn, as they were read: connections and NAT events;
+    `account` is given to those that have none.
 
-    With `leases`, records without an account are their source's, and what is not a subscriber's is
+    With `leases`, rows without an account are their source's, and what is not a subscriber's is
     counted in `tally` (see `whose`). Raises ValueError for an account that no record may have,
     OSError for a file that cannot be read, and FlowRefused for one in no known format; what was
     yielded before stands.
     """
+    for attribute, batch in _rows(paths, format, account, tally, leases):
+        if batch is not None:
+            yield attribute.name(batch, tally)
+
+
+def iter_retained(
+    path: str, format: str | None, account: str | None, tally: Tally, leases: Leases | None = None
+) -> Iterator[pa.RecordBatch]:
+    """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
+    `iter_records` does."""
+    for attribute, batch in _rows([path], format, account, tally, leases):
+        yield from attribute.end() if batch is None else attribute.take(batch, tally)
+
+
+def _rows(
+    paths: Sequence[str],
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None,
+) -> Iterator[tuple[Attribute, pa.RecordBatch | None]]:
+    """Each batch of each input; None at its end."""
     _check_account(account)
     for path in paths:
         # Each input by itself, so that its records are the same whatever comes with it.
-        whose = Attribution(leases) if leases else None
+        attribute = Attribute(leases, account)
         with _opened(path) as source:
             for batch in open_records(source, format, tally):
-                yield whose.of(batch, tally) if whose else _with_account(batch, account)
+                yield attribute, batch
+        yield attribute, None
 
 
 def read_files(
@@ -111,15 +135,6 @@ def _check_account(account: str | None) -> None:
     for reason, failing in account_failures(pa.array([account], pa.string()), required=True):
         if failing.any():
             raise ValueError(f"this account cannot be retained: {reason}")
-
-
-def _with_account(batch: pa.RecordBatch, account: str | None) -> pa.RecordBatch:
-    if account is None:
-        return batch
-    place = batch.schema.get_field_index("account")
-    accounts: Column = batch.column(place)
-    filled: Column = pc.fill_null(accounts, account)
-    return batch.set_column(place, batch.schema.field(place), filled)
 
 
 def _summary(path: str, tally: Tally, failure: str | None, *, as_json: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
-from .elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, Element
+from .elements import ADDRESS, BINDING_ELEMENTS, ELEMENTS, EVENT_ELEMENTS, Element
 
 Unit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
@@ -34,6 +34,16 @@ def event_schema(unit: Unit) -> pa.Schema:
 def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
     """Whether these are NAT events and not connections."""
     return "nat_event" in batch.schema.names
+
+
+def binding_schema(unit: Unit) -> pa.Schema:
+    """The columns of a batch of bindings, in order, with times in `unit` since 1970 UTC."""
+    return _schema(BINDING_ELEMENTS, unit)
+
+
+def is_of_bindings(batch: pa.RecordBatch | pa.Table) -> bool:
+    """Whether these are bindings and not connections."""
+    return "observed_until" in batch.schema.names
 
 
 def _schema(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
