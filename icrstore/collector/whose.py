@@ -10,6 +10,7 @@ A record that names its account needs no lease, and without leases every sender 
 Nothing is guessed, and the same input gives the same records.
 """
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +23,7 @@ from icrstore.flow.first import KEY_BYTES, Bytes, Mask, Numbers, address_column,
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Column
 
+_DAY_NANOSECONDS = 86_400 * 10**9
 REMEMBERED_NANOSECONDS = 3600 * 10**9
 # In an hour so busy that there are more, the pairs seen longest ago are forgotten; their replies
 # are then counted as inbound.
@@ -52,7 +54,7 @@ class Attribution:
         A record without a value that it needs stays as it is: its lack is counted where records are
         checked.
         """
-        batch = self._known(batch, tally)
+        batch = self.known(batch, tally)
         whole = _whole(batch)
         rows = batch.filter(pa.array(whole))
         times = _times(rows)
@@ -73,25 +75,32 @@ class Attribution:
         return self._named(batch, codes).filter(pa.array(keep))
 
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
-        """What was held and is known about by now, attributed. What was observed before the given
-        nanosecond waits no longer: it has no lease that is known."""
+        """What was held and is known about by now, as it came and to be taken as if just read.
+
+        What was observed before the given nanosecond waits no longer: no lease of it is known.
+        """
         if self.held is None or self.leases is None:
             return
         for batch in self.held.take(self.leases.until):
-            _withdraw_again(tally, batch.num_rows)
-            yield self.of(batch, tally)
+            _count_again(tally, batch.num_rows)
+            yield batch
         for batch in self.held.take(give_up_before - 1):
-            _withdraw_again(tally, batch.num_rows)
+            _count_again(tally, batch.num_rows)
             tally.withdraw("no-lease", batch.num_rows)
 
-    def _known(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+    def known(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """The records of a time about which leases say something; the others are held."""
         if self.leases is None or not batch.num_rows:
             return batch
         times = _times(batch)
         later = times > self.leases.until
         later &= np.asarray(batch.column("account").is_null())
-        later &= np.asarray(batch.column("observed_at").is_valid())
+        if not later.any():
+            return batch
+        # What no clock can have seen would wait for ever, and its file with it.
+        impossible = later & (times > time.time_ns() + _DAY_NANOSECONDS)
+        tally.withdraw("time-in-future", int(impossible.sum()))
+        batch, times, later = _without(impossible, batch, times, later)
         if not later.any():
             return batch
         tally.withdraw("held", int(later.sum()))
@@ -117,8 +126,17 @@ class Attribution:
         return batch.set_column(place, batch.schema.field(place), named)
 
 
-def _withdraw_again(tally: Tally, count: int) -> None:
-    tally.withdraw("held", -count)
+def _without(
+    gone: Mask, batch: pa.RecordBatch, times: Numbers, mask: Mask
+) -> tuple[pa.RecordBatch, Numbers, Mask]:
+    return batch.filter(pa.array(~gone)), times[~gone], mask[~gone]
+
+
+def _count_again(tally: Tally, count: int) -> None:
+    tally.records += count
+    tally.not_records["held"] -= count
+    if not tally.not_records["held"]:
+        del tally.not_records["held"]
 
 
 def _times(batch: pa.RecordBatch) -> Numbers:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icrstore.collector import whose
-from icrstore.collector.leases import Leases
+from icrstore.collector.leases import LeaseFile, Leases
 from icrstore.collector.whose import Attribution
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Unit, address_bytes, record_schema
@@ -60,7 +60,7 @@ class Packet:
 @pytest.fixture(scope="module")
 def leases(tmp_path_factory: pytest.TempPathFactory) -> Leases:
     lines = [f"{address},{who},{at(first)},{at(end)}" for address, who, first, end in LEASES]
-    return Leases.read(write_leases(tmp_path_factory.mktemp("leases") / "l.csv", *lines))
+    return LeaseFile(write_leases(tmp_path_factory.mktemp("leases") / "l.csv", *lines)).read()
 
 
 def batch(packets: Sequence[Packet], unit: Unit = "us") -> pa.RecordBatch:
@@ -192,7 +192,7 @@ def test_a_record_that_lacks_what_it_needs_is_left_for_the_check(leases: Leases)
     made = Attribution(leases).of(pa.RecordBatch.from_pylist([*rows, far], schema), tally)
     assert made.num_rows == 3
     assert made.column("account").null_count == 3
-    assert dict(tally.not_records) == {"no-lease": 1}
+    assert dict(tally.not_records) == {"time-in-future": 1}
 
 
 def test_read_shows_subscribers_and_counts_the_others(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from icrstore.shell.stop import DATA, Stop
 COLUMNS = ("address", "account", "from", "to")
 MOST_NAMED = 5
 _ACCOUNT = "an account is 1 to 64 bytes of composed Unicode (NFC) without control characters"
-_ADDRESS = "not an IPv4 or IPv6 address or prefix: write 192.0.2.1 or 2001:db8::/56"
+_ADDRESS = "not an IPv4 or IPv6 address or prefix: write 203.0.113.7 or 2001:db8::/56"
 _HEADER_LINES = 1
 
 Bits = npt.NDArray[np.uint8]
@@ -129,7 +129,8 @@ def _first_bad(column: Column, convert: Callable[[Column], Column]) -> int:
 def _networks(place: _Place, column: Column) -> tuple[Bytes, Bits]:
     """16 bytes and how many bits of them: 96 more than are written for IPv4."""
     parts = pc.split_pattern(column, "/", max_splits=1)
-    address, slash = pc.list_element(parts, 0), pc.find_substring(column, "/")
+    address: Column = pc.list_element(parts, 0)
+    slash = pc.find_substring(column, "/")
     parsed = addresses_from_text(address)
     place.refuse(np.asarray(parsed.is_null()), _ADDRESS)
     networks = address_column(parsed)
@@ -160,7 +161,8 @@ def _forever_if_empty(column: Column) -> Column:
 
 def _overlap(path: Path, met: Numbers, holder: Numbers) -> None:
     first = _HEADER_LINES + 1
-    named = sorted({(int(min(pair)) + first, int(max(pair)) + first) for pair in zip(met, holder)})
+    both = np.sort(np.stack((met, holder), axis=1), axis=1) + first
+    named = [(int(one), int(other)) for one, other in np.unique(both, axis=0)]
     pairs = ", ".join(f"{one} and {other}" for one, other in named[:MOST_NAMED])
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     why = "two accounts hold one address at one time: mend the export"

@@ -1,5 +1,5 @@
-"""What a log of leases - RADIUS accounting, a DHCP server's file - is to who reads it: lines that are
-fed as they come, and the sessions that they tell of so far."""
+"""What RADIUS accounting and a DHCP server's file are to who reads them: a log, fed line by line as
+it comes, and the sessions that it tells of so far."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def network_of(text: str) -> tuple[bytes, int]:
 
 
 def account_of(text: str | None, noticed: Counter[str]) -> str | None:
-    """The account, if one may be retained under it; else its sessions are nobody's, which counts."""
+    """The account, if one may be retained under it; else the entry is nobody's, and counted."""
     column = pa.array([text], pa.string())
     for reason, failing in account_failures(column, required=True):
         if failing.any():
@@ -51,11 +51,10 @@ def account_of(text: str | None, noticed: Counter[str]) -> str | None:
     return text
 
 
-def at_zone(local: datetime, zone: tzinfo | None) -> int | None:
-    """Nanoseconds since 1970 of a time that is written without its zone; None if none was told."""
-    if local.tzinfo is None and zone is None:
-        return None
-    moment = local if local.tzinfo else local.replace(tzinfo=zone)
-    return round((moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * (
-        SECOND
-    )
+def at_zone(text: str, form: str, zone: tzinfo | None) -> int | None:
+    """Nanoseconds since 1970 of a time written in this form (of `strptime`), without its zone.
+
+    None where no zone was told: it is not guessed. Raises ValueError for another form.
+    """
+    local = datetime.strptime(text, form).replace(tzinfo=zone)
+    return None if zone is None else int(local.astimezone(UTC).timestamp()) * SECOND

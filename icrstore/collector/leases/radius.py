@@ -1,16 +1,16 @@
-"""Leases from RADIUS accounting (RFC 2866): FreeRADIUS ``detail`` files, or its attributes as text.
+"""Leases from RADIUS accounting (RFC 2866): FreeRADIUS ``detail`` files, or attributes as text.
 
-An entry is lines ``Name = value`` up to a blank one. A session holds its addresses and prefixes from
-its Start to its Stop. A Stop that got lost is normal: the next Start on that address ends the
-session, and so does an Accounting-On or Off of its NAS. Where its own later entries say that it went
-on, nobody can say whose the address was.
+An entry is lines ``Name = value`` up to a blank one. A session holds its addresses and prefixes
+from its Start to its Stop. A Stop that got lost is normal: the next Start on that address ends the
+session, and so does an Accounting-On or Off of its NAS. Where its own later entries say that it
+went on, nobody can say whose the address was.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 
 from icrstore.collector.leases.log import SECOND, account_of, at_zone, network_of
 from icrstore.collector.leases.table import FOREVER, Session
@@ -23,8 +23,8 @@ _ADDRESSES = (
 _NAS = ("NAS-Identifier", "NAS-IP-Address", "NAS-IPv6-Address")
 _STATUS = {"1": "start", "2": "stop", "3": "interim-update", "7": "accounting-on",
            "8": "accounting-off", "alive": "interim-update"}  # fmt: skip
-_WRITTEN = "%b %d %Y %H:%M:%S"
-_UTC = ("UTC", "GMT", "Z", "+00:00")
+_TIME = re.compile(r"^(\w{3} +\d+ \d{4} \d\d:\d\d:\d\d)\s*([A-Za-z]*)$")
+_UTC = ("UTC", "GMT")
 # What RFC 2865 (5.8) has a server write where the NAS or the peer is to choose.
 _NO_ADDRESS = ("255.255.255.254", "255.255.255.255")
 
@@ -96,7 +96,7 @@ class Radius:
         moment = self._moment(entry)
         nas = "/".join(entry.get(name, [""])[0] for name in _NAS)
         if moment is None:
-            self.noticed["entries without a time whose zone is known: tell the zone (--zone)"] += 1
+            self.noticed["entries without a time whose zone is known: tell it by --lease-zone"] += 1
         elif status in ("accounting-on", "accounting-off"):
             self._restart(nas, moment)
         else:
@@ -160,14 +160,10 @@ def _whole(entry: Entry, name: str) -> int:
 
 def _written(text: str, zone: tzinfo | None) -> int | None:
     """``Nov 26 2026 08:00:00 UTC``. Other letters of a zone mean several: it must be told."""
-    written = text.strip()
-    if written.endswith(_UTC):
-        zone = UTC
-        written = re.sub(r"\s*(UTC|GMT|Z|\+00:00)$", "", written)
-    written = re.sub(r"\s+[A-Z]{2,5}$", "", written)
-    for read in (datetime.fromisoformat, lambda some: datetime.strptime(some, _WRITTEN)):
-        try:
-            return at_zone(read(written), zone)
-        except ValueError:
-            continue
-    return None
+    found = _TIME.match(text)
+    if not found:
+        return None
+    try:
+        return at_zone(found[1], "%b %d %Y %H:%M:%S", UTC if found[2] in _UTC else zone)
+    except ValueError:
+        return None

@@ -1,7 +1,9 @@
-"""Who held an address when, looked up for whole columns; of two prefixes that fit the longer wins."""
+"""Who held an address when, for whole columns; of two prefixes that fit the longer wins."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ from icrstore.flow.schema import NANOSECONDS, Column, Unit
 # Below zero there is no account: nobody held the address, or it cannot be said who did.
 NO_LEASE, AMBIGUOUS = -1, -2
 WHOLE_ADDRESS = 128
+_ROW = np.dtype([
+    ("network", "S16"), ("bits", "u1"), ("start", "i8"), ("end", "i8"), ("code", "i8")
+])  # fmt: skip
 FOREVER = int(np.iinfo(np.int64).max)
 
 
@@ -85,11 +90,15 @@ def tables(
     ``met`` is told the rows where leases of two accounts meet, and of each the one that it meets.
     """
     made: dict[int, Table] = {}
+
+    def tell(rows: Numbers, one: Numbers, other: Numbers) -> None:
+        met(rows[one], rows[other])
+
     for length in np.unique(bits):
         rows = np.flatnonzero(bits == length)
         made[int(length)] = _table(
             networks[rows], codes[rows], starts[rows], ends[rows],
-            lambda one, other, rows=rows: met(rows[one], rows[other]),
+            partial(tell, rows),
         )  # fmt: skip
     return made
 
@@ -108,11 +117,10 @@ def of_sessions(
         by_network.setdefault((each.bits, each.network), []).append(span)
     for (bits, network), spans in by_network.items():
         rows += [(network, bits, *span) for span in _told_apart(spans)]
-    network, bits_, start, end, code_ = zip(*rows, strict=True) if rows else ((),) * 5
+    made = np.array(rows, _ROW)
     return Leases(
         tables(
-            np.array(network, "S16"), np.array(bits_, np.uint8), np.array(code_, np.int64),
-            np.array(start, np.int64), np.array(end, np.int64), _never,
+            made["network"], made["bits"], made["code"], made["start"], made["end"], _never,
         ),
         pa.array(list(codes), pa.string()), until, notes,
     )  # fmt: skip
@@ -129,7 +137,7 @@ def _told_apart(spans: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]
             begins.setdefault(start, []).append(code)
             ends.setdefault(end, []).append(code)
     made, held = [], list[int]()
-    for start, end in zip(moments, moments[1:], strict=False):
+    for start, end in itertools.pairwise(moments):
         for code in ends.get(start, ()):
             held.remove(code)
         held += begins.get(start, ())
@@ -181,7 +189,7 @@ def masked(addresses: Bytes, bits: int | npt.NDArray[np.uint8]) -> Bytes:
     octets = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
     each = np.broadcast_to(np.asarray(bits, np.int64).reshape(-1, 1), (len(addresses), 1))
     kept = np.clip(each - 8 * np.arange(16), 0, 8)
-    return (octets & (0xFF00 >> kept).astype(np.uint8)).view("S16").ravel()
+    return np.asarray((octets & (0xFF00 >> kept).astype(np.uint8)).view("S16").ravel())
 
 
 def nanoseconds(times: Column, unit: Unit) -> Numbers:
