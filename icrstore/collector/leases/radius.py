@@ -74,11 +74,18 @@ class Radius:
                 starts[network].append(start)
         for moments in starts.values():
             moments.sort()
-        return [
+        made = [
             Session(*network, each.account, start, _end(each, starts[network]))
             for each in all_
             for network, start in each.networks.items()
         ]
+        stops = [each.stop for each in all_ for _ in each.networks]
+        lost = sum(
+            stop is None and one.end != FOREVER for one, stop in zip(made, stops, strict=True)
+        )
+        if lost:
+            self.noticed["leases without a Stop, ended by the next Start on their address"] = lost
+        return made
 
     def forget(self, before: int) -> None:
         # Of one without a Stop the next Start decides, so it stays.
