@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from html import unescape
 
 from icrstore.collector.leases.log import SECOND, account_of, at_zone, network_of
@@ -107,7 +107,7 @@ class Isc(Journal):
         if found := re.match(r"epoch (\d{1,10})", text):
             return int(found[1]) * SECOND
         try:
-            return at_zone(text[2:], "%Y/%m/%d %H:%M:%S", self._zone)
+            return at_zone(datetime.fromisoformat(text[2:].replace("/", "-")), self._zone)
         except ValueError:
             return None
 

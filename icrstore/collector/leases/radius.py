@@ -10,20 +10,24 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from icrstore.collector.leases.log import SECOND, account_of, at_zone, network_of
 from icrstore.collector.leases.table import FOREVER, Session
 
 ACCOUNT = "User-Name"
-_LINE = re.compile(r"^\s*([A-Za-z][\w.-]*)(?::\d+)?\s*[:+]?=\s*(.*?)\s*$")
 _ADDRESSES = (
     "Framed-IP-Address", "Framed-IPv6-Address", "Framed-IPv6-Prefix", "Delegated-IPv6-Prefix"
 )  # fmt: skip
 _NAS = ("NAS-Identifier", "NAS-IP-Address", "NAS-IPv6-Address")
+_OTHERS = (
+    "Acct-Status-Type", "Acct-Session-Id", "Acct-Session-Time", "Event-Timestamp", "Timestamp",
+    "Acct-Delay-Time",
+)  # fmt: skip
 _STATUS = {"1": "start", "2": "stop", "3": "interim-update", "7": "accounting-on",
            "8": "accounting-off", "alive": "interim-update"}  # fmt: skip
-_TIME = re.compile(r"^(\w{3} +\d+ \d{4} \d\d:\d\d:\d\d)\s*([A-Za-z]*)$")
+_TIME = re.compile(r"^(\w{3}) +(\d\d?) (\d{4}) (\d\d):(\d\d):(\d\d)\s*([A-Za-z]*)$")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UTC = ("UTC", "GMT")
 # What RFC 2865 (5.8) has a server write where the NAS or the peer is to choose.
 _NO_ADDRESS = ("255.255.255.254", "255.255.255.255")
@@ -48,6 +52,7 @@ class Radius:
     def __init__(self, account: str | None = None, zone: tzinfo | None = None) -> None:
         self.noticed: Counter[str] = Counter()
         self._account, self._zone = account or ACCOUNT, zone
+        self._wanted = {self._account, *_ADDRESSES, *_NAS, *_OTHERS}
         self._current: dict[tuple[str, str], _Session] = {}
         # Sessions whose number their NAS has given to another since.
         self._earlier: list[_Session] = []
@@ -55,8 +60,12 @@ class Radius:
 
     def feed(self, lines: Iterable[str], written: int) -> None:
         for line in lines:
-            if found := _LINE.match(line):
-                self._entry.setdefault(found[1], []).append(found[2].strip('"'))
+            name, is_attribute, value = line.partition("=")
+            if is_attribute:
+                # A tag or an operator may stand at the name: Tunnel-Type:0, Cisco-AVPair +=.
+                name = name.strip().rstrip("+:").partition(":")[0].rstrip()
+                if name in self._wanted:
+                    self._entry.setdefault(name, []).append(value.strip().strip('"'))
             elif not line.strip():
                 # An entry without the blank line after it may go on: it waits.
                 self._take(self._entry)
@@ -168,9 +177,12 @@ def _whole(entry: Entry, name: str) -> int:
 def _written(text: str, zone: tzinfo | None) -> int | None:
     """``Nov 26 2026 08:00:00 UTC``. Other letters of a zone mean several: it must be told."""
     found = _TIME.match(text)
-    if not found:
+    if not found or found[1] not in _MONTHS:
         return None
+    day, hour, minute, second = map(int, found.group(2, 4, 5, 6))
+    month = _MONTHS.index(found[1]) + 1
     try:
-        return at_zone(found[1], "%b %d %Y %H:%M:%S", UTC if found[2] in _UTC else zone)
+        moment = datetime(int(found[3]), month, day, hour, minute, second)  # noqa: DTZ001 - next
     except ValueError:
         return None
+    return at_zone(moment, UTC if found[7] in _UTC else zone)
