@@ -57,7 +57,9 @@ def inputs(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-def read(content: bytes, monkeypatch: pytest.MonkeyPatch, *, by_line: bool) -> tuple[pa.Table, Tally]:
+def read(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, *, by_line: bool
+) -> tuple[pa.Table, Tally]:
     with monkeypatch.context() as patch:
         patch.setattr(json_blocks, "_FEW_LINES", 1)
         if by_line:
@@ -85,7 +87,9 @@ def test_a_clean_block_is_read_at_once_and_a_bad_line_leaves_its_neighbours_so(
     by_line: list[int] = []
     slow = json_lines._own_records
     monkeypatch.setattr(
-        json_lines, "_own_records", lambda *call: by_line.append(call[0].count(b"\n")) or slow(*call)
+        json_lines,
+        "_own_records",
+        lambda *call: by_line.append(call[0].count(b"\n")) or slow(*call),
     )
     line = json.dumps(LINE).encode() + b"\n"
 
