@@ -70,10 +70,11 @@ class _Rows:
 
 _NOTHING = _Rows(np.empty(0, _KEY_BYTES), np.empty(0, "S16"), np.empty(0, np.int64),
                  np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, object))  # fmt: skip
-_STATE = pa.schema([
-    pa.field("key", pa.binary(_KEY.itemsize)), pa.field("inside", ADDRESS),
-    pa.field("time", pa.int64()), pa.field("since", pa.int64()), pa.field("account", pa.string()),
-])  # fmt: skip
+_COLUMNS: dict[str, pa.DataType] = {
+    "key": pa.binary(_KEY.itemsize), "inside": ADDRESS, "time": pa.int64(), "since": pa.int64(),
+    "account": pa.string(),
+}  # fmt: skip
+_STATE = pa.schema(_COLUMNS)
 
 
 class Bindings:
@@ -132,8 +133,11 @@ class Bindings:
 
     def restore(self, state: bytes) -> None:
         """Raises ValueError if it is not what `state` gave."""
-        with pa.ipc.open_stream(state) as stream:  # pa.ArrowInvalid is a ValueError.
-            table = stream.read_all().combine_chunks()
+        try:
+            with pa.ipc.open_stream(state) as stream:
+                table = stream.read_all().combine_chunks()
+        except (pa.ArrowException, OSError):
+            raise ValueError("not the state of bindings") from None
         if not table.schema.equals(_STATE):
             raise ValueError("not the state of bindings")
         key, inside, time, since, account = table.columns
@@ -185,7 +189,7 @@ def connections_of(events: pa.RecordBatch) -> pa.RecordBatch:
     )
     rows = events.filter(told)
     schema = record_schema(events.schema.field("observed_at").type.unit)
-    ported = pa.array(_PORTED[np.asarray(rows.column("protocol"), np.uint8)], pa.bool_())
+    ported: Column = pa.array(_PORTED[np.asarray(rows.column("protocol"), np.uint8)], pa.bool_())
     columns: list[Column] = [rows.column(name) for name in schema.names]
     for place, name in enumerate(schema.names):
         if name.endswith("_port"):
@@ -242,7 +246,8 @@ def _paired(rows: _Rows) -> _Paired:
 
 def _events(batch: pa.RecordBatch, tally: Tally) -> _Rows:
     """The events that tell of a binding; those that tell of nothing are counted."""
-    protocol = np.asarray(pc.fill_null(batch.column("protocol").cast(pa.uint16()), _ANY_PROTOCOL))
+    said: Column = batch.column("protocol").cast(pa.uint16())
+    protocol = np.asarray(pc.fill_null(said, _ANY_PROTOCOL))
     port, first, last, destination_port = (
         _ports(batch.column(name))
         for name in ("post_nat_source_port", "port_range_start", "port_range_end",

@@ -11,6 +11,7 @@ from typing import BinaryIO, TextIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..flow.elements import NAT_EVENTS
 from ..flow.errors import FlowRefused
 from ..flow.readers import Hints, Tally, open_records
 from ..flow.schema import Column, addresses_to_text
@@ -155,6 +156,10 @@ def _shown(column: Column, name: str) -> Column:
         # Without its zone, which is UTC, the time needs no time zone database to be written.
         local = column.cast(pa.timestamp(column.type.unit))
         return pc.strftime(local, format="%Y-%m-%dT%H:%M:%SZ")
+    if name == "nat_event":
+        return pc.if_else(
+            pc.equal(column, pa.scalar(NAT_EVENTS["create"], pa.uint8())), "create", "delete"
+        )
     return addresses_to_text(column) if name.endswith("_address") else column
 
 

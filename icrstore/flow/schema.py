@@ -23,12 +23,12 @@ _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 def record_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch, in order, with times in `unit` since 1970 UTC."""
-    return _schema(ELEMENTS, unit)
+    return schema_of(ELEMENTS, unit)
 
 
 def event_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch of NAT events, in order, with times in `unit` since 1970 UTC."""
-    return _schema(EVENT_ELEMENTS, unit)
+    return schema_of(EVENT_ELEMENTS, unit)
 
 
 def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
@@ -38,7 +38,7 @@ def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
 
 def binding_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch of bindings, in order, with times in `unit` since 1970 UTC."""
-    return _schema(BINDING_ELEMENTS, unit)
+    return schema_of(BINDING_ELEMENTS, unit)
 
 
 def is_of_bindings(batch: pa.RecordBatch | pa.Table) -> bool:
@@ -46,7 +46,8 @@ def is_of_bindings(batch: pa.RecordBatch | pa.Table) -> bool:
     return "observed_until" in batch.schema.names
 
 
-def _schema(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
+def schema_of(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
+    """The columns that are these elements, in order."""
     time = pa.timestamp(unit, tz="UTC")
     return pa.schema(
         pa.field(element.name, element.arrow or time, nullable=not element.required)

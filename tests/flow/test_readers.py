@@ -24,6 +24,7 @@ ONE_OF_EACH = {
     "tcpdump": DNS.encode(),
     "zeek": log(ROW),
     "ndjson": str(LINE).replace("'", '"').encode() + b"\n",
+    "csv": f"{','.join(LINE)}\n{','.join(map(str, LINE.values()))}\n".encode(),
     "arrow": written(batch(record())),
 }
 

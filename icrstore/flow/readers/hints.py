@@ -4,16 +4,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
+from .maps import Map, own
+
 
 @dataclass(frozen=True)
 class Hints:
     """``zone``: of times that are written without an offset; without it they are refused.
 
     ``now``: of times without a year, the year is the one in which they lie closest before this
-    (at most a day after it); without it they are refused. ``columns``: for CSV and NDJSON, which of
-    the input's columns is which element (element name to column name).
+    (at most a day after it); without it they are refused. ``map``: how CSV and lines of JSON are
+    written that are not icrstore's own. ``columns``: which of the input's columns is which element
+    (element name to column name), where it is another than the map says.
     """
 
     zone: tzinfo | None = None
     now: datetime | None = None
+    map: Map | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the input is said to be written by other names than ours."""
+        return self.map is not None or bool(self.columns)
+
+    def mapping(self) -> Map:
+        """The map to read by."""
+        map = self.map or own()
+        return map.renamed(self.columns) if self.columns else map

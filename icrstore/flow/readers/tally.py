@@ -1,6 +1,7 @@
 """What became of an input: how much of it was records, and why the rest was not."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..gaps import Gap
@@ -11,6 +12,7 @@ MENDS = {
     "bad-address": "write an IPv4 or IPv6 address, without a name or a prefix",
     "bad-port": "write a port as a whole number",
     "bad-time": "write seconds since 1970, or a time as 2026-01-31T12:00:00Z",
+    "bad-value": "a field of a record is a text or a number, not a list or an object",
     "duplicate-field": "give each field once",
     "field-missing": "a record has a time, a protocol, a source and a destination",
     "line-before-header": "put Zeek's header lines, from #separator on, before the records",
@@ -18,14 +20,20 @@ MENDS = {
     "not-a-record": "write one record a line",
     "not-json": "write one JSON object in UTF-8 a line, and nothing after it",
     "port-out-of-range": "ports are 0 to 65535",
+    "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
     "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
     "time-without-offset": "write the time with its offset: 2026-01-31T12:00:00Z",
     "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
     "truncated-line": "the last line may have gone on: export the file again",
+    "unknown-event": 'write nat_event as "create" or "delete"',
     "unknown-field": "a record has the fields that `icr-collect read` prints: leave out any other",
     "unknown-protocol": "write the protocol's number, 0 to 255",
-    "wrong-number-of-fields": "a line has as many fields as Zeek's #fields names",
+    "wrong-number-of-fields": "a line has as many fields as its header names",
+    "wrong-quotes": "a quoted field begins and ends with a quote; one in it is written twice",
 }
+
+# Of an input that makes up names, the rest is counted together.
+MOST_NAMES = 1000
 
 
 @dataclass
@@ -67,7 +75,14 @@ class Tally:
             return
         self.not_records[reason] += count
         if at is not None and self.line:
-            self.first_lines.setdefault(reason, self.line + at)
+            line = self.line + at
+            self.first_lines[reason] = min(line, self.first_lines.get(reason, line))
+
+    def leave_out(self, names: Iterable[str], count: int = 1) -> None:
+        """Count values that stay here by their names in the input; of names, not without end."""
+        for name in names:
+            known = name in self.left_out or len(self.left_out) < MOST_NAMES
+            self.left_out[name[:64] if known else "other fields"] += count
 
     def mends(self) -> list[str]:
         """What to do about each reason that is a fault, and where its first line is."""
