@@ -18,7 +18,7 @@ PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDP_LITE})
 # An Arrow array or chunked array. Its stubs refuse calls that are right, so columns go untyped.
 Column: TypeAlias = Any
 
-_V4_MAPPED = bytes(10) + b"\xff\xff"
+V4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def record_schema(unit: Unit) -> pa.Schema:
@@ -60,7 +60,7 @@ def address_bytes(text: str) -> bytes:
     try:
         if ":" in text:
             return socket.inet_pton(socket.AF_INET6, text)
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
+        return V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
     except (OSError, ValueError):
         # The text itself stays out of the message: it may be somebody's address.
         raise ValueError("not an IPv4 or IPv6 address") from None
@@ -68,7 +68,7 @@ def address_bytes(text: str) -> bytes:
 
 def address_text(address: bytes) -> str:
     """The address as people write it: dotted quad for IPv4, RFC 5952 for IPv6."""
-    if address[:12] == _V4_MAPPED:
+    if address[:12] == V4_MAPPED:
         return str(IPv4Address(address[12:]))
     return str(IPv6Address(address))
 

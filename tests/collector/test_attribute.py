@@ -12,7 +12,7 @@ import pytest
 from icrstore.collector import cut as cut_module
 from icrstore.collector.attribute import Attribute
 from icrstore.collector.cut import Cut, cut
-from icrstore.collector.leases import Leases
+from icrstore.collector.leases import LeaseFile, Leases
 from icrstore.collector.read import iter_records, iter_retained, ndjson
 from icrstore.flow.readers import Tally, open_records
 from icrstore.flow.schema import binding_schema, is_of_bindings, record_schema
@@ -41,7 +41,7 @@ LEASES = (
 def leases(tmp_path: Path) -> Leases:
     path = tmp_path / "leases.csv"
     path.write_text("\n".join(LEASES) + "\n")
-    return Leases.read(path)
+    return LeaseFile(path).read()
 
 
 def retained(attribute: Attribute, *rows: Any) -> tuple[list[Any], list[Piece], Tally]:

@@ -133,7 +133,7 @@ def test_an_address_that_comes_later_is_held_from_then_on(tmp_path: Path) -> Non
 def test_times_are_taken_where_their_zone_is_known(tmp_path: Path) -> None:
     local = '"Nov 22 2026 10:00:00 CET"'
     (tmp_path / "detail").write_text(entry("Start", 0, Event_Timestamp=local))
-    with pytest.raises(Stop, match=r"1 entries without a time whose zone is known.*--lease-zone"):
+    with pytest.raises(Stop, match=r"1 entries without a time whose zone is known.*--zone"):
         LeaseFile(tmp_path / "detail").read()
     leases = LeaseFile(tmp_path / "detail", zone=ZoneInfo("Europe/Paris")).read()
     assert [who(leases, ADDRESS, minute) for minute in (59, 60)] == [None, "ann"]

@@ -112,7 +112,7 @@ class Radius:
         moment = self._moment(entry)
         nas = "/".join(entry.get(name, [""])[0] for name in _NAS)
         if moment is None:
-            self.noticed["entries without a time whose zone is known: tell it by --lease-zone"] += 1
+            self.noticed["entries without a time whose zone is known: tell it by --zone"] += 1
         elif status in ("accounting-on", "accounting-off"):
             self._restart(nas, moment)
         else:
