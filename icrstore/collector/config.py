@@ -38,8 +38,9 @@ listen = "127.0.0.1:9464"          # or "off": Prometheus at /metrics, the statu
 [[tail]]                           # files that grow and rotate
 files = ["/var/log/zeek/conn*.log*"]
 format = "zeek"                    # named, never guessed: see `icr-collect read --help`
-leases = "leases.csv"              # or account = "line-17"; read again when it changes
-zone = "Europe/London"             # of times that are written without an offset
+leases = "leases.csv"              # or account = "line-17"; read again as it changes
+zone = "Europe/London"             # of times that are written without an offset; also
+                                   # map = "pmacct" or a table, and lease_account, as `read` has
 
 [[listen]]                         # nothing of this is authenticated: name who may send
 syslog = "tcp://127.0.0.1:5514"    # or "udp://..."; or netflow = "udp://127.0.0.1:2055"

@@ -17,6 +17,9 @@ CHUNK_BYTES = 1 << 20
 MARK_BYTES = 1024
 _GZIP = b"\x1f\x8b"
 
+# A record of RADIUS accounting is a paragraph.
+_ENDINGS = {"radius": b"\n\n"}
+
 Key = tuple[int, int]
 
 
@@ -174,7 +177,8 @@ class Follow:
         data = content.read(place.offset, CHUNK_BYTES)
         # Nothing is added to what was compressed.
         is_last |= content.is_gzip
-        end = data.rfind(b"\n") + 1
+        ending = _ENDINGS.get(header_of, b"\n")
+        end = data.rfind(ending) + len(ending) if ending in data else 0
         if not end and len(data) == CHUNK_BYTES:
             end = self._end_of_long_line()
             data = data[:CHUNK_BYTES] + b"\n" if end else b""

@@ -99,19 +99,31 @@ class Journal:
         """Those of which no sealed batch tells yet."""
         return [_gap(row) for row in self._spool.run("SELECT first, last, why FROM gap")]
 
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep some bytes by a name, in the place of those that it had."""
+        body = self._spool.lock_away(compressed(content), b"state", name.encode())
+        self._spool.run("INSERT OR REPLACE INTO state VALUES (?, ?)", name, body)
+
+    def kept(self, name: str) -> bytes | None:
+        rows = self._spool.run("SELECT body FROM state WHERE name = ?", name)
+        return self._unpacked(name, rows[0][0]) if rows else None
+
+    def _unpacked(self, name: str, body: bytes) -> bytes:
+        frame = self._spool.unlock(body, b"state", name.encode())
+        return zstandard.ZstdDecompressor().decompress(frame)
+
     def remember(self, name: str, value: dict[str, Any] | None) -> None:
         """Keep a small thing by its name, or let go of it."""
         if value is None:
             self._spool.run("DELETE FROM state WHERE name = ?", name)
-            return
-        body = self._spool.lock_away(json.dumps(value).encode(), b"state", name.encode())
-        self._spool.run("INSERT OR REPLACE INTO state VALUES (?, ?)", name, body)
+        else:
+            self.keep(name, json.dumps(value).encode())
 
     def recall(self, prefix: str) -> dict[str, dict[str, Any]]:
         """What is remembered by names that begin so."""
         rows = self._spool.run("SELECT name, body FROM state")
         return {
-            name: json.loads(self._spool.unlock(body, b"state", name.encode()))
+            name: json.loads(self._unpacked(name, body))
             for name, body in rows
             if name.startswith(prefix)
         }
@@ -146,6 +158,11 @@ class Nothing(Journal):
 
     def gaps(self) -> list[Gap]:
         return []
+
+    def keep(self, name: str, content: bytes) -> None: ...
+
+    def kept(self, name: str) -> bytes | None:
+        return None
 
     def remember(self, name: str, value: dict[str, Any] | None) -> None: ...
 

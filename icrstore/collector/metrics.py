@@ -56,7 +56,9 @@ class Metrics:
         """What became of an input."""
         with self._lock:
             self._counts["records_read"][""] += tally.records
-            self._counts["not_records"].update(tally.not_records)
+            # What waits for leases is counted once it is known about.
+            known = {why: n for why, n in tally.not_records.items() if why != "held"}
+            self._counts["not_records"].update(known)
             fields = self._counts["left_out"]
             for field, count in tally.left_out.items():
                 # An input may name its fields as it likes, and as many as it likes.
@@ -109,6 +111,8 @@ class Metrics:
              status["last_push"]),
             ("is_blocked", "1 while the spool has no room and nothing is read",
              int(status["is_blocked"])),
+            ("waiting_for_leases", "records of a time of which leases say nothing yet",
+             status["waiting_for_leases"]),
             ("problems", "inputs that cannot be read as they are", len(status["problems"])),
         ):  # fmt: skip
             lines += _family(name, "gauge", about, "", value)

@@ -69,7 +69,10 @@ class Service:
                 for n, tail in enumerate(self.config.tails)
             ]
         if only != "tail" and self.config.listens:
-            self.hearings = [Hearing(listen) for listen in self.config.listens]
+            self.hearings = [
+                Hearing(f"listen {n}", listen, self.journal)
+                for n, listen in enumerate(self.config.listens)
+            ]
             self.receiver = Receiver(self.config.listens, self.metrics.add)
             alive = self.journal.last_alive()
             if alive is not None:
@@ -120,6 +123,8 @@ class Service:
             self.journal.hold(self._batches)
             for tail in self.tails:
                 tail.save(self.journal)
+            for hearing in self.hearings:
+                hearing.reading.save(self.journal)
             for gap in gaps:
                 self.journal.note(gap)
             self.journal.live(now)
@@ -129,17 +134,31 @@ class Service:
             del self._gaps[: len(gaps)]
         for tail in self.tails:
             tail.saved()
+        for hearing in self.hearings:
+            hearing.reading.saved()
         self._stepped = time.monotonic()
 
     def _cut(self, *, is_last: bool) -> None:
         now = self.now()
-        is_due = time.monotonic() - self._cut_at >= BATCH_SECONDS or hour_start(now) != self._hour
-        if not (is_due or is_last or self.journal.held_records() >= BATCH_RECORDS):
+        if hour_start(now) != self._hour:
+            self._turn_hour(now)
+        elif not (
+            time.monotonic() - self._cut_at >= BATCH_SECONDS
+            or is_last
+            or self.journal.held_records() >= BATCH_RECORDS
+        ):
             return
         for reason, count in self.journal.cut(now).items():
             self.metrics.add("records_refused", count, reason)
-        self._cut_at, self._hour = time.monotonic(), hour_start(now)
+        self._cut_at = time.monotonic()
         self.cut_made()
+
+    def _turn_hour(self, now: datetime) -> None:
+        """What is open as the hour ends is told of it, before its batches are cut."""
+        for reading in self._readings():
+            self._keep(reading.turn(now))
+        self._step(now)
+        self._hour = hour_start(now)
 
     def end(self) -> None:
         """Read no more, and spool what is in memory, past the cap if need be."""
@@ -149,6 +168,8 @@ class Service:
             while taken := self.receiver.queue.take(0, _MOST_TAKEN):
                 for read in self._heard(taken):
                     self._keep(read)
+            for hearing in self.hearings:
+                self._keep(hearing.end())
         self.step(is_forced=True, is_last=True)
 
     def close(self) -> None:
@@ -170,6 +191,7 @@ class Service:
             "files": [place for tail in self.tails for place in tail.places()],
             "listens": [each.listen.name for each in self.hearings],
             "problems": self.problems(),
+            "waiting_for_leases": sum(each.held_records for each in self._readings()),
             "counts": self.metrics.totals(),
         }
 
@@ -188,7 +210,7 @@ class Service:
     def _heard(self, taken: list[tuple[int, Datagram]]) -> Iterator[Read]:
         for number, hearing in enumerate(self.hearings):
             if mine := [each for listener, each in taken if listener == number]:
-                yield hearing.read(mine)
+                yield hearing.read(mine, self.now())
 
     def _keep(self, read: Read) -> None:
         self._batches += read.batches
@@ -224,7 +246,8 @@ class Service:
 
     def _refresh(self) -> None:
         for reading in self._readings():
-            reading.refresh()
+            if read := reading.refresh(self.now()):
+                self._keep(read)
 
     def _readings(self) -> list[Reading]:
         return [each.reading for each in self.tails] + [each.reading for each in self.hearings]

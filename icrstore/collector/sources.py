@@ -4,29 +4,28 @@ Every refusal names the setting, as ``tail[0].format``, and its mend.
 """
 
 import glob
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone, tzinfo
+from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from icrstore.flow.readers import FORMATS
+from icrstore.flow.errors import FlowRefused
+from icrstore.flow.readers import FORMATS, maps, zone_named
+from icrstore.flow.readers.maps import Map
 from icrstore.flow.validate import account_failures
 from icrstore.warrant.strict import Fields
 
 Network = IPv4Network | IPv6Network
 
-_GIVEN = ("format", "zone", "map", "account", "leases")
-_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
+_GIVEN = ("format", "zone", "map", "account", "leases", "lease_account")
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 # What is not read by lines cannot be read on from a place in the middle.
-NOT_LINES = frozenset({"arrow", "exports", "netflow", "pcap", "pcapng", "captures", "pflog"})
+NOT_LINES = frozenset({"arrow", "exports", "pcap"})
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,11 @@ class Given:
 
     format: str | None = None
     zone: tzinfo | None = None
+    map: Map | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     account: str | None = None
     leases: Path | None = None
+    lease_account: str | None = None
 
     @classmethod
     def read(cls, fields: Fields, place: str, folder: Path) -> "Given":
@@ -48,9 +49,10 @@ class Given:
         return cls(
             format=_format(_text(fields, "format"), place),
             zone=_zone(_text(fields, "zone"), place),
-            columns=_columns(fields, place),
+            **_map(fields, place),
             account=_account(account, place),
             leases=folder / leases if leases else None,
+            lease_account=_text(fields, "lease_account"),
         )
 
 
@@ -155,24 +157,27 @@ def _format(format: str | None, place: str) -> str | None:
 def _zone(zone: str | None, place: str) -> tzinfo | None:
     if zone is None:
         return None
-    if match := _OFFSET.fullmatch(zone):
-        offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-        return timezone(-offset if match[1] == "-" else offset)
     try:
-        return ZoneInfo(zone)
-    except (ValueError, OSError):
-        mend = "write a name as Europe/London, or an offset as +01:00"
-        raise ValueError(f"{place}.zone: not a time zone: {mend}") from None
+        return zone_named(zone)
+    except ValueError as error:
+        raise ValueError(f"{place}.zone: {error}") from None
 
 
-def _columns(fields: Fields, place: str) -> dict[str, str]:
+def _map(fields: Fields, place: str) -> dict[str, Any]:
+    """A map by its name or file, or a table of this input's own columns."""
     if not fields.has("map"):
         return {}
     told = fields.take("map")
-    if not isinstance(told, dict) or not all(isinstance(each, str) for each in told.values()):
-        mend = 'write { source_address = "ip_src", ... }'
-        raise ValueError(f"{place}.map: not a table of columns: {mend}")
-    return told
+    try:
+        if isinstance(told, str):
+            return {"map": maps.load(told)}
+        if isinstance(told, dict) and all(isinstance(each, str) for each in told.values()):
+            maps.own().renamed(told)
+            return {"columns": told}
+    except FlowRefused as error:
+        raise ValueError(f"{place}.map: {error}") from None
+    mend = 'write a name as "pmacct", a file, or { source_address = "ip_src", ... }'
+    raise ValueError(f"{place}.map: not a map: {mend}")
 
 
 def _account(account: str | None, place: str) -> str | None:

@@ -62,7 +62,7 @@ class Tailing:
     ) -> "Tailing":
         """As the journal remembers it. Raises `Stop` for leases that cannot be read."""
         since = journal.last_alive() or now
-        made = cls(name, tail, prf(secret, "tail"), Reading(tail.given), since)
+        made = cls(name, tail, prf(secret, "tail"), Reading(name, tail.given, journal), since)
         for each, told in journal.recall(f"{name}/").items():
             follow = Follow(each, Place.read(told), None, made.secret)
             follow.is_dirty = False
@@ -72,6 +72,7 @@ class Tailing:
     def read(self, now: datetime) -> list[Read]:
         """Some of what is there now, each with its counts; nothing once all is read."""
         self._look(now)
+        self.since = now
         made: list[Read] = []
         for follow in list(self.follows):
             while len(made) < _TURN_CHUNKS and (read := self._chunk(follow)):
@@ -79,7 +80,6 @@ class Tailing:
         self._close_idle()
         # Whose turn it was comes last the next time.
         self.follows = self.follows[1:] + self.follows[:1]
-        self.since = now
         return made
 
     def _chunk(self, follow: Follow) -> Read | None:
@@ -89,7 +89,8 @@ class Tailing:
             if found is None:
                 return None
             header, lines = found
-            batches = list(self.reading.records(io.BytesIO(header + lines), tally))
+            source = io.BytesIO(header + lines)
+            batches = list(self.reading.records(source, tally, self.since))
         except (FlowRefused, pa.ArrowInvalid) as error:
             # Nothing of it is lost: it is offered again until somebody mends the file or config.
             follow.restore(before)
@@ -104,7 +105,8 @@ class Tailing:
             return None
         follow.problem = None
         # The header was counted when it was read.
-        tally.not_records["comment"] -= header.count(b"\n#") + header.startswith(b"#")
+        kind = "comment" if header.startswith(b"#") else "header"
+        tally.not_records[kind] -= header.count(b"\n")
         return Read(batches, tally)
 
     def save(self, journal: Journal) -> None:
@@ -116,11 +118,13 @@ class Tailing:
             journal.remember(name, None)
         for gap in self.gaps:
             journal.note(gap)
+        self.reading.save(journal)
 
     def saved(self) -> None:
         """The step was kept."""
         for follow in self.follows:
             follow.is_dirty = False
+        self.reading.saved()
         self.gaps.clear()
         self.dropped.clear()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icrstore.collector.config import Config
-from icrstore.collector.leases import Leases
+from icrstore.collector.leases import LeaseFile
 from icrstore.collector.listen import bound
 from icrstore.collector.metrics import Metrics, Served
 from icrstore.collector.push import ask_server
@@ -116,8 +116,8 @@ def _readable(pattern: str) -> None:
 
 def _leases(given: Given) -> Iterator[_Finding]:
     if given.leases:
-        path = given.leases
-        yield _tried(f"leases {path}", lambda: Leases.read(path))
+        leases = LeaseFile(given.leases, given.lease_account, given.zone)
+        yield _tried(f"leases {given.leases}", leases.read)
 
 
 def _ask(config: Config) -> None:

@@ -12,17 +12,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from icrstore.collector.commands.inputs import add_inputs, leases_of
+from icrstore.collector.commands.inputs import add_inputs, hints_of, told_leases
 from icrstore.collector.commands.progress import Progress
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
 from icrstore.collector.frames import Frames
 from icrstore.collector.leases import Leases
 from icrstore.collector.push import Push, utc_now
-from icrstore.collector.read import iter_records
+from icrstore.collector.read import STDIN, held_until, held_words, iter_retained, left_here
 from icrstore.collector.spool import Spool, SpoolFull
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.readers import Tally
+from icrstore.flow.readers import Hints, Tally
 from icrstore.flow.validate import NEWEST
 from icrstore.shell.keyfile import KeyFile
 from icrstore.shell.stop import DATA, NO_INPUT, TEMPORARY, USAGE, Stop
@@ -47,6 +47,9 @@ edge-1.toml, as `icr-collect enrol` writes it:
 With --leases FILE the side that held an address at the time is the subscriber: see
 `icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
+
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md
+says how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed. Records more than 48 hours old wait there as too-old, until
@@ -76,6 +79,7 @@ class _Summary:
     cut_off: bool = False
     not_records: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    held: dict[str, str] = field(default_factory=dict)  # what waits of each input, in words
     refused: Counter[str] = field(default_factory=Counter)
     batches: list[bytes] = field(default_factory=list)
     mends: list[str] = field(default_factory=list)
@@ -88,10 +92,20 @@ class _Summary:
         self.left_out.update(tally.left_out)
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What the command says of its files."""
+
+    given: argparse.Namespace
+    leases: Leases | None
+    hints: Hints
+
+
 def run(given: argparse.Namespace) -> int:
-    config, leases = Config.read(given.config), leases_of(given)
+    config = Config.read(given.config)
+    inputs = _Inputs(given, told_leases(given), hints_of(given))
     if given.dry_run:
-        return _dry_run(given, leases)
+        return _dry_run(inputs)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
     spool = Spool(config.spool, secret, config.most_bytes)
     try:
@@ -100,40 +114,39 @@ def run(given: argparse.Namespace) -> int:
         push = Push(config, key.signing(), spool, given.wait, progress.tell)
         try:
             for path in given.files:
-                _spool_file(path, given, leases, Frames(spool, secret), push, summary)
+                _spool_file(path, inputs, Frames(spool, secret), push, summary)
             push.run()
         finally:
             progress.end()
             _report(given, spool, summary, push.refused)
     finally:
         spool.close()
-    return DATA if push.refused or summary.cut_off else os.EX_OK
+    return _exit(summary, push.refused)
 
 
-def _dry_run(given: argparse.Namespace, leases: Leases | None) -> int:
-    summary = _Summary()
+def _exit(summary: _Summary, refused: dict[bytes, str]) -> int:
+    if refused or summary.cut_off:
+        return DATA
+    return TEMPORARY if summary.held else os.EX_OK
+
+
+def _dry_run(inputs: _Inputs) -> int:
+    given, summary = inputs.given, _Summary()
     for path in given.files:
-        for _ in _cuts(path, given, leases, summary):
+        for _ in _cuts(path, inputs, summary):
             pass
     told = {**_counts(summary), "batches": 0}
     print(json.dumps(told) if given.json else f"read {told['read']}, pushed nothing: a dry run")
-    return DATA if summary.cut_off else os.EX_OK
+    return _exit(summary, {})
 
 
-def _spool_file(
-    path: str,
-    given: argparse.Namespace,
-    leases: Leases | None,
-    frames: Frames,
-    push: Push,
-    summary: _Summary,
-) -> None:
+def _spool_file(path: str, inputs: _Inputs, frames: Frames, push: Push, summary: _Summary) -> None:
     """Each file is cut by itself, so that its batches are the same whatever comes with it.
 
     A whole batch of the future is left out by the clock; single records are not: without them it
     would be another batch, with another id, of the same file at another time.
     """
-    for made in _cuts(path, given, leases, summary):
+    for made in _cuts(path, inputs, summary):
         now = utc_now()
         if made.first > now + NEWEST:
             summary.refused["time-in-future"] += made.records
@@ -160,12 +173,17 @@ def _full(spool: Spool, mend: str) -> Stop:
     return Stop(TEMPORARY, f"{spool.path}: the spool has no room: {mend}, then push again")
 
 
-def _cuts(
-    path: str, given: argparse.Namespace, leases: Leases | None, summary: _Summary
-) -> Iterator[Cut]:
-    tally = Tally()
+def _cuts(path: str, inputs: _Inputs, summary: _Summary) -> Iterator[Cut]:
+    given, leases, tally = inputs.given, inputs.leases, Tally()
     try:
-        records = iter_records([path], given.format, given.account, tally, leases)
+        if leases and path != STDIN:
+            waiting, latest = held_until(path, given.format, leases, inputs.hints)
+            if waiting:
+                words = held_words(waiting, latest, leases)
+                summary.held[path] = f"{words} and push it again; nothing of it was pushed"
+                summary.not_records["held"] += waiting
+                return
+        records = iter_retained(path, given.format, given.account, tally, leases, inputs.hints)
         yield from cut(records, summary.refused)
     except FlowRefused as error:
         raise Stop(DATA, f"{path}: {error}") from None
@@ -176,6 +194,10 @@ def _cuts(
     except ValueError as error:
         raise Stop(USAGE, str(error)) from None
     summary.count(path, tally)
+    if leases and (waiting := tally.not_records["held"]):
+        words = held_words(waiting, tally.latest_held, leases)
+        summary.held[path] = f"{words}, and push a file, which waits as a whole; the others of this"
+        summary.held[path] += " input were pushed, and pushed again they are one when opened"
 
 
 def _report(
@@ -193,6 +215,10 @@ def _report(
         print(f"too old, kept in the spool: {told['too_old']}: see `icr-collect backfill --help`")
     _list("refused here, not pushed", told["refused"], sys.stderr)
     _list("not records", told["not_records"], sys.stderr)
+    if summary.left_out:
+        print(left_here(summary.left_out), file=sys.stderr)
+    for path, words in summary.held.items():
+        print(f"{path}: {words}", file=sys.stderr)
     for mend in summary.mends:
         print(mend, file=sys.stderr)
     if summary.cut_off:
@@ -205,6 +231,7 @@ def _counts(summary: _Summary) -> dict[str, Any]:
         "refused": dict(summary.refused),
         "not_records": dict(summary.not_records),
         "left_out": dict(summary.left_out),
+        "held": dict(summary.held),
     }
 
 

@@ -3,14 +3,17 @@
 import argparse
 import sys
 
-from icrstore.collector.commands.inputs import add_inputs, leases_of
+from icrstore.collector.commands.inputs import add_inputs, hints_of, told_leases
 from icrstore.collector.read import read_files
 
 NAME = "read"
 ABOUT = "Show what the collector reads in these files."
 TEACHES = """example:
+  icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
+  icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
 
@@ -27,5 +30,6 @@ def run(given: argparse.Namespace) -> int:
         sys.stdout,
         sys.stderr,
         as_json=given.json,
-        leases=leases_of(given),
+        leases=told_leases(given),
+        hints=hints_of(given),
     )
