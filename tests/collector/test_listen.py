@@ -21,6 +21,7 @@ from icrstore.collector.sources import Listen
 from icrstore.collector.spool import Spool
 from icrstore.shell.stop import Stop
 from tests.collector.household import records
+from tests.flow import exported
 
 SECRET = b"s" * 32
 LINES = [json.dumps(each) for each in records(50)]
@@ -243,3 +244,18 @@ def test_a_port_in_use_is_named() -> None:
         told = {"syslog": f"tcp://127.0.0.1:{port}", "format": "ndjson"}
         with pytest.raises(Stop, match=str(port)):
             Receiver([Listen.read(told, "listen[0]", Path())], lambda *_: None)
+
+
+def test_exports_become_records_and_what_was_lost_of_them_is_a_gap(path: Path) -> None:
+    told = {"netflow": "udp://127.0.0.1:0", "account": "line-1"}
+    with closing(Rig(path, Listen.read(told, "listen[0]", Path()))) as rig:
+        now = int(time.time()) - 60
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for sequence in (0, 5):
+                flow = exported.record_of_v5(port=1000 + sequence)
+                message = exported.v5(flow, sequence=sequence, sent=now)
+                sender.sendto(message, ("127.0.0.1", rig.port))
+        rig.turn_until(lambda: rig.read == 2)
+        assert sorted(rig.held()) == [1000, 1005]
+        rig.service.end()
+        assert "exporter-sequence" in {gap.why for gap in rig.journal.gaps()}
