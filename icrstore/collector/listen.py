@@ -168,6 +168,10 @@ class Receiver:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Read no more; what is in the queue stays there. Safe to call twice."""
         if self._stop.is_set():

@@ -61,6 +61,11 @@ class Pusher:
         return self._push.server.now()
 
     @property
+    def is_alive(self) -> bool:
+        """False only by a fault of ours: nothing else ends it."""
+        return self._thread.is_alive()
+
+    @property
     def skew_seconds(self) -> float | None:
         skew = self._push.server.skew
         return round(skew.total_seconds(), 3) if skew is not None else None

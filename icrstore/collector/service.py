@@ -80,6 +80,11 @@ class Service:
             self.receiver.start()
         self.step(is_forced=True)
 
+    @property
+    def is_listening(self) -> bool:
+        """False only by a fault of ours."""
+        return self.receiver is None or self.receiver.is_alive
+
     def note(self, gap: Gap) -> None:
         """Remember a gap with the next step; from any thread."""
         with self._lock:

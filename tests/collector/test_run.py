@@ -213,6 +213,26 @@ def test_a_store_that_is_away_holds_nothing_up(site: Site, store: FakeStore) -> 
     assert once(site, store, tails()).summary["counts"]["records_sealed"] == 20
 
 
+def test_a_backfill_wished_for_is_done_by_the_collector_that_runs(
+    site: Site, store: FakeStore
+) -> None:
+    old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
+    write(site.folder / "a.ndjson", [record(old, 1), record(old + timedelta(days=1), 2)])
+    config = site.configure(store, tails())
+    assert once(site, store, tails()).status == 0
+    assert store.records == []
+    store.backfilled = [(old - timedelta(days=1), old + timedelta(days=3))]
+    running = Running(config)
+    wait_until(lambda: (site.folder / "edge.spool-journal").exists(), running)
+    span = ("--from", old.isoformat(), "--to", (old + timedelta(hours=1)).isoformat())
+    ran = run("backfill", *span, "--config", str(config))
+    assert (ran.status, "in use" in ran.out) == (0, True)
+    wait_until(lambda: ports(store.records) == [1025], running)
+    status, told, _ = running.end()
+    assert (status, told[-1]["spool"]["states"]["too-old"]["records"]) == (0, 1)
+    assert not (site.folder / "edge.spool.backfill").exists()
+
+
 def test_check_says_what_it_understood(site: Site, store: FakeStore) -> None:
     write(site.folder / "a.ndjson", records(3))
     config = str(site.configure(store, tails()))

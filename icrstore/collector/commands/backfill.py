@@ -13,8 +13,9 @@ from icrstore.collector.config import Config
 from icrstore.collector.frames import Frames
 from icrstore.collector.push import Push, utc_now
 from icrstore.collector.spool import Spool
+from icrstore.collector.wishes import wish
 from icrstore.shell.keyfile import KeyFile
-from icrstore.shell.stop import DATA, USAGE, Stop
+from icrstore.shell.stop import DATA, TEMPORARY, USAGE, Stop
 from icrstore.warrant.strict import Fields, StatementError
 
 NAME = "backfill"
@@ -27,7 +28,7 @@ The store rejects records more than 48 hours old; they wait in the spool as too-
 backfill`) and the store's operator loads it (`manage.py tenant backfill`). Then this pushes exactly
 what waits from --from to before --to. What the store still rejects goes on waiting.
 
-A collector that runs holds its spool: stop it first, and start it again when this has ended."""
+A collector that runs holds its spool: it is told, and does the same by itself within seconds."""
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -52,7 +53,12 @@ def run(given: argparse.Namespace) -> int:
         raise Stop(USAGE, "--to: it ends before it begins: name a later moment")
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
-    spool = Spool(config.spool, secret, config.most_bytes)
+    try:
+        spool = Spool(config.spool, secret, config.most_bytes)
+    except Stop as stop:
+        if stop.status != TEMPORARY:
+            raise
+        return _wish(given, config)
     sealed: Counter[str] = Counter()
     try:
         released = Frames(spool, secret).release(given.first, given.end, utc_now())
@@ -77,3 +83,12 @@ def run(given: argparse.Namespace) -> int:
     else:
         print(f"released {released}, sealed {sealed['sealed']}, too old still {waits}")
     return DATA if push.refused else os.EX_OK
+
+
+def _wish(given: argparse.Namespace, config: Config) -> int:
+    wish(config.spool, given.first, given.end)
+    if given.json:
+        print(json.dumps({"event": "wished"}))
+    else:
+        print("the spool is in use: the collector that runs will push them: `icr-collect status`")
+    return os.EX_OK

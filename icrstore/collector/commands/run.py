@@ -8,23 +8,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from icrstore.collector.commands.push import add_wait
 from icrstore.collector.config import EXAMPLE, Config
+from icrstore.collector.frames import Frames
 from icrstore.collector.journal import Journal, Nothing
 from icrstore.collector.metrics import Metrics, Served
 from icrstore.collector.notify import notify
 from icrstore.collector.push import Push, utc_now
 from icrstore.collector.pusher import Pusher
 from icrstore.collector.service import Service
-from icrstore.collector.spool import Spool, Spooled
+from icrstore.collector.spool import Spool, Spooled, SpoolFull
 from icrstore.collector.status import spool_status
+from icrstore.collector.wishes import grant
 from icrstore.shell.keyfile import KeyFile
-from icrstore.shell.stop import DATA, TEMPORARY, USAGE, Stop
+from icrstore.shell.stop import DATA, TEMPORARY, UNAVAILABLE, USAGE, Stop
 
 # A batch that was pushed again after that would be answered by the store with its first receipt.
 _REMEMBERED = timedelta(days=35)
@@ -123,6 +125,7 @@ def _forever(
     stop: threading.Event,
 ) -> int:
     config, told = service.config, _Line(given.json)
+    telling = _telling(given, service.metrics)
 
     def status() -> dict[str, Any]:
         return {
@@ -146,9 +149,15 @@ def _forever(
         while not stop.is_set():
             service.turn()
             told.show(status)
-            if time.monotonic() - tidied > _TIDY_SECONDS:
-                spool.forget(utc_now() - _REMEMBERED)
-                tidied = time.monotonic()
+            if not (pusher.is_alive and service.is_listening):
+                raise Stop(UNAVAILABLE, "a part of the collector ended: see above; start it again")
+            with suppress(SpoolFull):  # There is time: both are done at a later turn.
+                if released := grant(config.spool, Frames(spool, service.secret), utc_now()):
+                    telling("released", None, {"records": released})
+                    pusher.wake()
+                if time.monotonic() - tidied > _TIDY_SECONDS:
+                    spool.forget(utc_now() - _REMEMBERED)
+                    tidied = time.monotonic()
         notify("STOPPING=1")
         # What is in memory is spooled first: the store may take what time is left.
         service.end()
