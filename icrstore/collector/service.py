@@ -95,6 +95,7 @@ class Service:
         """Read once, and spool and cut what is due; False if there was nothing."""
         if not self._is_open():
             self._note_drops()
+            self._relieve()
             time.sleep(min(wait_seconds, 0.2))
             return False
         is_busy = False
@@ -112,8 +113,7 @@ class Service:
         Full, the spool keeps nothing of the step, which is tried again before more is read.
         """
         waited = time.monotonic() - self._stepped
-        rows = sum(batch.num_rows for batch in self._batches)
-        if not (is_forced or waited >= STEP_SECONDS or rows >= STEP_RECORDS):
+        if not (is_forced or waited >= STEP_SECONDS or self.unspooled >= STEP_RECORDS):
             return
         try:
             self._step(self.now())
@@ -184,6 +184,11 @@ class Service:
         for tail in self.tails:
             tail.close()
 
+    @property
+    def unspooled(self) -> int:
+        """Rows that are in memory alone."""
+        return sum(batch.num_rows for batch in self._batches)
+
     def problems(self) -> list[str]:
         """Inputs that cannot be read as they are; nothing of a record is in it."""
         made = [each.problem for each in self._readings()]
@@ -234,6 +239,13 @@ class Service:
                 return False
             self.blocked_since = None
         return True
+
+    def _relieve(self) -> None:
+        """Only batches are pushed, and so make room: cut what is held."""
+        try:
+            self._cut(is_last=self.journal.held_records() > 0)
+        except SpoolFull:
+            self._block()
 
     def _block(self) -> None:
         self.blocked_since = self.blocked_since or self.now()

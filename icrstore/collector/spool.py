@@ -113,7 +113,8 @@ class Spool:
             self._database.execute("PRAGMA secure_delete = ON")
             self._make()
         except sqlite3.OperationalError as error:
-            why = f"in use or not writable ({error}): let the other push end, or name another path"
+            mend = "let the collector end that uses it, or name another"
+            why = f"in use or not writable ({error}): {mend}"
             raise Stop(TEMPORARY, f"{path}: {why}") from None
         except (sqlite3.DatabaseError, OSError):
             why = "not a spool: name another path in the config"

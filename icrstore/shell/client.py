@@ -191,9 +191,10 @@ class Patience:
 
     def wait(self, asked_seconds: float | None = None) -> bool:
         """Sleep, as long as the server asks or ever longer; False at once if that is too long."""
-        seconds = asked_seconds
-        if seconds is None:
-            # Jitter, so that those who lost the server together do not return together.
+        # Jitter, so that those who lost the server together do not return together.
+        if asked_seconds is not None:
+            seconds = asked_seconds * random.uniform(1, 1.1)  # noqa: S311
+        else:
             seconds = random.uniform(self._next_seconds / 2, self._next_seconds)  # noqa: S311
             self._next_seconds = min(LONGEST_WAIT_SECONDS, 2 * self._next_seconds)
         if time.monotonic() + seconds > self._deadline:

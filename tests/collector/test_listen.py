@@ -218,6 +218,30 @@ def test_full_it_blocks_tcp_and_tells_of_what_udp_lost(
         assert gaps[0].last >= before
 
 
+def test_full_of_what_is_held_it_makes_batches_that_can_be_pushed(udp: Rig) -> None:
+    send(udp, *LINES)
+    udp.turn_until(lambda: udp.read == len(LINES))
+    udp.service.step(is_forced=True)
+    assert (udp.journal.held_records(), udp.spool.unfinished()) == (len(LINES), [])
+    udp.is_full = True
+    udp.service.turn(0)
+    assert [each.records for each in udp.spool.unfinished()] == [len(LINES)]
+
+
+def test_what_a_full_disk_does_not_take_stays_in_memory_and_goes_first(udp: Rig) -> None:
+    udp.service.step(is_forced=True)
+    (pages,) = udp.spool.run("PRAGMA page_count")[0]
+    udp.spool.run(f"PRAGMA max_page_count = {pages}")
+    send(udp, *LINES * 20)
+    udp.turn_until(lambda: udp.read == 20 * len(LINES))
+    udp.service.step(is_forced=True)
+    assert udp.service.blocked_since is not None
+    assert udp.service.unspooled == 20 * len(LINES)
+    udp.spool.run("PRAGMA max_page_count = 1000000")
+    udp.turn_until(lambda: udp.service.unspooled == 0)
+    assert udp.held() == PORTS * 20
+
+
 def test_the_kernel_says_how_many_datagrams_it_dropped() -> None:
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from icrstore.collector import cli
 from icrstore.shell import client
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
@@ -49,6 +50,15 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "LONGEST_WAIT_SECONDS", 0.05)
 
 
+@pytest.fixture(autouse=True)
+def _ended() -> Iterator[None]:
+    yield
+    while Running.started:
+        left = Running.started.pop()
+        if left.process.poll() is None:
+            left.end(signal.SIGKILL)
+
+
 def tails(pattern: str = "*.ndjson", more: str = OFF) -> str:
     return f'{more}[[tail]]\nfiles = ["{pattern}"]\nformat = "ndjson"\n'
 
@@ -59,7 +69,9 @@ def once(site: Site, store: FakeStore, more: str, *arguments: str) -> Any:
 
 
 class Running:
-    """The command in a process of its own."""
+    """The command in a process of its own; none outlives its test."""
+
+    started: list["Running"] = []
 
     def __init__(self, config: Path, **environment: str) -> None:
         self.process = subprocess.Popen(
@@ -67,6 +79,7 @@ class Running:
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
         )  # fmt: skip
+        self.started.append(self)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, list[dict[str, Any]], str]:
         if self.process.poll() is None:
@@ -218,12 +231,13 @@ def test_a_backfill_wished_for_is_done_by_the_collector_that_runs(
 ) -> None:
     old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
     write(site.folder / "a.ndjson", [record(old, 1), record(old + timedelta(days=1), 2)])
-    config = site.configure(store, tails())
     assert once(site, store, tails()).status == 0
     assert store.records == []
+    port = free_port(socket.SOCK_STREAM)
+    config = site.configure(store, tails(more=f'[metrics]\nlisten = "127.0.0.1:{port}"\n'))
     store.backfilled = [(old - timedelta(days=1), old + timedelta(days=3))]
     running = Running(config)
-    wait_until(lambda: (site.folder / "edge.spool-journal").exists(), running)
+    wait_until(lambda: reaches(port), running)
     span = ("--from", old.isoformat(), "--to", (old + timedelta(hours=1)).isoformat())
     ran = run("backfill", *span, "--config", str(config))
     assert (ran.status, "in use" in ran.out) == (0, True)
@@ -259,6 +273,16 @@ def test_check_names_what_is_wrong(site: Site, store: FakeStore) -> None:
     for named in ("edge.secret", "missing", "absent.csv", str(port)):
         assert any(named in line for line in wrong), named
     assert ran.status != 0
+
+
+def test_the_unit_calls_commands_that_there_are() -> None:
+    unit = (ROOT / "deploy" / "roles" / "icr-collect.service").read_text()
+    calls = [line.split(".venv/bin/icr-collect ")[1].split() for line in unit.splitlines()
+             if line.startswith("Exec")]  # fmt: skip
+    assert [cli._parser().parse_args(call).run.__module__ for call in calls] == [
+        "icrstore.collector.commands.check",
+        "icrstore.collector.commands.run",
+    ]
 
 
 @pytest.mark.parametrize("command", ["run", "tail", "listen"])

@@ -163,6 +163,9 @@ def _forever(
         service.end()
         pusher.drain()
         told.end(status)
+        if lost := service.unspooled:
+            # What is of files is read again; the rest is the gap until the next start.
+            raise Stop(TEMPORARY, f"{config.spool}: the disk is full: {lost} records not spooled")
     finally:
         if served:
             served.close()
