@@ -20,8 +20,8 @@ from icrstore.collector.leases import Leases
 from icrstore.collector.push import Push, spool_cut, utc_now
 from icrstore.collector.read import iter_retained, read_files
 from icrstore.collector.spool import Spool, Spooled
-from icrstore.flow.errors import FlowRefused
-from icrstore.flow.readers import FORMATS, Hints, Tally
+from icrstore.flow.errors import FlowRefused, FormatRefused
+from icrstore.flow.readers import FORMATS, Hints, Tally, maps, zone_named
 from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
@@ -55,6 +55,7 @@ _READ = """example:
   icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
+  icr-collect read nfdump.json --map nfdump --zone UTC
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
@@ -72,6 +73,9 @@ edge-1.toml:
 With --leases FILE the side that held an address at the time is the subscriber: see
 `icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
+
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md says
+how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""
@@ -146,6 +150,10 @@ def _add_inputs(command: argparse.ArgumentParser, many: str) -> None:
     command.add_argument("files", nargs=many, metavar="FILE", help="a file, or - for the input")
     formats = "; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
     command.add_argument("--format", choices=list(FORMATS), help=f"told by itself; {formats}")
+    mapped = f"CSV or JSON as a tool prints it: {', '.join(maps.names())}, or a map's own FILE.toml"
+    command.add_argument("--map", metavar="NAME", help=mapped)
+    zone = "of times without an offset: UTC, Europe/London; without it they are refused"
+    command.add_argument("--zone", metavar="ZONE", help=zone)
     whose = command.add_mutually_exclusive_group()
     whose.add_argument("--account", help="whose records they are, where they do not say")
     told = (
@@ -198,7 +206,22 @@ def _read(given: argparse.Namespace) -> int:
         sys.stderr,
         as_json=given.json,
         leases=_leases(given),
+        hints=_hints(given),
     )
+
+
+def _hints(given: argparse.Namespace) -> Hints:
+    """What the command says of its inputs. Raises `Stop`, naming the mend."""
+    try:
+        return Hints(
+            zone=zone_named(given.zone) if given.zone else None,
+            now=utc_now(),
+            map=maps.load(given.map) if given.map else None,
+        )
+    except ValueError as error:
+        raise Stop(USAGE, f"--zone: {error}") from None
+    except FormatRefused as error:
+        raise Stop(USAGE, f"--map: {error}") from None
 
 
 def _leases(given: argparse.Namespace) -> Leases | None:
@@ -226,7 +249,7 @@ class _Summary:
 def _push(given: argparse.Namespace) -> int:
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
-    leases, hints = _leases(given), Hints()
+    leases, hints = _leases(given), _hints(given)
     spool = Spool(config.spool, secret)
     try:
         summary = _Summary(batches=[each.id for each in spool.unfinished()])

@@ -132,8 +132,11 @@ class Bindings:
 
     def restore(self, state: bytes) -> None:
         """Raises ValueError if it is not what `state` gave."""
-        with pa.ipc.open_stream(state) as stream:  # pa.ArrowInvalid is a ValueError.
-            table = stream.read_all().combine_chunks()
+        try:
+            with pa.ipc.open_stream(state) as stream:
+                table = stream.read_all().combine_chunks()
+        except (pa.ArrowException, OSError):
+            raise ValueError("not the state of bindings") from None
         if not table.schema.equals(_STATE):
             raise ValueError("not the state of bindings")
         key, inside, time, since, account = table.columns

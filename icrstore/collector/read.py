@@ -83,6 +83,7 @@ def read_files(
     err: TextIO,
     as_json: bool,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> int:
     """Print the records of each input as NDJSON on `out`, and what was read of it on `err`.
 
@@ -96,7 +97,7 @@ def read_files(
     except ValueError as error:
         err.write(f"icr-collect: {error}\n")
         return USAGE
-    worst, hints = OK, Hints()
+    worst, hints = OK, hints or Hints()
     for path in paths:
         tally, failure = Tally(), None
         try:

@@ -103,8 +103,11 @@ def test_what_was_idle_for_long_is_another_connection(
     assert moments(records) == [0, 2 * idle + 0.001]
 
 
-def test_a_port_used_again_is_another_connection_and_a_repeated_syn_is_not() -> None:
-    first, second = (there(tcp(1024, 443, SYN, sequence), 6) for sequence in (7, 8))
+@pytest.mark.parametrize("sequences", [(7, 8), (7, 7 | 1 << 16), (0, 1 << 31)])
+def test_a_port_used_again_is_another_connection_and_a_repeated_syn_is_not(
+    sequences: tuple[int, int],
+) -> None:
+    first, second = (there(tcp(1024, 443, SYN, sequence), 6) for sequence in sequences)
     answer, ack = back(tcp(443, 1024, SYN_ACK, 99), 6), there(tcp(1024, 443, ACK), 6)
     records, _ = seen(
         (0, first), (1, first), (1.1, answer), (1.2, ack), (3, second), (4, second), (4.1, answer),

@@ -132,7 +132,12 @@ HOSTILE = (
     pcap([DATA]) + struct.pack("<IIII", 0, 0, (1 << 18) + 1, 1) + bytes(1 << 19),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 6, 0xFFFFFFF0),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 6, 8) + bytes(99),
-    section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 77, 13) + bytes(99),
+    section()
+    + interface(RAW)
+    + enhanced(0, 8, DATA)
+    + struct.pack("<II", 77, 13)
+    + bytes(5)
+    + enhanced(0, 8, DATA),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<III", 0x0A0D0D0A, 28, 5),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"\xff" * 20),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"") + block(1, b""),
@@ -167,8 +172,9 @@ def test_what_is_no_capture_is_refused_and_nothing_is_nothing() -> None:
 
 @pytest.mark.parametrize(("near", "far"), [V4, V6])
 def test_the_payload_of_a_udp_datagram(near: str, far: str) -> None:
-    datagram = on_ethernet(ip(near, far, 17, udp(5, 2055, DATA)) + b"padding")
-    assert udp_payload(Packet(AT, ETHERNET, datagram)) == (near, DATA)
+    for may_not_be_cut in (0, 0x4000):
+        packet = ip(near, far, 17, udp(5, 2055, DATA), may_not_be_cut) + b"padding"
+        assert udp_payload(Packet(AT, ETHERNET, on_ethernet(packet))) == (near, DATA)
 
 
 @pytest.mark.parametrize(

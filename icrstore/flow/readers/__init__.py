@@ -11,8 +11,9 @@ from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
 from .captures import read_captures
 from .csv_tables import is_csv, read_csv
+from .dialects import is_radius, is_syslog, read_radius, read_syslog
 from .exports import is_exports, read_exports
-from .hints import Hints
+from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
 from .json_mapped import read_mapped_json
 from .lines import Input, Source, opened
@@ -21,7 +22,7 @@ from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
 from .zeek import is_zeek, read_zeek
 
-__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records"]
+__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records", "zone_named"]
 
 BATCH_ROWS = 1 << 16
 
@@ -84,6 +85,18 @@ _FORMATS = (
         "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
         is_exports,
         lambda source, tally, hints: read_exports(source, tally, hints.templates),
+    ),
+    _Format(
+        "radius",
+        "RADIUS accounting of a NAT, as FreeRADIUS writes it in detail files",
+        is_radius,
+        read_radius,
+    ),
+    _Format(
+        "syslog",
+        "what firewalls and NATs write, each line by itself: ASA, conntrack, EVE, PAN-OS, ...",
+        is_syslog,
+        read_syslog,
     ),
     _Format(
         "tcpdump",

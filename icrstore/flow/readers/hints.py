@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 from .exports.templates import Templates
 from .maps import Map, own
+
+
+def zone_named(name: str) -> tzinfo:
+    """A zone of the IANA database; ValueError if it has none of that name. UTC needs none."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"{name!r} is no zone: name one as UTC or Europe/London") from None
 
 
 @dataclass(frozen=True)

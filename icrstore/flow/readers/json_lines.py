@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..elements import ELEMENTS, PORT
+from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
 from . import json_blocks
+from .events import EventRows, assemble_events
 from .lines import Input, line_blocks
 from .rows import Rows, assemble, nothing, only_ported
 from .tally import Tally
@@ -26,10 +27,16 @@ from .zeek import COLUMNS, protocol_numbers
 
 NAMES = tuple(element.name for element in ELEMENTS)
 _NAMES = frozenset(NAMES)
+EVENT_NAMES = tuple(element.name for element in EVENT_ELEMENTS)
+_EVENT_NAMES = frozenset(EVENT_NAMES)
+_EVENTS = pa.array(list(NAT_EVENTS))  # in the order of their numbers, from 1 on
 T = TypeVar("T")
 # As JSON has them: what is written otherwise is looked at line by line.
-_TYPES = {"protocol": pa.uint8()} | {name: PORT for name in NAMES if name.endswith("_port")}
+_TYPES = {"protocol": pa.uint8()} | {
+    element.name: PORT for element in (*ELEMENTS, *EVENT_ELEMENTS) if element.arrow == PORT
+}
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES])
+_EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
@@ -71,10 +78,11 @@ def is_zeek_json(head: bytes) -> bool:
 
 
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """Records as `icr-collect read` prints them; a field that no record has refuses its line."""
+    """Records and NAT events as `icr-collect read` prints them; a field that neither has refuses
+    its line."""
     for block in line_blocks(source, tally):
-        for at, part, clean in json_blocks.pieces(block, clean_records):
-            yield clean or _own_records(part, at, tally)
+        for at, part, clean in json_blocks.pieces(block, _clean):
+            yield from [clean] if clean else _own_records(part, at, tally)
 
 
 def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -88,25 +96,62 @@ def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
         yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally, lines)
 
 
+def _clean(block: bytes) -> pa.RecordBatch | None:
+    return clean_events(block) if b'"nat_event"' in block else clean_records(block)
+
+
 def clean_records(block: bytes) -> pa.RecordBatch | None:
     """The records of whole lines without a fault; None if there may be one."""
     table = json_blocks.table(block, _SCHEMA, "error")
     if table is None:
         return None
     columns = [json_blocks.column(table, name) for name in NAMES]
-    # A number of seconds is a time elsewhere, not here.
-    if not pc.all(pc.match_substring(columns[0], ":"), skip_nulls=False).as_py():
+    return _unless_faulty(columns[0], lambda time, tally: assemble(Rows(time, *columns[1:]), tally))
+
+
+def clean_events(block: bytes) -> pa.RecordBatch | None:
+    """The NAT events of whole lines without a fault; None if there may be one."""
+    table = json_blocks.table(block, _EVENT_SCHEMA, "error")
+    if table is None:
         return None
-    time, _ = instants(columns[0], "s", None)
+    observed, said, *columns = [json_blocks.column(table, name) for name in EVENT_NAMES]
+    kinds = pc.index_in(said, value_set=_EVENTS)
+    if kinds.null_count:
+        return None
+    kind = pc.add(kinds, pa.scalar(1)).cast(pa.uint8())
+    return _unless_faulty(
+        observed,
+        lambda time, tally: assemble_events(EventRows(time, kind, *columns), tally, None),
+    )
+
+
+def _unless_faulty(
+    observed: Column, assembled: Callable[[Column, Tally], pa.RecordBatch]
+) -> pa.RecordBatch | None:
+    # A number of seconds is a time elsewhere, not here.
+    if not pc.all(pc.match_substring(observed, ":"), skip_nulls=False).as_py():
+        return None
+    time, _ = instants(observed, "s", None)
     scratch = Tally()
-    made = assemble(Rows(time, *columns[1:]), scratch)
+    made = assembled(time, scratch)
     return None if scratch.not_records else made
 
 
-def _own_records(block: bytes, at: int, tally: Tally) -> pa.RecordBatch:
+def _own_records(block: bytes, at: int, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The connections of these lines, then their NAT events."""
     rows, lines = parsed(*numbered(block, at), tally, _own_row)
-    (time, protocol, *texts) = _columns(rows, len(NAMES), protocol_at=1)
-    return assemble(Rows(time, protocol, *texts), tally, lines)
+    for width in (len(NAMES), len(EVENT_NAMES)):
+        of_kind = [place for place, row in enumerate(rows) if len(row) == width]
+        some, places = [rows[place] for place in of_kind], [lines[place] for place in of_kind]
+        if not some:
+            continue
+        if width == len(NAMES):
+            time, *columns = _columns(some, width, numbers_at=(1,))
+            yield assemble(Rows(time, *columns), tally, places)
+        else:
+            observed, *columns = _columns(some, width, numbers_at=(1, 2))
+            time, _ = instants(observed, "s", None)
+            yield assemble_events(EventRows(time, *columns), tally, places)
 
 
 def _keys_of_lines(head: bytes) -> Iterator[Collection[str]]:
@@ -168,6 +213,8 @@ def _object(line: bytes, decoder: json.JSONDecoder) -> dict[str, Any]:
 
 
 def _own_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    if "nat_event" in value:
+        return _event_row(value)
     if not _NAMES.issuperset(value):
         raise NotARecord("unknown-field")
     get = value.get
@@ -184,6 +231,29 @@ def _own_row(value: dict[str, Any]) -> tuple[Any, ...]:
         _text(get("post_nat_source_address"), "bad-address"),
         _port(get("post_nat_source_port")),
         _text(get("account"), "bad-account"),
+    )
+
+
+def _event_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    if not _EVENT_NAMES.issuperset(value):
+        raise NotARecord("unknown-field")
+    kind = NAT_EVENTS.get(_text(value["nat_event"], "unknown-event") or "")
+    if kind is None:
+        raise NotARecord("unknown-event")
+    protocol = value.get("protocol")
+    if protocol is not None and (type(protocol) is not int or not 0 <= protocol <= 255):
+        raise NotARecord("unknown-protocol")
+    observed_at = decimal_seconds(_text(value.get("observed_at"), "bad-time") or "")
+    return (
+        observed_at,
+        kind,
+        protocol,
+        *(
+            _port(value.get(name))
+            if name in _TYPES
+            else _text(value.get(name), "bad-account" if name == "account" else "bad-address")
+            for name in EVENT_NAMES[3:]
+        ),
     )
 
 
@@ -240,9 +310,9 @@ def _seconds(day: str, clock: str, offset: str) -> int:
 
 
 def _columns(
-    rows: list[tuple[Any, ...]], width: int, protocol_at: int | None = None
+    rows: list[tuple[Any, ...]], width: int, numbers_at: Sequence[int] = ()
 ) -> list[Column]:
     return [
-        pa.array([row[at] for row in rows], pa.uint8() if at == protocol_at else pa.string())
+        pa.array([row[at] for row in rows], pa.uint8() if at in numbers_at else pa.string())
         for at in range(width)
     ]
