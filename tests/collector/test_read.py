@@ -88,6 +88,8 @@ def test_the_summary_can_be_json(log: Path) -> None:
         "records": 1,
         "not_records": {"comment": 1, "truncated-line": 1},
         "first_lines": {"comment": 2, "truncated-line": 3},
+        "read_as": None,
+        "gaps": [],
         "cut_off": True,
         "failure": None,
     }

@@ -182,6 +182,7 @@ def test_when_a_flow_began(fields: list[Field], given: list[int], wanted: float)
         (60_000, 61_000, 1.0),  # a little ahead of the export
         (1_000, (1 << 32) - 1_000, -2.0),  # it has wrapped since
         ((1 << 32) - 1_000, 1_000, 2.0),
+        (60_000, 7_200_000, 0.0),  # two hours ahead, and more than eight days ago
     ],
 )
 def test_sysuptime_wraps(uptime: int, first: int, wanted: float) -> None:

@@ -14,6 +14,7 @@ from icrstore.flow.errors import FlowRefused, FormatRefused
 from icrstore.flow.readers import FORMATS, Tally, open_records
 
 from .captured import V4, ip, on_ethernet, pcap, udp
+from .exported import record_of_v5, v5
 from .readings import reading
 from .records import batch, record
 from .test_arrow import written
@@ -26,6 +27,7 @@ ONE_OF_EACH = {
     "zeek": log(ROW),
     "ndjson": str(LINE).replace("'", '"').encode() + b"\n",
     "pcap": pcap([on_ethernet(ip(*V4, 17, udp(49163, 53)))]),
+    "exports": v5(record_of_v5()),
     "csv": f"{','.join(LINE)}\n{','.join(map(str, LINE.values()))}\n".encode(),
     "arrow": written(batch(record())),
 }
