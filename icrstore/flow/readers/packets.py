@@ -17,7 +17,7 @@ from .tally import Tally
 from .times import LAST_SECOND
 
 MOST_OCTETS = 1 << 18
-_MOST_INTERFACES = 1 << 16
+_MOST_INTERFACES = 1 << 12
 
 _Read = Callable[[int], bytes]  # fewer octets than it is asked for only at the end
 
