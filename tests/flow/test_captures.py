@@ -205,6 +205,18 @@ def test_what_is_remembered_is_bounded_and_packets_are_not_held(
     assert peak < 20 << 20
 
 
+def test_of_too_many_connections_those_idle_for_longest_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("icrstore.flow.readers.captures.PACKETS_AT_ONCE", 10)
+    monkeypatch.setattr("icrstore.flow.readers.captures._MOST_FLOWS", 4)
+    flows = [there(udp(5000 + number, 53)) for number in range(10)]
+    records, tally = seen(*((at, flow) for at, flow in enumerate(flows + flows[::-1])))
+    again = [each["source_port"] for each in records[10:]]
+    assert again == [5005, 5004, 5003, 5002, 5001, 5000]
+    assert tally.not_records == {"later-packet": 4}
+
+
 def netflow(records: int = 1) -> bytes:
     """A NetFlow v5 export, whose record has two addresses, a protocol and zeros."""
     head = struct.pack(">HHIIIIBBH", 5, records, 1000, AT // SECOND, 0, 0, 0, 0, 0)
