@@ -151,11 +151,16 @@ def test_pfs_log_of_a_translated_packet_names_both_sides() -> None:
 
 
 def test_pfs_log_of_a_redirected_packet_names_whom_it_was_sent_to() -> None:
-    inside = ip("203.0.113.9", "192.168.1.7", 6, tcp(61000, 8080, SYN))
     before = ("203.0.113.9", 61000, V4[1], 80)
-    (record,), _ = reading(pcap([pflog(inside, before=before)], PFLOG))
-    assert (record["destination_address"], record["destination_port"]) == before[2:]
-    assert "post_nat_source_address" not in record
+    log = [
+        pflog(ip(before[0], "192.168.1.7", 6, tcp(61000, 8080, SYN)), before=before),
+        pflog(ip(before[0], "192.168.1.7", 1, b"\x08\0\0\0"), before=before),
+    ]
+    of_tcp, of_icmp = reading(pcap(log, PFLOG))[0]
+    assert (of_tcp["destination_address"], of_tcp["destination_port"]) == before[2:]
+    assert of_icmp["destination_address"] == before[2]
+    assert not {"post_nat_source_address", "post_nat_source_port"} & {*of_tcp, *of_icmp}
+    assert "destination_port" not in of_icmp
 
 
 def test_interfaces_of_several_kinds_are_read_as_what_they_are() -> None:

@@ -110,6 +110,8 @@ def _row(packet: Packet) -> bytes:
     if link_type == PFLOG:
         has |= _IS_STATE
         was = before_translation(data) or sent
+        # What has no ports has an ICMP id there.
+        was = was if has & _HAS_PORTS else (was[0], 0, was[2], 0)
         if was[:2] != sent[:2]:
             has |= _IS_TRANSLATED
     return _pack(nanoseconds, protocol, has, *was, *sent[:2], sequence)
