@@ -49,6 +49,9 @@ class Tally:
     has not: it stays here. `gaps` are stretches of which the input itself tells that something is
     missing (`flow.gaps`).
 
+    `latest_held` is when the last record was observed, in nanoseconds since 1970, that waits for
+    leases (`not_records["held"]`).
+
     `line` is the number of the first line that is being read, 0 where there are no lines, and
     `first_lines` says for each reason where to look.
     """
@@ -61,6 +64,7 @@ class Tally:
     first_lines: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     gaps: list[Gap] = field(default_factory=list)
+    latest_held: int = 0
 
     def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
         """Count what is no record under a stable reason, which never quotes the input.
