@@ -21,8 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import Bytes, Numbers, address_column, nanoseconds
+from icrstore.collector.leases import nanoseconds
 from icrstore.flow.elements import ADDRESS, NAT_EVENTS
+from icrstore.flow.first import Bytes, Numbers, address_column
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import PORT_PROTOCOLS, Column, binding_schema, record_schema
 

@@ -157,8 +157,6 @@ def _fits(
         ported = unported & has_port & in_range
         lent = unported & told & merged & in_range
         unported &= ~told & ~has_port
-        # Ports that were lent without this one among them are nothing to it.
-        here &= ~told | ported | lent
     if pool.has_blocks:
         # What has no port and another protocol is nothing to this block.
         here &= of_protocol | has_port | merged

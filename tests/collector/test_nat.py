@@ -234,7 +234,7 @@ def test_every_piece_may_be_retained(unit: Any) -> None:
 
 def test_a_block_is_there_in_every_hour_until_its_delete() -> None:
     _, tally, made = paired(event(10, CREATE, 1, **ports(1024, 2047)))
-    block = {"ports": (1024, 2047), "protocol": None}
+    block: dict[str, Any] = {"ports": (1024, 2047), "protocol": None}
     assert pieces(made.turn(moment(HOUR - 1))) == []
     assert pieces(made.turn(moment(HOUR))) == [Piece("a1", 10, HOUR, **block)]
     assert pieces(made.turn(moment(HOUR))) == []
