@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from icrstore.flow.readers import Hints
+from icrstore.flow.readers import Hints, maps
 from icrstore.flow.readers.protocols import NUMBERS
 
 from ..shared_data import topic
@@ -145,3 +145,21 @@ def test_accounting_of_a_nat_gives_its_ports(file: str, ports: dict[str, int]) -
     assert (record["nat_event"], record["protocol"]) == (1, 6)
     assert record["observed_at"] == datetime(2023, 3, 29, 15, 20, tzinfo=UTC)
     assert {name: record[name] for name in ports} == ports
+
+
+@pytest.mark.parametrize(
+    ("file", "others"),
+    [
+        ("test2-phone-part1.binetflow", {}),
+        ("test3-mixed.binetflow", {}),
+        # Two ARP flows, one of a link layer, and the report that Argus makes of itself.
+        ("test5-mixed.binetflow", {"unknown-protocol": 4}),
+    ],
+)
+def test_argus_has_as_many_flows_as_were_counted(file: str, others: dict[str, int]) -> None:
+    folder = topic("suricata")
+    rows = json.loads((folder / "COUNTS.json").read_text())[f"argus/{file}"]["rows"]
+    content = (folder / "argus" / file).read_bytes()
+    records, tally = reading(content, None, Hints(zone=UTC, map=maps.load("argus")))
+    assert tally.not_records == {"header": 1, **others}
+    assert len(records) == rows - sum(others.values())
