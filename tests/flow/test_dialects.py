@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ ALL = dialects()
 LINES = [each for each in ALL if each.name != "radius"]
 VECTORS = [(dialect, vector) for dialect in ALL for vector in dialect.vectors]
 LONGEST = 1 << 16
+DOCUMENT = Path(__file__).parents[2] / "deploy" / "DIALECTS.md"
 
 
 def _format(dialect: Dialect) -> str:
@@ -41,6 +43,30 @@ def test_a_line_gives_what_its_vector_says(dialect: Dialect, vector: Vector) -> 
     records, tally = reading(f"{vector.line}\n".encode(), _format(dialect), HINTS)
     assert records == ([vector.gives] if vector.gives else [])
     assert tally.not_records == ({vector.reason: 1} if vector.reason else {})
+
+
+def row_of(dialect: Dialect) -> str:
+    """What the operators' table says of a dialect."""
+    gives = [vector.gives for vector in dialect.vectors if vector.gives]
+    events = [each for each in gives if "nat_event" in each]
+    kinds = {
+        "connections": len(gives) > len(events),
+        "translated sessions": any(
+            {"destination_address", "post_nat_source_address"} <= set(each) for each in gives
+        ),
+        "translations": any(
+            "destination_address" not in each and "port_range_start" not in each for each in events
+        ),
+        "port blocks": any("port_range_start" in each for each in events),
+        "their ends": any(each["nat_event"] == 2 for each in events),
+    }
+    told = ", ".join(kind for kind, is_given in kinds.items() if is_given)
+    return f"| {dialect.title} | {told} | {dialect.log} |"
+
+
+@pytest.mark.parametrize("dialect", ALL, ids=lambda each: each.name)
+def test_the_table_for_operators_has_it(dialect: Dialect) -> None:
+    assert row_of(dialect) in DOCUMENT.read_text("utf-8").split("\n")
 
 
 @pytest.mark.parametrize("dialect", ALL, ids=lambda each: each.name)
