@@ -154,10 +154,11 @@ def _stretched(line: str) -> Iterator[str]:
     """The line up to one of its words, and then a piece again and again, as long as can be."""
     words = line.split(" ")
     pieces = {" ", "=", '"', "\\", ",", ":", "0", "a", "a=1 ", 'a="', "[", "(", words[-1] + " "}
-    for count in range(1, len(words), 1 + len(words) // 12):
+    for count in range(1, len(words), 1 + len(words) // 8):
         start = " ".join(words[:count]) + " "
         for piece in sorted(pieces):
-            yield (start + piece * (LONGEST // len(piece)))[: LONGEST - 1]
+            # With something at its end, since blanks there are taken away.
+            yield (start + piece * (LONGEST // len(piece)))[: LONGEST - 2] + "!"
 
 
 @pytest.mark.parametrize("dialect", LINES, ids=lambda each: each.name)

@@ -8,7 +8,9 @@ PAIRS = "icrstore/flow/readers/dialects/pairs.py"
 CLOCK = "icrstore/flow/readers/dialects/clock.py"
 
 VECTORS = "tests/flow/test_dialects.py::test_a_line_gives_what_its_vector_says"
-HOSTILE = "tests/flow/test_dialects.py::test_a_line_that_somebody_wrote_into_another_message_is_no_record"
+HOSTILE = (
+    "tests/flow/test_dialects.py::test_a_line_that_somebody_wrote_into_another_message_is_no_record"
+)
 
 MUTATIONS = (
     Mutation(
@@ -42,7 +44,7 @@ MUTATIONS = (
     Mutation(
         "dialect-renamed-field",
         READER,
-        '        if shape.lacks(row):',
+        "        if shape.lacks(row):",
         f"{VECTORS}[juniper-5]",
         "        if False:",
     ),
