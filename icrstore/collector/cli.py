@@ -64,6 +64,7 @@ _READ = """example:
   icr-collect read pflog.txt --account line-17 --zone Europe/London    # OpenBSD's tcpdump -nettt
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read fw.log --zone Europe/London   # deploy/DIALECTS.md: ASA, Juniper, conntrack, ...
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
@@ -82,8 +83,8 @@ With --leases FILE the side that held an address at the time is the subscriber: 
 `icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
 
-What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md says
-how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map: deploy/COLLECTING.md
+says how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""

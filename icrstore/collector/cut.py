@@ -70,7 +70,7 @@ def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cu
 
 
 class _Waiting:
-    """Rows of one kind, looked at in runs of as many as a batch has, counted from the input's first.
+    """Rows of one kind, taken in runs of as many as a batch has, counted from the input's first.
 
     So it makes no difference in which pieces they come, or what of the other kind is among them.
     """
