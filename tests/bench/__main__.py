@@ -75,8 +75,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(size="small")
     asked = ", ".join(f"{name} {size.asked.questions:,}" for name, size in SIZES.items())
     grown = "files of the same records as text; memory over inputs that grow"
-    told = {"keepers": f"questions a round: {asked}", "collector": grown}
-    for what, meaning in told.items():
+    others = {"keepers": f"questions a round: {asked}", "collector": grown}
+    for what, meaning in others.items():
         parser.add_argument(
             f"--{what}", dest="what", action="store_const", const=what, help=meaning
         )
