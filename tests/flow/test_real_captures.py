@@ -116,4 +116,4 @@ def test_pfs_own_text_is_read_once_its_year_and_zone_are_told(
     assert (len(records), tally.not_records) == (passed, {"blocked": blocked})
     assert all(each["observed_at"].year == 2011 for each in records)
     refused, tally = reading(content)
-    assert (refused, tally.not_records) == ([], {"time-without-year": passed + blocked})
+    assert (refused, tally.not_records) == ([], {"time-without-offset": passed + blocked})

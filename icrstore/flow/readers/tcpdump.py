@@ -88,7 +88,7 @@ _OTHERS = (
     ("comment", re.compile(r"#|tcpdump: |reading from |listening on |[0-9]+ packets ")),
     ("time-without-date", re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+ ")),
     ("time-without-offset", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:")),
-    ("time-without-year", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
+    ("time-without-offset", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
     ("blocked", re.compile(rf"{_RULE}block (?:in|out) on ")),
     ("not-a-pass", re.compile(rf"{_RULE}[a-z]+ (?:in|out) on ")),
     ("fragment", re.compile(rf"{_TIME} .*: *(?:{_FRAGMENT})")),
