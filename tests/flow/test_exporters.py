@@ -32,7 +32,8 @@ TEMPLATE = ipfix(template(FLOW))
 
 def gap(first: int, last: int, why: str) -> Gap:
     """Seconds after noon."""
-    return Gap(*(datetime.fromtimestamp(NOON + each, UTC) for each in (first, last)), why)
+    begins, ends = (datetime.fromtimestamp(NOON + each, UTC) for each in (first, last))
+    return Gap(begins, ends, why)
 
 
 def data(sequence: int = 0, sent: int = NOON, port: int = 50_000, domain: int = 1) -> bytes:

@@ -182,6 +182,7 @@ def test_when_a_flow_began(fields: list[Field], given: list[int], wanted: float)
         (60_000, 61_000, 1.0),  # a little ahead of the export
         (1_000, (1 << 32) - 1_000, -2.0),  # it has wrapped since
         ((1 << 32) - 1_000, 1_000, 2.0),
+        (60_000, 7_200_000, 0.0),  # two hours ahead, and more than eight days ago
     ],
 )
 def test_sysuptime_wraps(uptime: int, first: int, wanted: float) -> None:
@@ -308,8 +309,31 @@ def test_every_event_begins_or_ends_a_translation(kinds: Sequence[int], wanted: 
     [*((kind, "nat-limit") for kind in (3, 12, 13, 18)), (19, "unknown-nat-event")],
 )
 def test_what_ran_out_is_counted_and_no_event(kind: int, reason: str) -> None:
-    rows, tally = event(kind)
+    fields: list[Field] = [(323, 8), (230, 1), (225, 4)]
+    row = values(fields, NOON * 1000, kind, "203.0.113.5")
+    rows, tally = read(ipfix(template(fields), a_set(256, row)))
     assert (rows, tally.not_records) == ([], {reason: 1})
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [(12, 1), (13, 2)])
+def test_an_address_bound_by_the_numbers_of_the_draft(kind: int, wanted: int) -> None:
+    fields: list[Field] = [(323, 8), (230, 1), (8, 4), (225, 4)]
+    row = values(fields, NOON * 1000, kind, "10.0.0.7", "203.0.113.5")
+    (found,), _ = read(ipfix(template(fields), a_set(256, row)))
+    assert found["nat_event"] == wanted
+
+
+def test_of_ds_lite_the_ipv6_address_is_the_subscribers() -> None:
+    (row,), _ = event(4, "2001:db8::b4", fields=[(27, 16)])
+    assert row["source_address"] == "2001:db8::b4"
+    (row,), _ = event(4, "::", fields=[(27, 16)])
+    assert row["source_address"] == "10.0.0.7"
+
+
+def test_an_event_from_outside_is_no_subscribers() -> None:
+    rows, tally = event(4, 2, fields=[(229, 1)])
+    assert (rows, tally.not_records) == ([], {"from-outside": 1})
+    assert len(event(4, 1, fields=[(229, 1)])[0]) == 1
 
 
 def test_an_event_of_one_connection_tells_where_it_went() -> None:

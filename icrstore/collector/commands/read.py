@@ -11,8 +11,10 @@ ABOUT = "Show what the collector reads in these files."
 TEACHES = """example:
   icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
+  icr-collect read pflog.txt --account line-17 --zone Europe/London    # OpenBSD's tcpdump -nettt
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read fw.log --zone Europe/London   # deploy/DIALECTS.md: ASA, Juniper, conntrack, ...
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""

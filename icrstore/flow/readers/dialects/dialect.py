@@ -17,7 +17,8 @@ dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
 
 A line tells ``create`` (a session or a translation began), ``delete`` (it ended), ``connection``,
 or one of COUNTED. In patterns ``{source_address}`` and its like are groups of the right shape,
-``{tag NAMES}`` is a program's tag, ``{skip}`` one field of a CSV and ``{pairs}`` some key=value.
+``{tag NAMES}`` is a program's tag, ``{says}`` what stands
+between a tag and its message, ``{skip}`` a field of a CSV and ``{pairs}`` a key=value.
 
 ``vector`` are lines and what must come of them: ``gives`` the elements, or ``reason``.
 """
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from .clock import TIME
-from .header import BEFORE, tagged
+from .header import BEFORE, SAYS, tagged
 from .pairs import PAIRS, NotUnderstood, Pairs, plain
 
 _FOLDER = Path(__file__).parent
@@ -67,6 +68,7 @@ _SHAPES = {
 _MACRO = re.compile(r"\{([a-z_]+)(\.v4)?(?: ([^{}]+))?\}")
 _SKIP = r'(?:[^,"\n]*|"(?:[^"\n]|"")*"),'
 _NAMED = r'(?:[\w.-]{1,64}=(?:"[^"]*"|[^\s"]*) +)'
+_PARTS = {"skip": _SKIP, "pairs": _NAMED, "says": SAYS}
 # A group that never takes part: what a shape does not say is None.
 _NEVER = "(?P<never>(?!))?"
 
@@ -255,7 +257,7 @@ def _expanded(macro: re.Match[str]) -> str:
     name, is_v4, rest = macro.groups()
     if name == "tag":
         return tagged(rest)
-    if name in ("skip", "pairs"):
-        return {"skip": _SKIP, "pairs": _NAMED}[name]
+    if name in _PARTS:
+        return _PARTS[name]
     shape = _V4 if is_v4 else _SHAPES[name]
     return f"(?P<{name}>{shape})"

@@ -26,7 +26,7 @@ Match = re.Match[str]
 _BLANK = re.compile(r"\n[ \t\r]*\n")
 _GARBLED = "\ufffd"
 # Which of a line's names stay here is counted once for lines that have the same ones.
-_MOST_LAYOUTS = 1000
+_MOST_LAYOUTS = 100
 
 
 def is_syslog(head: bytes) -> bool:
@@ -43,6 +43,7 @@ def read_syslog(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.Record
         pass
     reader = _Reader(tally, hints)
     if is_counted(source.head):
+        tally.line = 1
         for block in uncounted(source.chunks(), tally):
             yield from reader.batches(block)
             tally.line += block.count(b"\n")
@@ -60,17 +61,19 @@ def is_radius(head: bytes) -> bool:
 def read_radius(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBatch]:
     """The NAT events of accounting packets, each of which is a paragraph of attributes."""
     reader = _Reader(tally, hints)
-    for lines in _paragraphs(source, tally):
-        yield from reader.batches(lines.encode())
+    for block in _paragraphs(source, tally):
+        # Of a paragraph's line nobody knows where in the input it began.
+        tally.line = 0
+        yield from reader.batches(block.encode())
     reader.tell_what_stays()
 
 
 def _paragraphs(source: Input, tally: Tally) -> Iterator[str]:
-    """Each paragraph as one line, its attributes with a tab between them."""
+    """Each paragraph as one line, its attributes with a tab between them, in blocks."""
     rest = ""
     for block in line_blocks(source, tally):
         *whole, rest = _BLANK.split(rest + block.decode("utf-8", "replace"))
-        yield from map(_joined, whole)
+        yield "".join(map(_joined, whole))
         if len(rest) > LONGEST_LINE_BYTES:
             tally.drop("line-too-long")
             rest = ""

@@ -99,15 +99,15 @@ class Rows:
         found = (self.number(key) for key in keys)
         return next((numbers for numbers in found if numbers is not None), None)
 
-    def address(self, keys: AddressKeys) -> Octets | None:
-        """16 bytes for each row; None: not here. Where it has both, the one that is not zero."""
+    def address(self, keys: AddressKeys, *, prefers_six: bool = False) -> Octets | None:
+        """16 bytes for each row; None: not here. Where both are, the one that is not zero."""
         four, six = self._fixed(keys.four, 4), self._fixed(keys.six, 16)
         if four is None:
             return six
         mapped = np.empty((len(self), 16), np.uint8)
         mapped[:, :12], mapped[:, 12:] = V4_MAPPED, four
         if six is not None:
-            is_six = ~four.any(axis=1) & six.any(axis=1)
+            is_six = six.any(axis=1) & (prefers_six | ~four.any(axis=1))
             mapped[is_six] = six[is_six]
         return mapped
 

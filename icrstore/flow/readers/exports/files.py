@@ -13,8 +13,6 @@ from .feed import Exports
 from .messages import NoExport, begins_an_export, is_export, length_of
 from .templates import Templates
 
-LOOKED_AT = 256
-
 
 def is_exports(head: bytes) -> bool:
     """Whether these are datagrams of NetFlow or IPFIX, as they came."""

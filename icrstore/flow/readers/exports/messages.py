@@ -142,7 +142,7 @@ def _of_ipfix(payload: bytes) -> Message:
 
 def _sets(payload: bytes, at: int, end: int, version: int) -> tuple[list[tuple[int, bytes]], bool]:
     """The whole sets, and whether that was all of it; zeros at the end are padding."""
-    sets = []
+    sets: list[tuple[int, bytes]] = []
     while at + _SET.size <= end and len(sets) < MOST_SETS:
         number, length = _SET.unpack_from(payload, at)
         if length < _SET.size or at + length > end or not _is_set_of(version, number):
