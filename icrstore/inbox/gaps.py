@@ -19,9 +19,9 @@ from icrstore.warrant.strict import time_text
 
 # A batch is sealed when its hours have ended, and its receipt follows within seconds.
 LATE = timedelta(hours=1)
-# Set aside through no fault of its collector. What a collector itself signed that is no batch is
-# rejected like a record of it: its receipt says so.
-SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone")
+# Set aside through no fault of its collector, or telling of gaps that nobody understands. What else a
+# collector itself signed that is no batch is rejected like a record of it: its receipt says so.
+SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone", "batch-wrong-gaps")
 
 # Runs of numbers between two batches of a stream, or before its first (streams begin with 1, and
 # after a year with what followed the last that was forgotten).

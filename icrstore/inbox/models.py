@@ -46,8 +46,12 @@ class Batch(models.Model):
     # Somebody with a warrant cannot wait for the hour's end (`accept.hurry`).
     urgent = models.BooleanField(default=False)
     claim = models.BigIntegerField(null=True)
+    # How many claims of it died or failed over it (`vault.trying`).
+    tries = models.PositiveSmallIntegerField(default=0)
     records = models.BigIntegerField(default=0)
     rejected = models.JSONField(default=dict)
+    # Of which gaps it told; an answer believes the sealed receipt only.
+    gaps = models.JSONField(default=list)
     # What the sealer host signed as it sealed: all that the sealed receipt will repeat. It is no
     # receipt itself, so whoever copies it to a collector makes it forget nothing.
     sealing = models.BinaryField(null=True)
@@ -83,5 +87,17 @@ class Batch(models.Model):
             models.Index(
                 fields=["tenant", "collector", "stream", "accepted_at", "sequence"],
                 name="batch_came",
+            ),
+            # Few: those that tell of gaps, by their hours (`vault.accepted`).
+            models.Index(
+                fields=["tenant", "last_hour"],
+                name="batch_tells_of_gaps",
+                condition=~models.Q(gaps=[]),
+            ),
+            # What a collector handed in since when (`inbox.limits`).
+            models.Index(
+                fields=["tenant", "collector", "accepted_at"],
+                include=["body_bytes"],
+                name="batch_handed_in",
             ),
         ]

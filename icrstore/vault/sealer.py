@@ -26,7 +26,7 @@ from accounts.claims import FREE, held_token
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.validate import Scope, validate
+from icrstore.flow.validate import NEWEST, Scope, validate
 from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import NotSigned, check_author
 from icrstore.inbox.models import Batch
@@ -46,13 +46,14 @@ from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_nu
 from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
-from icrstore.vault.bodies import NotArrow, read_records
+from icrstore.vault.bodies import Content, NotArrow, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
 from icrstore.vault.policies import PoolsByHour, pools_by_hour
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.gaps import Gap
 from icrstore.warrant.machines import EpochStatement, Receipt
 from icrstore.wire import hpke
 
@@ -85,11 +86,13 @@ class _SealedBy:
 
 @dataclass
 class Opened:
-    """One batch, opened and checked: good records, and how many of the others fell out why."""
+    """One batch, opened and checked: good records, how many of the others fell out why, and the
+    gaps that it tells of."""
 
     batch: Batch
     records: pa.Table | None = None
     rejected: Counter[str] = field(default_factory=Counter)
+    gaps: Sequence[Gap] = ()
 
 
 def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
@@ -233,10 +236,11 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
     try:
         root = by.keys.roots[batch.tenant_id]
         signed_at = check_author(batch, hashlib.sha256(body).digest(), root)
-        table = _read_body(batch, body, chain)
+        content = _read_body(batch, body, chain)
         scope = Scope(batch.first_hour, batch.last_hour)
         backfilled = by.backfills.of(batch)
-        verdict = validate(table, now=signed_at, backfilled=backfilled, scope=scope)
+        verdict = validate(content.records, now=signed_at, backfilled=backfilled, scope=scope)
+        _check_gaps(content.gaps, scope, signed_at)
     except NotSigned:
         return Opened(batch, rejected=Counter({"batch-not-signed": 1}))
     except IntakeKeyGone:
@@ -247,13 +251,27 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
-    return Opened(batch, verdict.good, verdict.rejected)
+    except WrongGaps:
+        return Opened(batch, rejected=Counter({"batch-wrong-gaps": 1}))
+    return Opened(batch, verdict.good, verdict.rejected, content.gaps)
 
 
-def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> pa.Table:
+def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:
+    """Inside the batch's hours, and over when it was signed. Raises `WrongGaps`.
+
+    There is no age that a gap may not have: what is told late is missing all the same.
+    """
+    for gap in gaps:
+        if gap.first < scope.first_hour or gap.last >= scope.last_hour + HOUR:
+            raise WrongGaps
+        if gap.last > signed_at + NEWEST:
+            raise WrongGaps
+
+
+def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> Content:
     private = chain.key_pair(hour_number(batch.intake_hour))
     info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
-    return read_records(hpke.open_(private, info, body))
+    return read_content(hpke.open_(private, info, body))
 
 
 def _body(batch: Batch) -> bytes:
@@ -332,6 +350,7 @@ def _mark_sealed(
             claim=None,
             records=sealed.records,
             rejected=sealed.rejected,
+            gaps=[gap.to_fields() for gap in sealed.gaps],
             sealing=Envelope.sign("sealing", sealed.to_fields(), keys.signing).encode(),
         )  # fmt: skip
     if changed != len(opened):
@@ -360,6 +379,7 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
         records=one.records.num_rows if one.records is not None else 0,
         rejected=dict(one.rejected),
         epochs=tuple(eids),
+        gaps=tuple(one.gaps),
     )
 
 
