@@ -10,6 +10,11 @@ from django.db import models
 from accounts.models import Collector, Tenant
 
 
+# A batch of which so many claims died or failed is claimed no more: its first in company, its second
+# in less, and three of its own (`vault.trying`).
+MOST_TRIES = 5
+
+
 class IntakeKey(models.Model):
     """The signed public key of one UTC hour, as the sealer host published it."""
 
@@ -21,7 +26,8 @@ class Batch(models.Model):
     """One accepted batch. Its row stays for the whole retention, its body until it is sealed.
 
     ``accepted`` -> ``sealed`` (rows committed; ``sealed_receipt`` follows once all keepers have
-    logged its epochs).
+    logged its epochs). An accepted one whose tries are spent is *set aside*: it waits for somebody
+    who lets it be tried again (`manage.py inbox retry`), and its collector keeps it too.
     """
 
     ACCEPTED, SEALED = "accepted", "sealed"
@@ -56,6 +62,10 @@ class Batch(models.Model):
     # receipt itself, so whoever copies it to a collector makes it forget nothing.
     sealing = models.BinaryField(null=True)
     sealed_receipt = models.BinaryField(null=True)
+
+    @property
+    def is_set_aside(self) -> bool:
+        return self.state == self.ACCEPTED and self.tries >= MOST_TRIES
 
     class Meta:
         constraints = [

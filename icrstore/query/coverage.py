@@ -68,6 +68,13 @@ def cover(
     ]
 
 
+def is_covered(first: datetime, end: datetime, hours: Iterable[HourCoverage]) -> bool:
+    """Whether the time from ``first`` to ``end``, as far as it was asked for, lies in COMPLETE
+    hours: where it does not, or was not asked for at all, nobody may say "none" or "no"."""
+    touched = {each.state for each in hours if each.hour < end and first < each.hour + HOUR}
+    return touched == {"COMPLETE"}
+
+
 def _of_hour(
     hour: datetime,
     by_role: Mapping[str, Mapping[bytes, ListedEpoch]],

@@ -267,8 +267,9 @@ DISCLOSURE = shape(
     v=version, request_sha256=hexadecimal(32), accounts=list_of(text), records=list_of(integer),
     opened_accounts=integer, answer_sha256=hexadecimal(32),
 )  # fmt: skip
+_GAP = shape(**{"from": time, "to": time, "why": text})
 RECEIPT = shape(
-    v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
+    {"gaps": list_of(_GAP)}, v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
     batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer, first_hour=hour,
     last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
     rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
@@ -287,8 +288,8 @@ _SERVICE = shape(
 )  # fmt: skip
 _BY_SERVICE = shape(account=text, service=text, records=integer, destinations=integer)
 _RESOLUTION = shape(
-    **_ADDRESSED, verdict=one_of("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE"), candidates=integer,
-    accounts=list_of(text),
+    **_ADDRESSED, verdict=one_of("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE", "UNKNOWN"),
+    candidates=integer, accounts=list_of(text),
 )  # fmt: skip
 _REACH = shape(
     {"first": seen, "last": seen}, **_TARGETED, account=text,
@@ -620,14 +621,26 @@ def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     most = max(question.warrant["max_candidates"], 1)
     for each in resolved:
         candidates, named = each["candidates"], each["accounts"]
-        fits = {"NONE": candidates == 0, "AMBIGUOUS": candidates > 0}
+        is_sure = _is_complete(_time_of(each), said["hours"])
+        fits = {
+            "NONE": candidates == 0 and is_sure,
+            "UNKNOWN": candidates == 0 and not is_sure,
+            "AMBIGUOUS": candidates > 0,
+        }
         if not fits.get(each["verdict"], candidates == 1):
-            raise Wrong("a verdict does not fit its number of candidates")
+            raise Wrong("a verdict does not fit its number of candidates, or the coverage")
         # AMBIGUOUS with one candidate: others may fit who are not known, so nobody is named.
         is_open = each["verdict"] == "AMBIGUOUS" and candidates == 1
         told = candidates if candidates <= most and not is_open else 0
         if not len(named) == len(set(named)) == told:
             raise Wrong("it does not name all candidates that may be named, and nobody else")
+
+
+def _time_of(asked: dict[str, Any]) -> dict[str, Any]:
+    """The time asked about, from and to, which is the first moment that is not in it."""
+    around = timedelta(seconds=asked["tolerance_seconds"])
+    end = asked["at"] + around + timedelta(microseconds=1)
+    return {"from": asked["at"] - around, "to": end}
 
 
 def _check_services(question: Question, said: dict[str, Any]) -> None:
@@ -1236,7 +1249,9 @@ def _verify(
         return verify_fork(raw, trust)
     checks, receipt = verify_receipt(raw, trust)
     said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}
-    return checks, said | {"batch_id": receipt["batch_id"].hex()}
+    gaps = [f"{one['from']:%Y-%m-%dT%H:%MZ} to {one['to']:%Y-%m-%dT%H:%MZ}, {one['why']}"
+            for one in receipt.get("gaps", ())]  # fmt: skip
+    return checks, said | {"batch_id": receipt["batch_id"].hex(), "gaps": gaps}
 
 
 def _told_of(logged: dict[str, Any]) -> dict[str, Any]:
