@@ -203,9 +203,14 @@ class Push:
             raise Stop(DATA, f"the server does not say what became of a batch {_code(response)}")
         fields = fields_of(response)
         try:
-            is_sealed = fields.one_of("state", ("accepted", "sealed")) == "sealed"
+            state = fields.one_of("state", ("accepted", "sealed", "set-aside"))
         except StatementError as error:
             raise not_understood(error) from None
+        if state == "set-aside":
+            # No sealer survives it. Ours stays: an operator may have it tried again.
+            self._refuse(batch, "batch-poison")
+            return True
+        is_sealed = state == "sealed"
         if is_sealed:
             self._finish(batch, fields)
         return is_sealed

@@ -20,8 +20,8 @@ from icrstore.warrant.strict import time_text
 
 # A batch is sealed when its hours have ended, and its receipt follows within seconds.
 LATE = timedelta(hours=1)
-# Set aside through no fault of its collector, or telling of gaps that nobody understands. What else a
-# collector itself signed that is no batch is rejected like a record of it: its receipt says so.
+# Set aside through no fault of its collector, or telling of gaps that nobody understands. What else
+# a collector itself signed that is no batch is rejected like a record of it: its receipt says so.
 SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone", "batch-wrong-gaps")
 
 # Runs of numbers between two batches of a stream, or before its first (streams begin with 1, and
@@ -71,9 +71,7 @@ def missing(tenant: str, skip: int, most: int, collector: int | None = None) -> 
         return [Missing(*row) for row in cursor.fetchall()]
 
 
-def told(
-    tenant: str, skip: int, most: int, collector: int | None = None
-) -> list[dict[str, Any]]:
+def told(tenant: str, skip: int, most: int, collector: int | None = None) -> list[dict[str, Any]]:
     """Gaps that every collector of the tenant told of, or one (its row's id); the latest first."""
     values = {"tenant": tenant, "collector": collector, "skip": skip, "most": most}
     with of_tenant(tenant), connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """How much a collector may hand in: by what waits here unsealed, and by its quotas.
 
-What is there is counted anew each time, under a lock of the tenant. So there is no counter that could
-be wrong, or that somebody could set, and of two batches at once only one gets the last place.
+What is there is counted anew each time, under a lock of the tenant. So there is no counter that
+could be wrong, or that somebody could set, and of two batches at once only one gets the last place.
 """
 
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ from accounts.models import Collector
 from icrstore.inbox.models import MOST_TRIES
 from icrstore.seal.epoch import HOUR, hour_start
 
-# Sealed bodies that wait, or are sealed and not yet logged by every keeper: 10 and 40 times of what is
+# Bodies that wait, or are sealed and not yet logged by every keeper: 32 and 128 times as much as is
 # sealed before its hour ends.
 COLLECTOR_BYTES, TENANT_BYTES = 8 << 30, 32 << 30
-# Nobody seals. Keepers take no hour that is more than four days old: from here on what is new is safer
-# where it is.
+# Nobody seals. Keepers take no hour that is more than four days old: from here on what is new is
+# safer where it is.
 LONGEST_WAIT = timedelta(hours=72)
 _FULL_RETRY = timedelta(minutes=1)
 
@@ -47,16 +47,14 @@ class TooMuch(Exception):
 def lock(tenant: str) -> None:
     """Until the transaction ends nobody else takes a batch of this tenant."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(%s))", [tenant]
-        )
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(%s))", [tenant])
 
 
 def check(collector: Collector, body_bytes: int, now: datetime) -> None:
     """That there is room for a body of this length. Raises `TooMuch`. Under the tenant's `lock`."""
     hour = hour_start(now)
     day = hour.replace(hour=0)
-    values = {
+    values: dict[str, int | str | datetime] = {
         "tenant": collector.tenant_id, "collector": collector.id, "most_tries": MOST_TRIES,
         "hour": hour, "day": day,
     }  # fmt: skip

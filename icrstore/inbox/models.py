@@ -9,9 +9,8 @@ from django.db import models
 
 from accounts.models import Collector, Tenant
 
-
-# A batch of which so many claims died or failed is claimed no more: its first in company, its second
-# in less, and three of its own (`vault.trying`).
+# A batch of which so many claims died or failed is claimed no more: its first in company, its
+# second in less, and three of its own (`vault.trying`).
 MOST_TRIES = 5
 
 

@@ -5,9 +5,9 @@ Nobody is believed for what the rows say: a batch is accepted, with its number, 
 web's signed receipt, and sealed by a sealer host's. Numbers of a stream that no receipt has are
 batches that came and are gone: they may hold records of every hour between their neighbours.
 
-A gap stands in the sealed receipt of the batch that told of it. Most are told within two days. Those
-told later are looked for by what the rows say of their hours, and right after a silence of a stream
-by their numbers: a collector that comes back tells then what it missed.
+A gap stands in the sealed receipt of the batch that told of it. Most are told within two days.
+Those told later are looked for by what the rows say of their hours, and right after a silence of a
+stream by their numbers: a collector that comes back tells then what it missed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +35,8 @@ from icrstore.warrant.trust import Trust
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # From signing a push until its body is here, at most.
 _PUSHED_LATE = timedelta(hours=4)
-# So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours. The next one shows
-# whether they are there.
+# So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours. The next one
+# shows whether they are there.
 _AFTER_SILENCE = 8
 
 _ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.receipt,

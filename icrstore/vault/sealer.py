@@ -162,7 +162,6 @@ def _seal_group(
 ) -> int | None:
     """How many batches were sealed; None if there was none to claim. What ``passed`` names is left
     for the next look."""
-    sealed = 0
     with claimed(tenant, shard, by.pools.held_from, passed, now) as (token, batches):
         if not batches:
             return None
@@ -181,8 +180,9 @@ def _seal_group(
             store(tenant, made)
             _mark_sealed(opened, made, token, by.keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
-        sealed = len(opened)
-    return sealed
+        return len(opened)
+    # They failed by what they hold; the next claim takes others.
+    return 0
 
 
 def _open_all(batches: Iterable[Batch], by: _SealedBy) -> list[Opened]:

@@ -1,10 +1,10 @@
 """Claiming batches so that one which no sealer survives does not stop the others.
 
-A claim counts as a try of each of its batches before any work begins, and is taken back once the work
-has ended in any other way than by what the batches hold. So a try that stays is one that failed, or
-whose process was killed. What has such a try is claimed after all others, in less company and then
-alone: a killed sealer costs good batches no more than that, and a batch is set aside only after three
-tries of its own.
+A claim counts as a try of each of its batches before any work begins, and is taken back once the
+work has ended in any other way than by what the batches hold. So a try that stays is one that
+failed, or whose process was killed. What has such a try is claimed after all others, in less
+company and then alone: a killed sealer costs good batches no more than that, and a batch is set
+aside only after three tries of its own.
 """
 
 import logging

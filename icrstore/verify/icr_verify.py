@@ -267,11 +267,12 @@ DISCLOSURE = shape(
     v=version, request_sha256=hexadecimal(32), accounts=list_of(text), records=list_of(integer),
     opened_accounts=integer, answer_sha256=hexadecimal(32),
 )  # fmt: skip
-_GAP = shape(**{"from": time, "to": time, "why": text})
+_SPAN: dict[str, Reader] = {"from": time, "to": time}
+_GAP = shape(**_SPAN, why=text)
 RECEIPT = shape(
-    {"gaps": list_of(_GAP)}, v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
-    batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer, first_hour=hour,
-    last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
+    {"gaps": list_of(_GAP)}, v=version, state=one_of("accepted", "sealed"), tenant=text,
+    collector=text, batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer,
+    first_hour=hour, last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
     rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
 )  # fmt: skip
 

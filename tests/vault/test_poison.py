@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from icrstore.flow.validate import validate as validate_really
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.seal.intake import IntakeKeyGone, hour_number
@@ -40,7 +41,7 @@ def states(*batches: Batch) -> list[tuple[str, int]]:
 def fragile(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let the work on what holds the poison fail, by what the test says."""
     failure: list[type[Exception]] = [ValueError]
-    real = sealer.validate
+    real = validate_really
 
     def validate(table: Any, **options: Any) -> Any:
         if POISON in table.column("account").to_pylist():
