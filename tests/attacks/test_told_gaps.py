@@ -74,6 +74,21 @@ def test_a_gap_is_missed_in_all_of_its_hours_however_late_it_is_told(office: Off
     assert missed(office, first - HOUR) == missed(office, first + 400 * HOUR) == []
 
 
+def test_a_gap_of_long_ago_that_nothing_leads_to_is_found_by_its_hours(office: Office) -> None:
+    """Its stream never was silent, and went on for long before somebody knew of it."""
+    long_ago = office.rooms.hour - 9 * WEEK
+    for _ in range(12):
+        office.rooms.take_records([record(office.rooms.hour, ACCOUNT)])
+    batch = tell(office, long_ago, long_ago + 3 * HOUR, "undecodable")
+    (why,) = missed(office, long_ago + HOUR)
+    assert "(undecodable), told " in why
+    assert missed(office, long_ago + 4 * HOUR) == missed(office, long_ago - HOUR) == []
+    # What is told of is not sealed and logged yet: nobody can say what it will tell.
+    Batch.objects.filter(id=batch.id).update(sealed_receipt=None)
+    (why,) = missed(office, long_ago + HOUR)
+    assert "not sealed, since " in why
+
+
 def say_nothing_of_it(batch: Batch) -> None:
     Batch.objects.filter(id=batch.id).update(gaps=[])
 
