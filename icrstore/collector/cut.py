@@ -1,11 +1,12 @@
 """Cuts what was read into batches, the same records always into the same ones.
 
 A batch's id is made from its Arrow bytes, so that a file pushed twice is kept once. Hence nothing
-here may depend on the clock, or on how the input happened to arrive in pieces.
+here may depend on the clock, or on how the input happened to arrive in pieces. Nor may an input of
+many days fill the memory: after each 200,000 records at most 400,000 wait for their day's others.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,19 +14,31 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, record_schema
+from icrstore.flow.gaps import Gap, noting
+from icrstore.flow.schema import (
+    NANOSECONDS,
+    UNITS,
+    Unit,
+    binding_schema,
+    is_of_bindings,
+    record_schema,
+)
 from icrstore.flow.validate import validate
 from icrstore.seal.epoch import hour_start
 
 BATCH_RECORDS = 200_000
+_HELD_BATCHES = 2
 _ANY_TIME = datetime(2200, 1, 1, tzinfo=UTC)
 _SINCE_1970 = _ANY_TIME - datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NANOSECONDS = 86_400 * 10**9
+_TIMES = ("observed_at", "observed_until")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A batch: its Arrow IPC stream, and when its records were observed, first and last."""
+    """A batch: its Arrow IPC stream, and when its records were observed, first and last.
+
+    A binding counts by when it began: it lies within that hour."""
 
     arrow: bytes
     records: int
@@ -42,58 +55,121 @@ class Cut:
 
 
 def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cut]:
-    """Batches of one UTC day and at most 200,000 records, each in the order of the input.
+    """Batches of one UTC day and at most 200,000 records, each in the order of the input, and of
+    connections or of bindings alone.
 
     A record that could not be retained at any time is counted in ``refused`` by its reason. A day's
-    batches come as they fill, the rest at the end by day.
+    batches come as they fill, or when too much waits, the rest at the end by day.
     """
-    days: dict[int, list[pa.Table]] = {}
+    kinds = {False: _Waiting(), True: _Waiting()}
     for batch in records:
         verdict = validate(batch, now=_ANY_TIME, oldest=_SINCE_1970)
         refused.update(verdict.rejected)
-        for day, rows in _by_day(verdict.good):
-            waiting = days.setdefault(day, [])
-            waiting.append(rows)
-            yield from _full(waiting)
-    for day in sorted(days):
-        if days[day]:
-            yield _made(pa.concat_tables(days[day]))
+        yield from kinds[is_of_bindings(batch)].take(pa.Table.from_batches([verdict.good]))
+    for waiting in kinds.values():
+        yield from waiting.end()
 
 
-def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.Table]]:
-    """The records by days since 1970, in nanoseconds, so that pieces can be joined."""
-    table = pa.Table.from_batches([batch]).cast(record_schema("ns"))
-    days = _nanoseconds(table) // _DAY_NANOSECONDS
-    for day in np.unique(days):
-        yield int(day), table.filter(pa.array(days == day))
+class _Waiting:
+    """Rows of one kind, looked at in runs of as many as a batch has, from the input's first on.
+
+    So it makes no difference in which pieces they come, or what of the other kind is among them.
+    """
+
+    def __init__(self) -> None:
+        self._run: list[pa.Table] = []
+        self._days: dict[int, list[pa.Table]] = {}
+
+    def take(self, rows: pa.Table) -> Iterator[Cut]:
+        rows = rows.cast(_schema(rows, "ns"))
+        while _count(self._run) + rows.num_rows >= BATCH_RECORDS:
+            room = BATCH_RECORDS - _count(self._run)
+            self._run.append(rows.slice(0, room))
+            rows = rows.slice(room)
+            yield from self._sort()
+            yield from self._relieve()
+        if rows.num_rows:
+            self._run.append(rows)
+
+    def end(self) -> Iterator[Cut]:
+        yield from self._sort()
+        for day in sorted(self._days):
+            yield self._all_of(day)
+
+    def _sort(self) -> Iterator[Cut]:
+        """Give each row of the run to its day, and cut what is full."""
+        if not self._run:
+            return
+        run, self._run = pa.concat_tables(self._run), []
+        for day, rows in _by_day(run):
+            waiting = [*self._days.pop(day, []), rows]
+            if _count(waiting) >= BATCH_RECORDS:
+                joined = pa.concat_tables(waiting)
+                yield made_of(joined.slice(0, BATCH_RECORDS))
+                waiting = [joined.slice(BATCH_RECORDS)]
+            if _count(waiting):
+                self._days[day] = waiting
+
+    def _relieve(self) -> Iterator[Cut]:
+        """Cut the days of which most waits, the earlier of two alike, until enough is gone."""
+        while sum(map(_count, self._days.values())) > _HELD_BATCHES * BATCH_RECORDS:
+            yield self._all_of(max(self._days, key=lambda day: (_count(self._days[day]), -day)))
+
+    def _all_of(self, day: int) -> Cut:
+        return made_of(pa.concat_tables(self._days.pop(day)))
 
 
-def _full(waiting: list[pa.Table]) -> Iterator[Cut]:
-    """Cut while there is enough; what is left stays in the list."""
-    if sum(rows.num_rows for rows in waiting) < BATCH_RECORDS:
-        return
-    joined = pa.concat_tables(waiting)
-    whole = joined.num_rows // BATCH_RECORDS * BATCH_RECORDS
-    for start in range(0, whole, BATCH_RECORDS):
-        yield _made(joined.slice(start, BATCH_RECORDS))
-    waiting[:] = [joined.slice(whole)] if whole < joined.num_rows else []
+def _count(tables: list[pa.Table]) -> int:
+    return sum(table.num_rows for table in tables)
 
 
-def _made(rows: pa.Table) -> Cut:
-    times = _nanoseconds(rows)
-    unit = next(unit for unit in UNITS if not np.any(times % NANOSECONDS[unit]))
-    joined = rows.cast(record_schema(unit)).combine_chunks()
+def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The rows by days since 1970, in their order, each day's in memory of its own."""
+    days = nanoseconds_of(rows) // _DAY_NANOSECONDS
+    order = np.argsort(days, kind="stable")
+    found, starts = np.unique(days[order], return_index=True)
+    for day, places in zip(found, np.split(order, starts[1:]), strict=True):
+        yield int(day), rows.take(places)
+
+
+def cut_gaps(gaps: Sequence[Gap]) -> Cut:
+    """A batch of no record that tells of these gaps; its hour is that in which the last one ended.
+
+    They go by themselves, so that they never wait with records that are too old to be pushed.
+    """
+    last = max(gap.last for gap in gaps)
+    return Cut(_arrow(noting(record_schema("s"), gaps).empty_table()), 0, last, last)
+
+
+def made_of(rows: pa.Table, metadata: dict[bytes, bytes] | None = None) -> Cut:
+    """These rows as one batch, whose schema says ``metadata`` beside them."""
+    times = nanoseconds_of(rows)
+    all_times = [nanoseconds_of(rows, name) for name in _TIMES if name in rows.schema.names]
+    unit = next(
+        unit for unit in UNITS if not any(np.any(each % NANOSECONDS[unit]) for each in all_times)
+    )
+    joined = rows.cast(_schema(rows, unit)).combine_chunks()
     # What lies under a null is left over from reading; `take` writes every value anew.
-    table = joined.take(np.arange(joined.num_rows))
+    table = joined.take(np.arange(joined.num_rows)).replace_schema_metadata(metadata)
+    first, last = _moment(int(times.min())), _moment(int(times.max()))
+    return Cut(_arrow(table), table.num_rows, first, last)
+
+
+def _arrow(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
-    first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(sink.getvalue().to_pybytes(), table.num_rows, first, last)
+    return sink.getvalue().to_pybytes()
 
 
-def _nanoseconds(rows: pa.Table) -> npt.NDArray[np.int64]:
-    return np.asarray(rows.column("observed_at").cast(pa.int64()).to_numpy())
+def _schema(rows: pa.RecordBatch | pa.Table, unit: Unit) -> pa.Schema:
+    return binding_schema(unit) if is_of_bindings(rows) else record_schema(unit)
+
+
+def nanoseconds_of(rows: pa.Table, name: str = "observed_at") -> npt.NDArray[np.int64]:
+    """When each was observed, since 1970."""
+    times = rows.column(name).cast(pa.timestamp("ns", "UTC"))
+    return np.asarray(times.cast(pa.int64()).to_numpy())
 
 
 def _moment(nanoseconds: int) -> datetime:

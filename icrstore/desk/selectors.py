@@ -32,11 +32,12 @@ def selectors_of(accounts: Sequence[str], addresses: Sequence[str]) -> tuple[Sel
 
 
 def address_selector(typed: str) -> Selector:
-    """``198.51.100.200,2001,tcp,2026-11-22T21:25:00Z``, give or take a minute or SECONDS."""
+    """``198.51.100.200,2001,tcp,2026-11-22T21:25:00Z``, give or take a minute or SECONDS; without
+    a port (``198.51.100.200,,tcp,...``) whoever used the address by that protocol."""
     address, port, protocol, at, seconds = _parts(typed, 5, _ADDRESS_EXAMPLE)
     fields = {
         "address": address,
-        "port": _number(port),
+        "port": _port(port),
         "protocol": _PROTOCOLS.get(protocol or "", _number(protocol)),
         "at": at,
         "tolerance_seconds": TOLERANCE_SECONDS if seconds is None else _number(seconds),
@@ -98,6 +99,12 @@ def _parts(typed: str, most: int, example: str) -> list[str | None]:
     if len(parts) > most:
         raise Stop(USAGE, f"too many commas: write it as {example}")
     return [*parts, *[None] * (most - len(parts))]
+
+
+def _port(typed: str | None) -> int | str | None:
+    """Null where none is typed; what is no number stays as it is, to be refused."""
+    number = _number(typed)
+    return (typed or None) if number is None else number
 
 
 def _number(typed: str | None) -> int | None:

@@ -1,7 +1,8 @@
-"""The elements of a connection record and of a NAT event, after the IANA IPFIX registry (RFC 7012).
+"""The elements of a connection record, a NAT event and a binding, after IANA's IPFIX registry.
 
 A NAT event (RFC 8158) says that a translation began or ended: of one port, of a range of ports, or
-of a whole address. It is no connection, and is retained only in the address map.
+of a whole address. It is no connection. What is retained of it is a *binding*, in the address map
+alone: from when until when within one hour an outside address, or these ports of it, was whose.
 """
 
 from dataclasses import dataclass
@@ -51,4 +52,18 @@ EVENT_ELEMENTS = (
     Element("port_range_start", (361,), PORT, False, "the first outside port of a range"),
     Element("port_range_end", (362,), PORT, False, "the last outside port of a range"),
     Element("account", (371,), pa.string(), False, "whose it is; retained only with it"),
+)
+
+BINDING_ELEMENTS = (
+    Element("observed_at", (322, 323, 324, 325), None, True, "from when, within one UTC hour"),
+    Element(
+        "observed_until", (151, 153, 155, 157), None, True, "until when, the hour's end at most"
+    ),
+    Element("protocol", (4,), pa.uint8(), False, "null where it holds for every protocol"),
+    Element("post_nat_source_address", (225, 281), ADDRESS, True, "the outside address"),
+    Element("port_range_start", (361,), PORT, False, "null where it is the whole address"),
+    Element(
+        "port_range_end", (362,), PORT, False, "the last outside port; the first, if it is one"
+    ),
+    Element("account", (371,), pa.string(), False, "whose it was; retained only with it"),
 )

@@ -5,16 +5,34 @@ gap is sealed, signed and numbered as records are and cannot be taken away unsee
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pyarrow as pa
 
 from icrstore.warrant.gaps import WHYS, Gap
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
-__all__ = ["MOST", "WHYS", "Gap", "noted", "noting"]
+__all__ = ["MOST", "WHYS", "Gap", "note", "noted", "noting"]
 
 _KEY = b"icr.gaps"
 MOST = 1000
+_SECOND = timedelta(seconds=1)
+
+
+def note(gaps: list[Gap], gap: Gap) -> None:
+    """Add a gap to a list that stays bounded.
+
+    One that touches the last of its kind makes that longer, and so does one too many.
+    """
+    for at in range(len(gaps) - 1, -1, -1):
+        if gaps[at].why == gap.why:
+            touches = gap.first <= gaps[at].last + _SECOND and gaps[at].first <= gap.last + _SECOND
+            if touches or len(gaps) >= MOST:
+                first, last = min(gap.first, gaps[at].first), max(gap.last, gaps[at].last)
+                gaps[at] = Gap(first, last, gap.why)
+                return
+            break
+    gaps.append(gap)
 
 
 def noting(schema: pa.Schema, gaps: Iterable[Gap]) -> pa.Schema:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
-from .elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, Element
+from .elements import ADDRESS, BINDING_ELEMENTS, ELEMENTS, EVENT_ELEMENTS, Element
 
 Unit = Literal["s", "ms", "us", "ns"]
 UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
@@ -18,17 +18,17 @@ PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDP_LITE})
 # An Arrow array or chunked array. Its stubs refuse calls that are right, so columns go untyped.
 Column: TypeAlias = Any
 
-_V4_MAPPED = bytes(10) + b"\xff\xff"
+V4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def record_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch, in order, with times in `unit` since 1970 UTC."""
-    return _schema(ELEMENTS, unit)
+    return schema_of(ELEMENTS, unit)
 
 
 def event_schema(unit: Unit) -> pa.Schema:
     """The columns of a batch of NAT events, in order, with times in `unit` since 1970 UTC."""
-    return _schema(EVENT_ELEMENTS, unit)
+    return schema_of(EVENT_ELEMENTS, unit)
 
 
 def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
@@ -36,7 +36,18 @@ def is_of_events(batch: pa.RecordBatch | pa.Table) -> bool:
     return "nat_event" in batch.schema.names
 
 
-def _schema(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
+def binding_schema(unit: Unit) -> pa.Schema:
+    """The columns of a batch of bindings, in order, with times in `unit` since 1970 UTC."""
+    return schema_of(BINDING_ELEMENTS, unit)
+
+
+def is_of_bindings(batch: pa.RecordBatch | pa.Table) -> bool:
+    """Whether these are bindings and not connections."""
+    return "observed_until" in batch.schema.names
+
+
+def schema_of(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
+    """The columns that are these elements, in order."""
     time = pa.timestamp(unit, tz="UTC")
     return pa.schema(
         pa.field(element.name, element.arrow or time, nullable=not element.required)
@@ -49,7 +60,7 @@ def address_bytes(text: str) -> bytes:
     try:
         if ":" in text:
             return socket.inet_pton(socket.AF_INET6, text)
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
+        return V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
     except (OSError, ValueError):
         # The text itself stays out of the message: it may be somebody's address.
         raise ValueError("not an IPv4 or IPv6 address") from None
@@ -57,7 +68,7 @@ def address_bytes(text: str) -> bytes:
 
 def address_text(address: bytes) -> str:
     """The address as people write it: dotted quad for IPv4, RFC 5952 for IPv6."""
-    if address[:12] == _V4_MAPPED:
+    if address[:12] == V4_MAPPED:
         return str(IPv4Address(address[12:]))
     return str(IPv6Address(address))
 

@@ -1,4 +1,7 @@
-"""Which records of a batch may be retained and why the others may not (DESIGN 6 and 9)."""
+"""Which records of a batch may be retained and why the others may not (DESIGN 6 and 9).
+
+A batch is of connections or of bindings, which its columns tell.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,9 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .elements import ELEMENTS
+from .elements import BINDING_ELEMENTS, ELEMENTS, Element
 from .errors import BatchRefused
-from .schema import NANOSECONDS, PORT_PROTOCOLS, UNITS, Column, Unit, record_schema
+from .schema import (
+    NANOSECONDS,
+    PORT_PROTOCOLS,
+    UNITS,
+    Column,
+    Unit,
+    is_of_bindings,
+    schema_of,
+)
 
 HOUR = timedelta(hours=1)
 OLDEST = timedelta(hours=48)
@@ -67,17 +78,19 @@ def validate(
     `now` is the time of acceptance: a record observed more than `oldest` before it (and in none of
     the spans `backfilled`), or more than `NEWEST` after it, falls out. Each record counts once,
     under the first reason it fails in this order. The good rows have the columns of
-    `record_schema`, in its order.
+    `record_schema`, or `binding_schema`, in its order.
 
     1. A value is missing that a record cannot be without.
     2. The time is too old, in the future, or outside the batch's scope.
-    3. There is a port where the protocol has none, or a translated port without its address.
+    3. There is a port where the protocol has none, or a translated port without its address. A
+       binding ends before it begins or beyond its hour's end, or its range of ports is none.
     4. The account is not UTF-8, missing, not 1 to 64 bytes, has control characters or is not NFC.
 
     Raises BatchRefused, naming the column and the mend, if the columns are not those of a record.
     """
-    unit = check_columns(batch)
-    rows, garbled = readable(batch.select(record_schema(unit).names))
+    elements = _elements_of(batch)
+    unit = check_columns(batch, elements)
+    rows, garbled = readable(batch.select([element.name for element in elements]))
     kept = np.ones(rows.num_rows, np.bool_)
     rejected: Counter[str] = Counter()
     for reason, failing in _failures(
@@ -91,27 +104,36 @@ def validate(
     return Verdict(good, kept, rejected)
 
 
-def check_columns(batch: pa.RecordBatch | pa.Table) -> Unit:
-    """The unit of the batch's times; BatchRefused unless its columns are exactly a record's."""
+def check_columns(
+    batch: pa.RecordBatch | pa.Table, elements: tuple[Element, ...] = ELEMENTS
+) -> Unit:
+    """The unit of the batch's times; BatchRefused unless its columns are exactly these elements."""
     try:
         names = batch.schema.names
     except UnicodeDecodeError:
         raise BatchRefused("a column's name is not UTF-8: write the batch again") from None
-    for element in ELEMENTS:
+    for element in elements:
         if names.count(element.name) != 1:
             raise BatchRefused(
                 f"a record has one column {element.name!r}, this batch has "
                 f"{names.count(element.name)}: give it once, null where not known",
                 element.name,
             )
-    if unknown := sorted(set(names) - {element.name for element in ELEMENTS}):
+    if unknown := sorted(set(names) - {element.name for element in elements}):
         shown = unknown[0][:64]
         raise BatchRefused(f"a record has no column {shown!r}: rename it or leave it out", shown)
     unit = _unit(batch.schema.field("observed_at").type)
-    for field in record_schema(unit):
+    for field in schema_of(elements, unit):
         if not batch.schema.field(field.name).type.equals(field.type):
             raise BatchRefused(f"column {field.name!r} must be cast to {field.type}", field.name)
     return unit
+
+
+def _elements_of(batch: pa.RecordBatch | pa.Table) -> tuple[Element, ...]:
+    try:
+        return BINDING_ELEMENTS if is_of_bindings(batch) else ELEMENTS
+    except UnicodeDecodeError:  # A column's name; `check_columns` says so.
+        return ELEMENTS
 
 
 def readable(batch: Batch) -> tuple[Batch, Mask]:
@@ -161,7 +183,8 @@ def _failures(
     account_required: bool,
     garbled: Mask,
 ) -> Iterator[tuple[str, Mask]]:
-    for element in ELEMENTS:  # 1.
+    of_bindings = is_of_bindings(rows)
+    for element in BINDING_ELEMENTS if of_bindings else ELEMENTS:  # 1.
         if element.required:
             missing = _mask(pc.is_null(rows.column(element.name)))
             yield element.name.replace("_", "-") + "-missing", missing
@@ -176,13 +199,34 @@ def _failures(
     if scope is not None:
         first, end = _nanoseconds(scope.first_hour), _nanoseconds(scope.last_hour + HOUR)
         yield "outside-scope", (time < first // scale) | (time >= end // scale)
-    ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]  # 3.
+    yield from _binding_failures(rows, unit) if of_bindings else _connection_failures(rows)  # 3.
+    yield "account-not-utf-8", garbled  # 4.
+    yield from account_failures(rows.column("account"), required=account_required)
+
+
+def _connection_failures(rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[str, Mask]]:
+    ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]
     portless = _PORTLESS[_numbers(rows.column("protocol"))]
     yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
     untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
     yield "post-nat-port-without-address", ported[2] & untranslated
-    yield "account-not-utf-8", garbled  # 4.
-    yield from account_failures(rows.column("account"), required=account_required)
+
+
+def _binding_failures(rows: pa.RecordBatch | pa.Table, unit: Unit) -> Iterator[tuple[str, Mask]]:
+    begins, ends = (
+        _numbers(rows.column(name).cast(pa.int64())) for name in ("observed_at", "observed_until")
+    )
+    hour = HOUR // timedelta(microseconds=1) * 1000 // NANOSECONDS[unit]
+    yield "ends-before-it-begins", ends < begins
+    yield "not-within-one-hour", ends > (begins // hour + 1) * hour
+    first: Column = rows.column("port_range_start")
+    last: Column = rows.column("port_range_end")
+    ported = _mask(pc.is_valid(first))
+    yield "half-a-port-range", ported != _mask(pc.is_valid(last))
+    yield "port-range-reversed", _mask(pc.greater(first, last))
+    protocol: Column = rows.column("protocol")
+    portless = _PORTLESS[_numbers(protocol)] & _mask(pc.is_valid(protocol))
+    yield "port-on-portless-protocol", ported & portless
 
 
 def _is_utf_8(content: bytes) -> bool:

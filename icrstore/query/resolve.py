@@ -1,8 +1,9 @@
 """Purpose 1: who held this address and port at this time?
 
-UNIQUE     one account used exactly this address, protocol and port then.
+UNIQUE     one account used exactly this address, protocol and port then, or a NAT lent it to them.
 HOLDER     the address was one account's then; the port was not seen, or was merged away. Where a
-           pool has blocks of ports, it is the port's block of the address that was.
+           pool has blocks of ports, it is the port's block of the address that was; where a NAT
+           lent the address or some ports of it, it is those.
 AMBIGUOUS  more than one account fits: how many, and their names up to the warrant's limit.
 NONE       nobody; only where every hour of that time is COMPLETE.
 UNKNOWN    nobody in these records, but the coverage forbids a "nobody".
@@ -11,9 +12,13 @@ Never a guess: a binding counts only where it overlaps the time asked for, give 
 tolerance, and a shared address without its port names nobody. An hour may have several epochs, and
 each knows only its own records: what one has merged, or joined to a run, another may contest.
 
+What a NAT told of a port holds from its beginning to its end. Whoever else used that very port in
+between contradicts it: AMBIGUOUS. Records whose port nobody knows do not.
+
 An address that a pool cuts into blocks is shared, and only the port's block of it is opened. If all
 that fits is one account's record without a port, others of the address may fit as well, and are
-not looked for: AMBIGUOUS, with one candidate, who is not named.
+not looked for: AMBIGUOUS, with one candidate, who is not named. So it is where a question has no
+port, and the address is lent by its ports: who else has some of them is not known.
 """
 
 from collections import Counter, defaultdict
@@ -28,7 +33,10 @@ from icrstore.query.coverage import HourCoverage, is_covered
 from icrstore.seal import address_map
 from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment
+from icrstore.seal.runs import ANY_PROTOCOL, HAS_PORT, LAST_PORT, MERGED, TOLD
 from icrstore.warrant.statements import AddressSelector
+
+_HOUR = 3600 * 10**9
 
 Verdict = Literal["UNIQUE", "HOLDER", "AMBIGUOUS", "NONE", "UNKNOWN"]
 
@@ -36,6 +44,7 @@ LIMITS = (
     "An account is a line, not a person: who sat at it is not in these records.",
     "Behind a shared address only the port and the exact time tell accounts apart.",
     "AMBIGUOUS with one candidate: a record without its port, of an address that others share.",
+    "AMBIGUOUS with none: an address that is lent by blocks of ports, asked for without a port.",
 )
 
 
@@ -63,7 +72,8 @@ class Resolution:
 class _Fits:
     """Who fits in one hour, from the closest to the loosest.
 
-    ``port``: used exactly this port then. ``unported``: used the address then, by a port that was
+    ``port``: used exactly this port then, or was lent it. ``lent``: was lent the address then, or
+    ports of it with this one among them. ``unported``: used the address then, by a port that was
     merged away or not recorded. ``seen``: used the address then. ``address``: if anybody is
     ``unported``, whoever used the address in that hour. ``network``: whoever used the network in
     that hour, between its first record and its last, if the pool goes by networks.
@@ -73,6 +83,7 @@ class _Fits:
     """
 
     port: set[str]
+    lent: set[str]
     unported: set[str]
     seen: set[str]
     address: set[str]
@@ -93,10 +104,16 @@ def resolve(
         for hour, bindings in held.items()
     ]
     port = _all(one.port for one in fits)
+    known = port | _all(one.lent for one in fits)
     # What is not known of a port may be this one.
-    found = port | _all(one.unported for one in fits) if port else _without_port(fits)
+    found = known | _all(one.unported for one in fits) if known else _without_port(fits)
     accounts = tuple(sorted(found))
-    is_open = not port and any(one.is_open for one in fits)
+    is_open = not known and any(one.is_open for one in fits)
+    if selector.port is None and any(
+        each.of(selector.address).has_blocks for each in pools.values()
+    ):
+        # Nobody's blocks were looked at, so that not even "nobody" can be said.
+        return Resolution(selector, "AMBIGUOUS", accounts)
     return Resolution(selector, _verdict(accounts, port, is_open), accounts)
 
 
@@ -141,26 +158,39 @@ def _fits(
     then = (held.first <= latest) & (held.last >= earliest)
     here = _of_address(selector.address, held, pool)
 
-    of_protocol, has_port = held.protocol == selector.protocol, _has(held, address_map.HAS_PORT)
-    in_range = (held.port <= selector.port) & (selector.port <= held.last_port)
-    ported = here & of_protocol & has_port & in_range
-    merged = _has(held, address_map.MERGED)
-    unported = here & (merged | (of_protocol & ~has_port))
+    has_port, merged, told = (_has(held, flag) for flag in (HAS_PORT, MERGED, TOLD))
+    of_protocol = held.protocol == selector.protocol
+    of_protocol |= _has(held, ANY_PROTOCOL) | (merged & ~told)
+    ported = lent = np.zeros(len(then), np.bool_)
+    unported = here & of_protocol
+    if selector.port is not None:
+        in_range = (held.port <= selector.port) & (selector.port <= held.last_port)
+        ported = unported & has_port & in_range
+        lent = unported & told & merged & in_range
+        unported &= ~told & ~has_port
     if pool.has_blocks:
         # What has no port and another protocol is nothing to this block.
         here &= of_protocol | has_port | merged
     in_block = here & (has_port | merged) if pool.has_blocks else here
+    of_ports = told & ((held.port > 0) | (held.last_port < LAST_PORT))
+    throughout = told & (held.first <= max(earliest, 0)) & (min(latest, _HOUR) <= held.last)
+    if ((ported | lent) & throughout).any():
+        # The NAT says whose the port was all the time asked for: another's unknown port is not it.
+        unported &= False
 
-    between = ported & (held.first < earliest) & (latest < held.last)
-    rivals = (ported | unported) & _within(held, between)
+    between = (ported | lent) & (held.first < earliest) & (latest < held.last)
+    rivals = _within(held, between)
     is_in_use = held.first.min() <= latest and earliest <= held.last.max()
     return _Fits(
-        port=_accounts(held, (ported & then) | rivals),
+        port=_accounts(held, ported & then) | _accounts(held, (ported | unported) & rivals),
+        lent=_accounts(held, lent & (then | rivals)),
         unported=_accounts(held, unported & then),
         seen=_accounts(held, here & then),
         address=_accounts(held, here) if (unported & then).any() else set(),
         network=set(held.account) if pool.is_of_networks and is_in_use else set(),
-        is_open=bool((unported & then).any() and not in_block.any()),
+        is_open=bool(
+            ((unported & then).any() and not in_block.any()) or (unported & then & of_ports).any()
+        ),
     )
 
 

@@ -87,11 +87,11 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
 
 def _group(records: pa.Table, unit: Unit, offset: Numbers) -> Group:
     # The flag tells an address that was not translated from the first.
-    values, codes = _dictionary(pa.chunked_array(
+    values, codes = dictionary(pa.chunked_array(
         [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
         records.schema.field("source_address").type,
     ))  # fmt: skip
-    accounts, account = _dictionary(records.column("account"))
+    accounts, account = dictionary(records.column("account"))
     ports = [
         np.asarray(pc.fill_null(records.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
     ]
@@ -125,7 +125,7 @@ def _flags(records: pa.Table) -> Numbers:
     return flags
 
 
-def _dictionary(column: Any) -> tuple[Any, Numbers]:
+def dictionary(column: Any) -> tuple[Any, Numbers]:
     """The distinct values by first appearance, and for each row its value's number; null is 0.
 
     Hashing is three times as fast as sorting, and chunks are not copied together for it.

@@ -123,9 +123,9 @@ class Pools:
         block = None if port is None else port >> pool.log2_block
         return pool.selector(pool.masked(address), block)
 
-    def selectors(self, address: bytes, port: int) -> tuple[bytes, bytes]:
-        """Where to look for a port: in its block, and among what has no port. Without blocks both
-        are one name."""
+    def selectors(self, address: bytes, port: int | None) -> tuple[bytes, bytes]:
+        """Where to look for a port: in its block, and among what has no port. Without blocks, or
+        without a port, both are one name."""
         return self.selector(address, port), self.selector(address, None)
 
     @cached_property

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from icrstore.seal import account_map, address_map
+from icrstore.seal import account_map, address_map, bindings, runs
+from icrstore.seal.bindings import BindingGroup
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, Shares
 from icrstore.seal.group import Group
@@ -25,17 +26,18 @@ class SealedEpoch:
 
 
 def seal_epoch(
-    epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group], pools: Pools
+    epoch: Epoch, atoms: Mapping[Role, bytes], groups: Iterable[Group | BindingGroup], pools: Pools
 ) -> SealedEpoch:
-    """Seal the groups (one for each unit of time) of one hour and shard under fresh atoms, by the
-    pools that are in force in that hour."""
+    """Seal the groups (one for each unit of time, of connections and of bindings) of one hour and
+    shard under fresh atoms, by the pools that are in force in that hour."""
     groups = list(groups)
     accounts: list[Named] = [
-        (text(piece.account), piece) for group in groups for piece in account_map.pieces(group)
+        (text(piece.account), piece)
+        for group in groups
+        if isinstance(group, Group)
+        for piece in account_map.pieces(group)
     ]
-    addresses: list[Named] = [
-        (piece.selector, piece) for group in groups for piece in address_map.pieces(group, pools)
-    ]
+    addresses: list[Named] = [(piece.selector, piece) for piece in _address_pieces(groups, pools)]
     shares = Shares(atoms["operator"]), Shares(atoms["oversight"])
     rows = [
         *_seal(epoch, *shares, "account", accounts),
@@ -43,6 +45,18 @@ def seal_epoch(
     ]
     rows.sort(key=attrgetter("label"))
     return SealedEpoch(rows, Manifest.of(rows))
+
+
+def _address_pieces(
+    groups: Iterable[Group | BindingGroup], pools: Pools
+) -> Iterator[address_map.Piece]:
+    told = [(one, bindings.runs_of(one, pools)) for one in groups if isinstance(one, BindingGroup)]
+    accounts_told = bindings.told_by(told)
+    for group in groups:
+        if isinstance(group, Group) and (made := runs.runs_of(group, pools, accounts_told)):
+            yield from address_map.pieces(group, made)
+    for one, made in told:
+        yield from address_map.pieces(one, made)
 
 
 def _seal(

@@ -25,11 +25,13 @@ from django.db import connection
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
+from icrstore.flow.schema import is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, validate
 from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import NotSigned, check_author
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperFailure
+from icrstore.seal.bindings import BindingGroup, bindings_by_hour
 from icrstore.seal.epoch import (
     HOUR,
     ROLES,
@@ -65,6 +67,7 @@ GROUP_RECORDS = 2_000_000
 EMPTY_BEHIND = timedelta(hours=94)
 
 
+AnyGroup = Group | BindingGroup
 DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
 
 
@@ -256,20 +259,25 @@ def _body(batch: Batch) -> bytes:
     return bytes(row[0] or b"") if row else b""
 
 
-def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[Group], list[Batch]]]:
-    """The groups and batches of every hour; one group for each unit of time."""
+def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], list[Batch]]]:
+    """The groups and batches of every hour; one group for each unit of time, of connections and of
+    bindings."""
     by_unit: dict[pa.Schema, list[tuple[pa.Table, Batch]]] = {}
     for one in opened:
         if one.records is not None and one.records.num_rows:
             by_unit.setdefault(one.records.schema, []).append((one.records, one.batch))
 
-    hours: dict[datetime, tuple[list[Group], list[Batch]]] = {}
+    hours: dict[datetime, tuple[list[AnyGroup], list[Batch]]] = {}
     for several in by_unit.values():
-        for hour, group in by_hour(pa.concat_tables([records for records, _ in several])):
+        for hour, group in _groups(pa.concat_tables([records for records, _ in several])):
             groups, batches = hours.setdefault(hour, ([], []))
             groups.append(group)
             batches += [b for _, b in several if b.first_hour <= hour <= b.last_hour]
     return hours
+
+
+def _groups(rows: pa.Table) -> Iterator[tuple[datetime, AnyGroup]]:
+    return bindings_by_hour(rows) if is_of_bindings(rows) else by_hour(rows)
 
 
 def _day_keys(tenant: Tenant, days: DayKeys) -> DayKeysOf:
@@ -281,7 +289,7 @@ def _make_epoch(
     tenant: str,
     hour: datetime,
     shard: int,
-    groups: Iterable[Group],
+    groups: Iterable[AnyGroup],
     batches: Sequence[Batch],
     by: _SealedBy,
     now: datetime,

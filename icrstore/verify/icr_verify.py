@@ -232,7 +232,7 @@ def address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 _ACCOUNT = shape(account=text)
 _ADDRESSED: dict[str, Reader] = {
-    "address": address, "port": integer, "protocol": integer, "at": time,
+    "address": address, "port": nothing_or(integer), "protocol": integer, "at": time,
     "tolerance_seconds": integer,
 }  # fmt: skip
 _ADDRESS = shape(**_ADDRESSED)
@@ -612,8 +612,6 @@ def _records_of(question: Question) -> dict[str, int]:
 
 def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     """Each address asked for has a verdict that fits its candidates, named if they may be."""
-    if not all(_records_of(question).values()):
-        raise Wrong("it names an account of which there was no record")
     resolved = said["resolutions"]
     if [{name: each[name] for name in _ADDRESSED} for each in resolved] != (
         question.request["selectors"]
@@ -622,11 +620,12 @@ def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     most = max(question.warrant["max_candidates"], 1)
     for each in resolved:
         candidates, named = each["candidates"], each["accounts"]
+        # Without a port, an address that is lent by blocks of ports names nobody.
         is_sure = _is_complete(_time_of(each), said["hours"])
         fits = {
             "NONE": candidates == 0 and is_sure,
             "UNKNOWN": candidates == 0 and not is_sure,
-            "AMBIGUOUS": candidates > 0,
+            "AMBIGUOUS": candidates > 0 or each["port"] is None,
         }
         if not fits.get(each["verdict"], candidates == 1):
             raise Wrong("a verdict does not fit its number of candidates, or the coverage")

@@ -51,10 +51,13 @@ class AccountSelector:
 
 @dataclass(frozen=True)
 class AddressSelector:
-    """Who held this address (16 bytes) and port, by this protocol, at this time, give or take."""
+    """Who held this address (16 bytes) and port, by this protocol, at this time, give or take.
+
+    Without a port, all that has none is looked at, and where the address is not lent by blocks of
+    ports, all of it."""
 
     address: bytes
-    port: int
+    port: int | None
     protocol: int
     at: datetime
     tolerance: timedelta
@@ -349,7 +352,7 @@ def read_selector(value: Any, place: str) -> Selector:
         return account
     address = AddressSelector(
         address=_address(fields.text("address", 45), place),
-        port=fields.integer("port", 0, 65535),
+        port=fields.integer_or_null("port", 0, 65535),
         protocol=fields.integer("protocol", 0, 255),
         at=fields.time("at"),
         tolerance=timedelta(seconds=fields.integer("tolerance_seconds", 0, 3600)),

@@ -101,6 +101,12 @@ class Fields:
             self._refuse("out-of-range", name)
         return int(value)
 
+    def integer_or_null(self, name: str, least: int, most: int) -> int | None:
+        if self._left.get(name, 0) is None:
+            self.take(name)
+            return None
+        return self.integer(name, least, most)
+
     def boolean(self, name: str) -> bool:
         value = self.take(name)
         if not isinstance(value, bool):

@@ -11,6 +11,7 @@ from icrstore.flow.readers import Tally, open_records
 from icrstore.seal import account_map, address_map
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT
+from icrstore.seal.runs import runs_of
 from tests.attacks.known import Known
 
 
@@ -34,5 +35,6 @@ def segments(arrow: bytes) -> list[bytes]:
     made = []
     for _, group in by_hour(table(arrow)):
         made += [piece.columns for piece in account_map.pieces(group)]
-        made += [piece.columns for piece in address_map.pieces(group, DEFAULT)]
+        if runs := runs_of(group, DEFAULT, {}):
+            made += [piece.columns for piece in address_map.pieces(group, runs)]
     return made

@@ -87,6 +87,7 @@ def test_the_summary_can_be_json(log: Path) -> None:
         "input": str(log),
         "records": 1,
         "not_records": {"comment": 1, "truncated-line": 1},
+        "left_out": {},
         "first_lines": {"comment": 2, "truncated-line": 3},
         "cut_off": True,
         "failure": None,

@@ -16,6 +16,7 @@ from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
+from icrstore.seal.runs import MERGED
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 
 HOUR = datetime(2026, 11, 20, 7, tzinfo=UTC)
@@ -183,7 +184,7 @@ def test_a_dedicated_address_costs_one_binding_with_its_ports_merged_away() -> N
     read = address_map.read(segment)
 
     assert segment.records == 1
-    assert read.flags[0] == address_map.MERGED
+    assert read.flags[0] == MERGED
     assert (read.port[0], read.last_port[0]) == (0, 65535)
     assert read.count[0] == 3000
 
@@ -274,7 +275,7 @@ def test_a_block_of_one_account_costs_one_binding_and_what_has_no_port_keeps_its
         selector = pools.selector(address_bytes("81.2.69.160"), port + 63)
         (segment,) = opened(epoch, atoms, made, "address", selector)
         ((_, flags, first_port, held_by, *_, count),) = as_rows(segment)
-        assert (flags, first_port, held_by) == (address_map.MERGED, port, account)
+        assert (flags, first_port, held_by) == (MERGED, port, account)
         assert address_map.read(segment).last_port[0] == port + 63
         assert count == sum(1 for r in records if r[7] == port)
     bare = pools.selector(address_bytes("81.2.69.160"), None)

@@ -9,14 +9,20 @@ import pyarrow as pa
 from ..errors import FormatRefused
 from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
-from .hints import Hints
+from .captures import read_captures
+from .csv_tables import is_csv, read_csv
+from .dialects import is_radius, is_syslog, read_radius, read_syslog
+from .exports import is_exports, read_exports
+from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
+from .json_mapped import read_mapped_json
 from .lines import Input, Source, opened
+from .packets import is_capture
 from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
 from .zeek import is_zeek, read_zeek
 
-__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records"]
+__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records", "zone_named"]
 
 BATCH_ROWS = 1 << 16
 
@@ -54,9 +60,43 @@ _FORMATS = (
     ),
     _Format(
         "ndjson",
-        "lines of JSON as `icr-collect read` prints them",
+        "lines of JSON as `icr-collect read` prints them, or by the names of a map",
         is_ndjson,
-        lambda source, tally, _: read_ndjson(source, tally),
+        lambda source, tally, hints: (
+            read_mapped_json(source, tally, hints)
+            if hints.is_mapped
+            else read_ndjson(source, tally)
+        ),
+    ),
+    _Format(
+        "csv",
+        "CSV with a header of a record's names, or by the names of a map",
+        is_csv,
+        read_csv,
+    ),
+    _Format(
+        "pcap",
+        "a capture (pcap or pcapng): first packets of connections, pf's log, or exports alone",
+        is_capture,
+        lambda source, tally, hints: read_captures(source, tally, hints.templates),
+    ),
+    _Format(
+        "exports",
+        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        is_exports,
+        lambda source, tally, hints: read_exports(source, tally, hints.templates),
+    ),
+    _Format(
+        "radius",
+        "RADIUS accounting of a NAT, as FreeRADIUS writes it in detail files",
+        is_radius,
+        read_radius,
+    ),
+    _Format(
+        "syslog",
+        "what firewalls and NATs write, each line by itself: ASA, conntrack, EVE, PAN-OS, ...",
+        is_syslog,
+        read_syslog,
     ),
     _Format(
         "tcpdump",
@@ -84,19 +124,24 @@ def open_records(
             yield from open_records(file, format, tally, hints)
         return
     plain = opened(source, tally)
-    found = _recognised(plain, format)
-    for batch in found.read(plain, tally, hints or Hints()):
+    given = hints or Hints()
+    found = _recognised(plain, format, given)
+    for batch in found.read(plain, tally, given):
         tally.records += batch.num_rows
         tally.events += batch.num_rows if is_of_events(batch) else 0
         for start in range(0, batch.num_rows, BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
 
 
-def _recognised(source: Input, format: str | None) -> _Format:
+def _recognised(source: Input, format: str | None, hints: Hints) -> _Format:
     if format is not None:
         if format not in FORMATS:
             raise FormatRefused(_known(f"{format!r} is not a format"))
         return _BY_NAME[format]
+    if hints.is_mapped:
+        while not source.head.strip() and source.look_further():
+            pass
+        return _BY_NAME["ndjson" if source.head.lstrip().startswith((b"{", b"[")) else "csv"]
     while (found := _sniff(source.head)) is None and source.look_further():
         pass
     if found is None and source.head.strip():

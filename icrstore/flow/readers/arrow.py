@@ -1,4 +1,4 @@
-"""Records as an Arrow IPC stream or file, in exactly a record's columns.
+"""Records as an Arrow IPC stream or file, in exactly a record's columns, or a NAT event's.
 
 A stream without its end mark counts as cut off: nothing tells it from one that was.
 """
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..elements import ELEMENTS
+from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, Element
 from ..errors import BatchRefused
-from ..schema import NANOSECONDS, Column, record_schema
+from ..schema import NANOSECONDS, Column, is_of_events, schema_of
 from ..validate import check_columns, readable
 from .lines import Input
-from .rows import LAST_SECOND
 from .tally import Tally
+from .times import LAST_SECOND
 
 FILE_MAGIC = b"ARROW1\0\0"
 
@@ -33,9 +33,9 @@ def read_arrow(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
         source.skip(len(FILE_MAGIC))
     try:
         with pa.ipc.open_stream(pa.PythonFile(source, "r")) as stream:
-            check_columns(stream.schema.empty_table())
+            elements = _elements_of(stream.schema.empty_table())
             for batch in stream:
-                yield _records(batch, tally)
+                yield _records(batch, elements, tally)
     except (pa.ArrowException, OSError):
         if not source.at_end:
             raise BatchRefused("the input is damaged: it is not an Arrow stream") from None
@@ -43,17 +43,32 @@ def read_arrow(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     tally.cut_off = tally.cut_off or source.at_end
 
 
-def _records(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
-    unit = check_columns(batch)
-    rows, garbled = readable(batch.select(record_schema(unit).names))
+def _elements_of(table: pa.Table) -> tuple[Element, ...]:
+    """What a stream's rows are. Raises BatchRefused if they are nothing that is read."""
+    try:
+        elements = EVENT_ELEMENTS if is_of_events(table) else ELEMENTS
+    except UnicodeDecodeError:  # A column's name; `check_columns` says so.
+        elements = ELEMENTS
+    check_columns(table, elements)
+    return elements
+
+
+def _records(batch: pa.RecordBatch, elements: tuple[Element, ...], tally: Tally) -> pa.RecordBatch:
+    unit = check_columns(batch, elements)
+    schema = schema_of(elements, unit)
+    rows, garbled = readable(batch.select(schema.names))
     rows = _only(rows, pa.array(~garbled), "bad-account", tally)
-    for element in ELEMENTS:
+    for element in elements:
         if element.required:
             rows = _only(rows, pc.is_valid(rows.column(element.name)), "field-missing", tally)
+    if is_of_events(rows):
+        known = pa.array(NAT_EVENTS.values(), pa.uint8())
+        is_known: Column = pc.is_in(rows.column("nat_event"), value_set=known)
+        rows = _only(rows, is_known, "unknown-event", tally)
     ticks = rows.column("observed_at").cast(pa.int64())
     last = pa.scalar(LAST_SECOND * 10**9 // NANOSECONDS[unit])
     in_range = pc.and_(pc.greater_equal(ticks, pa.scalar(0)), pc.less_equal(ticks, last))
-    return _only(rows, in_range, "bad-time", tally).cast(record_schema(unit))
+    return _only(rows, in_range, "bad-time", tally).cast(schema)
 
 
 def _only(rows: pa.RecordBatch, good: Column, reason: str, tally: Tally) -> pa.RecordBatch:

@@ -1,38 +1,54 @@
 """Records as lines of JSON (RFC 8259): icrstore's own, with RFC 3339 times, and Zeek's conn.log.
 
-A last line without its newline is read if it parses: its closing brace says that it is whole.
+A last line without its newline is read if it parses: its closing brace says that it is whole. Whole
+blocks are read at once where that is exact (`json_blocks`), and else line by line, which decides.
 """
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..elements import ELEMENTS
+from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
+from . import json_blocks
+from .events import EventRows, assemble_events
 from .lines import Input, line_blocks
 from .rows import Rows, assemble, nothing, only_ported
 from .tally import Tally
+from .times import instants
 from .zeek import COLUMNS, protocol_numbers
 
 NAMES = tuple(element.name for element in ELEMENTS)
 _NAMES = frozenset(NAMES)
+EVENT_NAMES = tuple(element.name for element in EVENT_ELEMENTS)
+_EVENT_NAMES = frozenset(EVENT_NAMES)
+_EVENTS = pa.array(list(NAT_EVENTS))  # in the order of their numbers, from 1 on
+T = TypeVar("T")
+# As JSON has them: what is written otherwise is looked at line by line.
+_TYPES = {"protocol": pa.uint8()} | {
+    element.name: PORT for element in (*ELEMENTS, *EVENT_ELEMENTS) if element.arrow == PORT
+}
+_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES])
+_EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 )
 # Of Zeek's logs with addresses and a protocol: dns.log, notice.log, analyzer.log and dpd.log.
 _OTHER_LOGS = frozenset({"trans_id", "note", "analyzer"})
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_ZEEK = frozenset(name for names in COLUMNS.values() for name in names) | {"ip_proto"}
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class _NotARecord(Exception):
+class NotARecord(Exception):
     """The line is no record; its one argument is the reason."""
 
 
@@ -40,7 +56,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two readers could believe two values of one name."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _NotARecord("duplicate-field")
+        raise NotARecord("duplicate-field")
     return made
 
 
@@ -62,20 +78,80 @@ def is_zeek_json(head: bytes) -> bool:
 
 
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """Records as `icr-collect read` prints them; a field that no record has refuses its line."""
-    for rows, lines in _parsed(source, tally, _own_row):
-        (time, protocol, *texts) = _columns(rows, len(NAMES), protocol_at=1)
-        yield assemble(Rows(time, protocol, *texts), tally, lines)
+    """Records and NAT events as `icr-collect read` prints them; a field that neither has refuses
+    its line."""
+    for block in line_blocks(source, tally):
+        for at, part, clean in json_blocks.pieces(block, _clean):
+            yield from [clean] if clean else _own_records(part, at, tally)
 
 
 def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """The connections of a conn.log written as JSON."""
-    for rows, lines in _parsed(source, tally, _zeek_row):
+    for block in line_blocks(source, tally):
+        rows, lines = parsed(*numbered(block, 0), tally, lambda value: _zeek_row(value, tally))
         time, src, sport, dst, dport, proto, number = _columns(rows, 7)
         protocol = protocol_numbers(proto, src, number)
         none = nothing(len(rows))
         sport, dport = only_ported(sport, protocol), only_ported(dport, protocol)
         yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally, lines)
+
+
+def _clean(block: bytes) -> pa.RecordBatch | None:
+    return clean_events(block) if b'"nat_event"' in block else clean_records(block)
+
+
+def clean_records(block: bytes) -> pa.RecordBatch | None:
+    """The records of whole lines without a fault; None if there may be one."""
+    table = json_blocks.table(block, _SCHEMA, "error")
+    if table is None:
+        return None
+    columns = [json_blocks.column(table, name) for name in NAMES]
+    return _unless_faulty(columns[0], lambda time, tally: assemble(Rows(time, *columns[1:]), tally))
+
+
+def clean_events(block: bytes) -> pa.RecordBatch | None:
+    """The NAT events of whole lines without a fault; None if there may be one."""
+    table = json_blocks.table(block, _EVENT_SCHEMA, "error")
+    if table is None:
+        return None
+    observed, said, *columns = [json_blocks.column(table, name) for name in EVENT_NAMES]
+    kinds = pc.index_in(said, value_set=_EVENTS)
+    if kinds.null_count:
+        return None
+    kind = pc.add(kinds, pa.scalar(1)).cast(pa.uint8())
+    return _unless_faulty(
+        observed,
+        lambda time, tally: assemble_events(EventRows(time, kind, *columns), tally, None),
+    )
+
+
+def _unless_faulty(
+    observed: Column, assembled: Callable[[Column, Tally], pa.RecordBatch]
+) -> pa.RecordBatch | None:
+    # A number of seconds is a time elsewhere, not here.
+    if not pc.all(pc.match_substring(observed, ":"), skip_nulls=False).as_py():
+        return None
+    time, _ = instants(observed, "s", None)
+    scratch = Tally()
+    made = assembled(time, scratch)
+    return None if scratch.not_records else made
+
+
+def _own_records(block: bytes, at: int, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The connections of these lines, then their NAT events."""
+    rows, lines = parsed(*numbered(block, at), tally, _own_row)
+    for width in (len(NAMES), len(EVENT_NAMES)):
+        of_kind = [place for place, row in enumerate(rows) if len(row) == width]
+        some, places = [rows[place] for place in of_kind], [lines[place] for place in of_kind]
+        if not some:
+            continue
+        if width == len(NAMES):
+            time, *columns = _columns(some, width, numbers_at=(1,))
+            yield assemble(Rows(time, *columns), tally, places)
+        else:
+            observed, *columns = _columns(some, width, numbers_at=(1, 2))
+            time, _ = instants(observed, "s", None)
+            yield assemble_events(EventRows(time, *columns), tally, places)
 
 
 def _keys_of_lines(head: bytes) -> Iterator[Collection[str]]:
@@ -90,53 +166,61 @@ def decimal_seconds(text: str) -> str:
     """Seconds since 1970 of an RFC 3339 time, with the digits it has."""
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise _NotARecord("bad-time")
+        raise NotARecord("bad-time")
     day, clock, fraction, offset = match.groups()
     if offset is None:
-        raise _NotARecord("time-without-offset")
+        raise NotARecord("time-without-offset")
     return f"{_seconds(day, clock, offset.upper())}{fraction or ''}"
 
 
-def _parsed(
-    source: Input, tally: Tally, row: Callable[[dict[str, Any]], tuple[Any, ...]]
-) -> Iterator[tuple[list[tuple[Any, ...]], list[int]]]:
-    """Rows, and on which line each is."""
-    for block in line_blocks(source, tally):
-        is_last_and_open = not block.endswith(b"\n")
-        rows, lines = [], []
-        whole = block if is_last_and_open else block[:-1]
-        for at, line in enumerate(whole.split(b"\n")):
-            try:
-                rows.append(row(_object(line)))
-            except _NotARecord as why:
-                if is_last_and_open and why.args[0] == "not-json":
-                    tally.cut(at)
-                else:
-                    tally.drop(why.args[0], at=at)
+def numbered(block: bytes, before: int) -> tuple[list[tuple[int, bytes]], bool]:
+    """The lines of a block that has so many `before` it, and whether the last may have gone on."""
+    return list(enumerate(block.removesuffix(b"\n").split(b"\n"), before)), block[-1:] != b"\n"
+
+
+def parsed(
+    lines: Sequence[tuple[int, bytes]],
+    is_open: bool,
+    tally: Tally,
+    row: Callable[[dict[str, Any]], T],
+    decoder: json.JSONDecoder = _JSON,
+) -> tuple[list[T], list[int]]:
+    """Rows, and on which of the numbered lines each is."""
+    rows, places = [], []
+    for at, line in lines:
+        try:
+            rows.append(row(_object(line, decoder)))
+        except NotARecord as why:
+            if is_open and why.args[0] == "not-json" and at == lines[-1][0]:
+                tally.cut(at)
             else:
-                lines.append(at)
-        yield rows, lines
+                tally.drop(why.args[0], at=at)
+        else:
+            places.append(at)
+    return rows, places
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _object(line: bytes, decoder: json.JSONDecoder) -> dict[str, Any]:
     if not line.strip():
-        raise _NotARecord("blank-line")
+        raise NotARecord("blank-line")
     try:
-        value = _JSON.decode(line.decode())
+        value = decoder.decode(line.decode())
     except (ValueError, RecursionError):
-        raise _NotARecord("not-json") from None
+        raise NotARecord("not-json") from None
     if not isinstance(value, dict):
-        raise _NotARecord("not-a-record")
+        raise NotARecord("not-a-record")
     return value
 
 
 def _own_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    if "nat_event" in value:
+        return _event_row(value)
     if not _NAMES.issuperset(value):
-        raise _NotARecord("unknown-field")
+        raise NotARecord("unknown-field")
     get = value.get
     protocol = get("protocol")
     if type(protocol) is not int or not 0 <= protocol <= 255:
-        raise _NotARecord("unknown-protocol")
+        raise NotARecord("unknown-protocol")
     return (
         decimal_seconds(_text(get("observed_at"), "bad-time") or ""),
         protocol,
@@ -150,15 +234,39 @@ def _own_row(value: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _zeek_row(value: dict[str, Any]) -> tuple[Any, ...]:
+def _event_row(value: dict[str, Any]) -> tuple[Any, ...]:
+    if not _EVENT_NAMES.issuperset(value):
+        raise NotARecord("unknown-field")
+    kind = NAT_EVENTS.get(_text(value["nat_event"], "unknown-event") or "")
+    if kind is None:
+        raise NotARecord("unknown-event")
+    protocol = value.get("protocol")
+    if protocol is not None and (type(protocol) is not int or not 0 <= protocol <= 255):
+        raise NotARecord("unknown-protocol")
+    observed_at = decimal_seconds(_text(value.get("observed_at"), "bad-time") or "")
+    return (
+        observed_at,
+        kind,
+        protocol,
+        *(
+            _port(value.get(name))
+            if name in _TYPES
+            else _text(value.get(name), "bad-account" if name == "account" else "bad-address")
+            for name in EVENT_NAMES[3:]
+        ),
+    )
+
+
+def _zeek_row(value: dict[str, Any], tally: Tally) -> tuple[Any, ...]:
     field = {}
     for name, spellings in COLUMNS.items():
         found = [value[key] for key in spellings if key in value]
         if not found:
-            raise _NotARecord("field-missing")
+            raise NotARecord("field-missing")
         field[name] = found[0]
     if "conn" not in str(value.get("_path", "conn")) or not _OTHER_LOGS.isdisjoint(value):
-        raise _NotARecord("not-a-connection")
+        raise NotARecord("not-a-connection")
+    tally.leave_out(name for name, held in value.items() if held is not None and name not in _ZEEK)
     return (
         _zeek_time(field["ts"]),
         _text(field["source_address"], "bad-address"),
@@ -180,16 +288,16 @@ def _zeek_time(ts: Any) -> str:
 
 def _text(value: Any, reason: str) -> str | None:
     # A lone surrogate is JSON, but no text that could be kept.
-    if value is None or (isinstance(value, str) and not _SURROGATE.search(value)):
+    if value is None or (isinstance(value, str) and not SURROGATE.search(value)):
         return value
-    raise _NotARecord(reason)
+    raise NotARecord(reason)
 
 
 def _port(value: Any) -> str | None:
     if value is None:
         return None
     if type(value) is not int or value < 0:
-        raise _NotARecord("bad-port")
+        raise NotARecord("bad-port")
     return str(value) if value < 65536 else "65536"
 
 
@@ -198,13 +306,13 @@ def _seconds(day: str, clock: str, offset: str) -> int:
     try:
         return int(datetime.fromisoformat(f"{day}T{clock}{offset}").timestamp())
     except ValueError:
-        raise _NotARecord("bad-time") from None
+        raise NotARecord("bad-time") from None
 
 
 def _columns(
-    rows: list[tuple[Any, ...]], width: int, protocol_at: int | None = None
+    rows: list[tuple[Any, ...]], width: int, numbers_at: Sequence[int] = ()
 ) -> list[Column]:
     return [
-        pa.array([row[at] for row in rows], pa.uint8() if at == protocol_at else pa.string())
+        pa.array([row[at] for row in rows], pa.uint8() if at in numbers_at else pa.string())
         for at in range(width)
     ]

@@ -2,30 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..elements import PORT
-from ..schema import PORT_PROTOCOLS, UNITS, Column, Unit, addresses_from_text, record_schema
+from ..schema import PORT_PROTOCOLS, Column, addresses_from_text, record_schema
 from ..validate import Mask
 from .tally import Tally
+from .times import instants
 
-# Ten digits below 9e9 keep nanoseconds within 64 bits, until the year 2255.
-LAST_SECOND = 8_999_999_999
-_SECONDS = r"^[0-8]?\d{1,9}(\.\d{1,9})?$"
+# A reason, and which rows it is true of.
+Fault: TypeAlias = tuple[str, Any]
 _NONE = pa.scalar(None, pa.string())
 _PORTED = pa.array(sorted(PORT_PROTOCOLS), pa.uint8())
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The fields of some rows as text columns of equal length, null where a field is absent."""
+    """The fields of some rows as columns of equal length, null where a field is absent.
 
-    observed_at: Column  # decimal seconds since 1970 UTC
+    Addresses and the account are text; so are ports, or they are uint16 already.
+    """
+
+    observed_at: Column  # a timestamp, or text: decimal seconds since 1970 UTC
     protocol: Column  # uint8, null where it is not known
     source_address: Column
     source_port: Column
@@ -51,14 +53,24 @@ def only_ported(port: Column, protocol: Column) -> Column:
     return pc.if_else(pc.is_in(protocol, value_set=_PORTED), port, _NONE)
 
 
-def assemble(rows: Rows, tally: Tally, lines: Sequence[int] | None = None) -> pa.RecordBatch:
+def ported(protocol: Column) -> Mask:
+    """Which rows have a protocol that has ports."""
+    return mask_of(pc.is_in(protocol, value_set=_PORTED))
+
+
+def assemble(
+    rows: Rows, tally: Tally, lines: Sequence[int] | None = None, faults: Sequence[Fault] = ()
+) -> pa.RecordBatch:
     """The rows as a batch in `record_schema`, in the finest precision that one of them has.
 
-    A row that is no record is counted once, under the first of its reasons. `lines` says on which
-    line each row is, counted from `tally.line`.
+    A row that is no record is counted once, under the first of its reasons, of which `faults`, that
+    the caller found, come first. `lines` says on which line each row is, counted from `tally.line`.
     """
-    time, unit = _times(rows.observed_at)
-    reasons: list[tuple[str, Column]] = [
+    time = rows.observed_at
+    if not pa.types.is_timestamp(time.type):
+        time, _ = instants(time, "s", None)
+    reasons: list[Fault] = [
+        *faults,
         ("bad-time", pc.is_null(time)),
         ("unknown-protocol", pc.is_null(rows.protocol)),
     ]
@@ -68,49 +80,49 @@ def assemble(rows: Rows, tally: Tally, lines: Sequence[int] | None = None) -> pa
         "account": rows.account,
     }
     for name in ("source_address", "destination_address", "post_nat_source_address"):
-        text = getattr(rows, name)
-        columns[name] = addresses_from_text(text)
-        absent_is_bad = not name.startswith("post_nat")
-        bad = pc.or_(pc.is_valid(text), pa.scalar(absent_is_bad))
-        reasons.append(("bad-address", pc.and_(pc.is_null(columns[name]), bad)))
+        is_required = not name.startswith("post_nat")
+        columns[name], bad = address_column(getattr(rows, name), is_required=is_required)
+        reasons.append(("bad-address", bad))
     for name in ("source_port", "destination_port", "post_nat_source_port"):
-        columns[name], bad, too_large = _ports(getattr(rows, name))
+        columns[name], bad, too_large = port_column(getattr(rows, name))
         reasons += [("bad-port", bad), ("port-out-of-range", too_large)]
-    kept = _count(reasons, len(time), tally, lines)
-    nullable = pa.schema([field.with_nullable(True) for field in record_schema(unit)])
+    kept = count_faults(reasons, len(time), tally, lines)
+    return shaped(columns, record_schema(time.type.unit), kept)
+
+
+def shaped(columns: dict[str, Column], schema: pa.Schema, kept: Mask) -> pa.RecordBatch:
+    """The kept rows of these columns as a batch in a schema."""
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
     batch = pa.RecordBatch.from_arrays([columns[name] for name in nullable.names], schema=nullable)
     good = batch if kept.all() else batch.filter(pa.array(kept))
-    return good.cast(record_schema(unit))
+    return good.cast(schema)
 
 
-def _count(
-    reasons: list[tuple[str, Column]], rows: int, tally: Tally, lines: Sequence[int] | None
+def count_faults(
+    reasons: Sequence[Fault], rows: int, tally: Tally, lines: Sequence[int] | None
 ) -> Mask:
+    """Which rows no reason is true of; the others are counted, each under its first."""
     kept = np.ones(rows, np.bool_)
     for reason, failing in reasons:
-        fallen = np.flatnonzero(kept & _numpy(failing))
+        fallen = np.flatnonzero(kept & mask_of(failing))
         if len(fallen):
             tally.drop(reason, len(fallen), at=None if lines is None else lines[fallen[0]])
         kept[fallen] = False
     return kept
 
 
-def _times(text: Column) -> tuple[Column, Unit]:
-    """Ticks since 1970 in the finest unit of the column; null where the text is no such time."""
-    text = pc.if_else(pc.match_substring_regex(text, _SECONDS), text, _NONE)
-    dots: Column = pc.find_substring(text, ".")
-    lengths: Column = pc.binary_length(text)
-    dot, length = _numpy(pc.fill_null(dots, -1)), _numpy(pc.fill_null(lengths, 0))
-    digits = np.where(dot < 0, 0, length - dot - 1).astype(np.int64)
-    thousands = -(-int(digits.max(initial=0)) // 3)
-    ticks = pc.replace_substring(text, ".", "").cast(pa.int64())
-    scaled = pc.multiply(ticks, pa.array(10 ** (thousands * 3 - digits)))
-    unit = UNITS[thousands]
-    return scaled.cast(pa.timestamp(unit, tz="UTC")), unit
+def address_column(text: Column, *, is_required: bool) -> tuple[Column, Column]:
+    """(addresses of 16 bytes, which texts are none)."""
+    addresses = addresses_from_text(text)
+    lacking = pc.or_(pc.is_valid(text), pa.scalar(is_required))
+    return addresses, pc.and_(pc.is_null(addresses), lacking)
 
 
-def _ports(text: Column) -> tuple[Column, Column, Column]:
+def port_column(text: Column) -> tuple[Column, Column, Column]:
     """(ports, which texts are no number, which numbers are no port)."""
+    if text.type == PORT:
+        fine = pa.scalar(False)
+        return text, pc.and_(pc.is_valid(text), fine), pc.and_(pc.is_valid(text), fine)
     digits: Column = pc.match_substring_regex(text, r"^\d+$")
     number = pc.fill_null(digits, False)
     small = pc.and_(number, pc.less_equal(pc.binary_length(text), pa.scalar(5)))
@@ -125,5 +137,9 @@ def _ports(text: Column) -> tuple[Column, Column, Column]:
     )
 
 
-def _numpy(column: Column) -> npt.NDArray[Any]:
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+def mask_of(answers: Any) -> Mask:
+    """True where the answer is true; null is false."""
+    if isinstance(answers, np.ndarray):
+        return answers
+    filled: Column = pc.fill_null(answers, False)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), np.bool_)

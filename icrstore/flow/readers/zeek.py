@@ -4,20 +4,18 @@ A last line without its newline is read if it has all its fields and the last is
 """
 
 import codecs
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from ..errors import FormatRefused
 from ..schema import TCP, UDP, Column
 from .lines import Input, line_blocks
-from .rows import Rows, assemble, nothing, only_ported, present
+from .rows import Rows, assemble, nothing, only_ported
+from .separated import Layout, as_utf_8, read_fields
 from .tally import Tally
 
 # The two spellings of a column: Log::default_scope_sep makes `id_orig_h` of `id.orig_h`.
@@ -38,7 +36,7 @@ class Header:
 
     separator: str = "\t"
     unset: str = "-"
-    width: int = 0
+    names: tuple[str, ...] = ()
     places: dict[str, int] | None = None
 
     def after(self, line: str) -> "Header":
@@ -51,15 +49,15 @@ class Header:
         if key == "#path" and "conn" not in value:
             raise FormatRefused("this is a Zeek log, but not a conn.log")
         if key == "#fields":
-            names = value.split(self.separator)
-            return replace(self, width=len(names), places=_places(names))
+            names = tuple(value.split(self.separator))
+            return replace(self, names=names, places=_places(names))
         return self
 
-    def is_whole(self, line: str) -> bool:
-        """Whether a line without newline can be trusted."""
-        if self.places is None or line.count(self.separator) != self.width - 1:
-            return False
-        return self.width - 1 not in self.places.values()
+    def layout(self, places: dict[str, int]) -> Layout:
+        """How its lines are read."""
+        wanted = frozenset(self.names[place] for place in places.values())
+        absent = frozenset((self.unset,))
+        return Layout(self.names, wanted, self.separator, absent, has_quotes=False)
 
 
 def is_zeek(head: bytes) -> bool:
@@ -73,16 +71,17 @@ def read_zeek(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     for block in line_blocks(source, tally):
         at = 0
         for part in _parts(block):
-            text = part.decode("utf-8", "replace")
-            if text.startswith("#"):
+            if part.startswith(b"#"):
                 tally.drop("comment", at=at)
-                header = header.after(text.rstrip("\r\n"))
+                header = header.after(as_utf_8(part).decode().rstrip("\r\n"))
             elif header.places is None:
                 tally.drop("line-before-header", len(part.splitlines()), at=at)
-            elif not text.endswith("\n") and not header.is_whole(text):
-                tally.cut(at)
             else:
-                yield _batch(text, header, header.places, tally, at)
+                layout = header.layout(header.places)
+                if part.endswith(b"\n") or layout.is_whole(as_utf_8(part).decode()):
+                    yield _batch(part, header, header.places, tally, at)
+                else:
+                    tally.cut(at)
             at += part.count(b"\n")
 
 
@@ -104,33 +103,16 @@ def protocol_numbers(proto: Column, source: Column, ip_proto: Column) -> Column:
 
 
 def _batch(
-    text: str, header: Header, places: dict[str, int], tally: Tally, at: int
+    part: bytes, header: Header, places: dict[str, int], tally: Tally, at: int
 ) -> pa.RecordBatch:
     """The records of some lines; the first of them is `at` lines after `tally.line`."""
-    table, wrong = _table(text, header, places)
-    lines: Sequence[int] = range(at, at + table.num_rows)
-    written = text.removesuffix("\n").split("\n")
-    if table.num_rows < len(written):
-        widths = [line.count(header.separator) + 1 if line.strip() else 0 for line in written]
-        lines = [at + n for n, width in enumerate(widths) if width == header.width]
-        bad = next((n for n, width in enumerate(widths) if width not in (0, header.width)), 0)
-        tally.drop("wrong-number-of-fields", wrong, at=at + bad)
-        tally.drop("blank-line", len(written) - table.num_rows - wrong)
-    return assemble(
-        _rows(table, header, places), tally, lines if len(lines) == table.num_rows else None
-    )
-
-
-def _rows(table: pa.Table, header: Header, places: dict[str, int]) -> Rows:
-    column = {
-        name: present(table.column(str(place)).combine_chunks(), header.unset)
-        for name, place in places.items()
-    }
-    absent = nothing(table.num_rows)
+    fields = read_fields(part, header.layout(places), tally, at)
+    column = {name: fields.columns[header.names[place]] for name, place in places.items()}
+    absent = nothing(len(fields.lines))
     protocol = protocol_numbers(
         column["proto"], column["source_address"], column.get("ip_proto", absent)
     )
-    return Rows(
+    rows = Rows(
         observed_at=column["ts"],
         protocol=protocol,
         source_address=column["source_address"],
@@ -141,39 +123,7 @@ def _rows(table: pa.Table, header: Header, places: dict[str, int]) -> Rows:
         post_nat_source_port=absent,
         account=absent,
     )
-
-
-def _table(text: str, header: Header, places: dict[str, int]) -> tuple[pa.Table, int]:
-    """The lines that have all fields, and how many others have not; blank ones are neither."""
-    wanted = [str(place) for place in places.values()]
-    wrong = 0
-
-    def count_and_skip(_: csv.InvalidRow) -> Literal["skip"]:
-        nonlocal wrong
-        wrong += 1
-        return "skip"
-
-    raw = text.encode()
-    table = csv.read_csv(
-        io.BytesIO(raw),
-        csv.ReadOptions(
-            use_threads=False,
-            block_size=len(raw) + 1,
-            column_names=[str(place) for place in range(header.width)],
-        ),
-        csv.ParseOptions(
-            delimiter=header.separator,
-            quote_char=False,
-            double_quote=False,
-            invalid_row_handler=count_and_skip,
-        ),
-        csv.ConvertOptions(
-            include_columns=wanted,
-            column_types=dict.fromkeys(wanted, pa.string()),
-            strings_can_be_null=False,
-        ),
-    )
-    return table, wrong
+    return assemble(rows, tally, fields.lines)
 
 
 def _parts(block: bytes) -> Iterator[bytes]:
@@ -195,7 +145,7 @@ def _separator(line: str) -> str:
     return value
 
 
-def _places(names: list[str]) -> dict[str, int]:
+def _places(names: Sequence[str]) -> dict[str, int]:
     places = {}
     for column, spellings in COLUMNS.items():
         found = [place for place, name in enumerate(names) if name in spellings]

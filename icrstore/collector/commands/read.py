@@ -1,0 +1,35 @@
+"""``icr-collect read``."""
+
+import argparse
+import sys
+
+from icrstore.collector.commands.inputs import add_inputs, hints_of, told_leases
+from icrstore.collector.read import read_files
+
+NAME = "read"
+ABOUT = "Show what the collector reads in these files."
+TEACHES = """example:
+  icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
+  tcpdump -tt -n -r pflog | icr-collect read - --account line-17
+  icr-collect read flows.ndjson --leases leases.csv
+  icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
+
+Shows each record as one line of JSON and pushes nothing."""
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    add_inputs(command, "+")
+
+
+def run(given: argparse.Namespace) -> int:
+    return read_files(
+        given.files,
+        given.format,
+        given.account,
+        sys.stdout,
+        sys.stderr,
+        as_json=given.json,
+        leases=told_leases(given),
+        hints=hints_of(given),
+    )
