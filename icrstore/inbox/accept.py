@@ -13,7 +13,7 @@ from django.db import IntegrityError
 from accounts.models import Collector
 from accounts.tenancy import of_tenant
 from icrstore.inbox import limits
-from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.inbox.models import MOST_TRIES, Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
@@ -173,7 +173,9 @@ def hurry(tenant: str) -> None:
     """Let what waits be sealed at once, not at its hour's end."""
     with of_tenant(tenant):
         # What a sealer has locked is being sealed already: to wait for it could end in a deadlock.
-        waiting = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED, urgent=False)
+        waiting = Batch.objects.filter(
+            tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
+        )
         free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
         Batch.objects.filter(id__in=list(free)).update(urgent=True)
 
