@@ -36,6 +36,12 @@ WHERE tenant_id = %(tenant)s AND collector_id = %(collector)s AND accepted_at >=
 """
 
 
+_SEALED = """
+SELECT EXISTS (SELECT 1 FROM inbox_batch
+               WHERE tenant_id = %s AND state = 'sealed' AND accepted_at > %s)
+"""
+
+
 class TooMuch(Exception):
     """Nothing more is taken for now. ``code`` is stable; ``retry_after`` says for how long."""
 
@@ -65,7 +71,7 @@ def check(collector: Collector, body_bytes: int, now: datetime) -> None:
         hour_batches, hour_bytes, day_batches, day_bytes = cursor.fetchone()
     if of_tenant + body_bytes > TENANT_BYTES or of_collector + body_bytes > COLLECTOR_BYTES:
         raise TooMuch("inbox-full", "too much waits to be sealed: push again later", _FULL_RETRY)
-    if since is not None and since < now - LONGEST_WAIT:
+    if since is not None and since < now - LONGEST_WAIT and not _has_sealed(collector, since):
         raise TooMuch("inbox-full", "nothing has been sealed for days: push later", _FULL_RETRY)
     if day_batches >= collector.day_batches or day_bytes + body_bytes > collector.day_bytes:
         left = day + timedelta(days=1) - now
@@ -73,3 +79,10 @@ def check(collector: Collector, body_bytes: int, now: datetime) -> None:
     if hour_batches >= collector.hour_batches or hour_bytes + body_bytes > collector.hour_bytes:
         left = hour + HOUR - now
         raise TooMuch("quota-used", "this hour's quota is used: push again in the next", left)
+
+
+def _has_sealed(collector: Collector, since: datetime) -> bool:
+    """Whether something was sealed that came later: then one waits, and not everything."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SEALED, [collector.tenant_id, since])
+        return bool(cursor.fetchone()[0])

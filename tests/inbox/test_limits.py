@@ -124,8 +124,14 @@ def test_nothing_more_is_taken_where_nothing_was_sealed_for_days(rooms: Rooms) -
     spread(rooms, accepted_at=old, last_hour=old)
     refused = refusal(rooms)
     assert (refused.code, refused.retry_after) == ("inbox-full", timedelta(minutes=1))
-    # One that was set aside keeps nobody else out.
+    # One that was set aside keeps nobody else out, nor one that waits while others are sealed.
     spread(rooms, tries=MOST_TRIES)
+    assert push(rooms)
+    spread(rooms, accepted_at=old, last_hour=old, tries=0)
+    assert refusal(rooms).code == "inbox-full"
+    Batch.objects.exclude(sequence=1).update(state="sealed")
+    refusal(rooms)
+    Batch.objects.filter(state="sealed").update(accepted_at=rooms.now)
     assert push(rooms)
 
 
