@@ -55,6 +55,11 @@ class Collector(models.Model):
     grant = models.BinaryField(null=True)
     # The last number of each stream that went with its year: what lies before is no gap.
     forgotten = models.JSONField(default=dict)
+    # What it may hand in within a UTC hour and a UTC day (`inbox.limits`).
+    hour_batches = models.BigIntegerField(default=20_000)
+    hour_bytes = models.BigIntegerField(default=16 << 30)
+    day_batches = models.BigIntegerField(default=200_000)
+    day_bytes = models.BigIntegerField(default=64 << 30)
 
     class Meta:
         constraints = [

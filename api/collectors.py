@@ -20,7 +20,7 @@ from api.problems import Problem
 from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
 from icrstore.inbox.authorship import LABEL_HEADERS, SignedCall
-from icrstore.inbox.gaps import missing
+from icrstore.inbox.gaps import missing, told
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
@@ -104,25 +104,33 @@ class BatchView(Door):
         sealed = batch.sealed_receipt
         return json_response(200, {
             "batch_id": bytes(batch.batch_id).hex(),
-            # Until every keeper has logged its epochs, a batch is not sealed for its collector.
-            "state": Batch.SEALED if sealed else Batch.ACCEPTED,
+            "state": _state(batch),
             "receipt": json.loads(bytes(batch.receipt)),
             "sealed_receipt": json.loads(bytes(sealed)) if sealed else None,
-            "rejected": batch.rejected,
+            "rejected": {"batch-poison": 1} if batch.is_set_aside else batch.rejected,
         })  # fmt: skip
 
 
 class GapsView(Door):
     def get(self, request: Request) -> HttpResponse:
-        """The numbers of this collector's streams that no batch here has."""
+        """The numbers of this collector's streams that no batch here has, and what it told."""
         collector, _, _ = signed.collector(request)
         page = page_of(request)
-        runs = missing(collector.tenant_id, (page - 1) * PAGE, PAGE + 1, collector.id)
+        of_page = (collector.tenant_id, (page - 1) * PAGE, PAGE + 1, collector.id)
+        runs, gaps = missing(*of_page), told(*of_page)
         return json_response(200, {
             "page": page,
-            "more": len(runs) > PAGE,
+            "more": max(len(runs), len(gaps)) > PAGE,
             "missing": [run.to_object() for run in runs[:PAGE]],
+            "told": gaps[:PAGE],
         })  # fmt: skip
+
+
+def _state(batch: Batch) -> str:
+    if batch.is_set_aside:
+        return "set-aside"
+    # Until every keeper has logged its epochs, a batch is not sealed for its collector.
+    return Batch.SEALED if batch.sealed_receipt else Batch.ACCEPTED
 
 
 def _check_grant(collector: Collector, now: datetime) -> None:

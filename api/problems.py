@@ -1,6 +1,7 @@
 """Errors become RFC 9457 problems here and nowhere else."""
 
 import logging
+import math
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -11,6 +12,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from accounts.enrolments import NotEnrolled
 from api.document import mend
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, SequenceUsed
+from icrstore.inbox.limits import TooMuch
 from icrstore.query.lodge import NotLodged, NotYours
 from icrstore.quiet import quietly
 from icrstore.warrant.strict import StatementError, time_text
@@ -41,6 +43,11 @@ def handle(error: Exception, context: Any) -> HttpResponse:
             return response(error.status, error.code, error.detail)
         case SignatureRefused():
             return response(401, error.reason, _how_to_sign(error.reason))
+        case TooMuch():
+            refused = response(429, error.code, error.mend)
+            seconds = math.ceil(error.retry_after.total_seconds())
+            refused.headers["Retry-After"] = str(seconds)
+            return refused
         case IntakeKeyGone() | SequenceUsed():
             return response(409, error.code, f"{error.place}: {error.mend}")
         case BatchError():

@@ -6,8 +6,12 @@ would repeat it in a page, and lets nobody keep a thread by sending slowly.
 """
 
 import errno
+import math
+import re
+import select
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gunicorn import util
@@ -31,6 +35,13 @@ GRACE_SECONDS = 10.0
 LEAST_BYTES_A_SECOND = 8192
 # How long the last answer on a connection has to arrive, if the other side goes on sending.
 LINGER_SECONDS = 1.0
+# The same two while others wait for a thread: only who stops is cut off so soon.
+CROWDED_GRACE_SECONDS, CROWDED_LINGER_SECONDS = 0.25, 0.0
+# A header that is not all here is looked at again after so long, and no thread waits for it; one of
+# this length is read as it comes, since none of ours is so long.
+_TURN_SECONDS, _HEAD_BYTES = 0.005, 16384
+_LATER = object()
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 def on_starting(_: Any) -> None:
@@ -71,8 +82,8 @@ REFUSALS = (
 class Conversation:
     """A connection whose other side must keep talking; to all who use it, a socket."""
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
+    def __init__(self, sock: Any, is_crowded: Callable[[], bool]) -> None:
+        self._sock, self._is_crowded = sock, is_crowded
         self.begin()
 
     def __getattr__(self, name: str) -> Any:
@@ -80,27 +91,53 @@ class Conversation:
 
     def begin(self) -> None:
         """A request begins: from now on its bytes count."""
-        self._deadline = time.monotonic() + GRACE_SECONDS
-        self.is_late = self.has_answer = False
+        self._earned = time.monotonic()
+        self.is_late = self.has_answer = self.has_begun = False
+
+    def _left(self, grace_seconds: float, bytes_here: int = 0) -> float:
+        """For how many seconds more it is waited for."""
+        earned = self._earned + bytes_here / LEAST_BYTES_A_SECOND
+        return earned + grace_seconds - time.monotonic()
+
+    def has_head(self) -> bool:
+        """Whether a request's header is here, or as much as there will be; nothing is taken."""
+        self._sock.setblocking(False)
+        try:
+            head = self._sock.recv(_HEAD_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            head = b" "
+        if not head or len(head) == _HEAD_BYTES or _END_OF_HEAD.search(head):
+            return True
+        self.is_late = self._left(GRACE_SECONDS, len(head)) <= 0
+        return _has_ended(self._sock)
 
     def recv(self, size: int) -> bytes:
         """What comes, at most ``size`` bytes. Raises ConnectionResetError once it is late."""
         before = self._sock.gettimeout()
         if before == 0:
             return bytes(self._sock.recv(size))
-        left = max(0.001, self._deadline - time.monotonic())
-        self._sock.settimeout(left if before is None else min(left, before))
+        until = time.monotonic() + before if before else math.inf
         try:
-            came = bytes(self._sock.recv(size))
-        except TimeoutError:
-            self.is_late = time.monotonic() >= self._deadline
-            if not self.is_late:
-                raise
-            raise ConnectionResetError(errno.ECONNRESET, "too slow") from None
+            came = self._wait_for(size, until)
         finally:
             self._sock.settimeout(before)
-        self._deadline += len(came) / LEAST_BYTES_A_SECOND
+        self._earned += len(came) / LEAST_BYTES_A_SECOND
         return came
+
+    def _wait_for(self, size: int, until: float) -> bytes:
+        while True:
+            grace = CROWDED_GRACE_SECONDS if self._is_crowded() else GRACE_SECONDS
+            left = self._left(min(grace, GRACE_SECONDS))
+            # Looked at again soon: somebody may come to wait for this thread.
+            self._sock.settimeout(max(0.001, min(left, until - time.monotonic(), 0.1)))
+            try:
+                return bytes(self._sock.recv(size))
+            except TimeoutError:
+                if time.monotonic() >= until:
+                    raise
+                self.is_late = left <= 0
+            if self.is_late:
+                raise ConnectionResetError(errno.ECONNRESET, "too slow") from None
 
     def sendall(self, content: bytes) -> None:
         self.has_answer = True
@@ -119,24 +156,43 @@ class Conversation:
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """gunicorn's worker with threads."""
 
+    def is_crowded(self) -> bool:
+        """Whether somebody waits for a thread."""
+        return bool(self.tpool._work_queue.qsize())
+
     def handle(self, conn: Any) -> Any:
         """One request; false if the connection is to end, which it then has.
 
         True if there may be another, `_DEFER` if there was none yet: then the main loop waits.
+        `_LATER` if its header is not all here: then it is another's turn.
         """
         if not (conn.initialized or conn.data_ready or conn.wait_for_data(0)):
             return _DEFER  # Who has said nothing yet keeps no thread: gunicorn would wait 5 s.
         if not isinstance(conn.sock, Conversation):
-            conn.sock = Conversation(conn.sock)
-        conn.sock.begin()
-        kept = super().handle(conn)
+            conn.sock = Conversation(conn.sock, self.is_crowded)
+        if not conn.sock.has_begun:
+            conn.sock.begin()
+            conn.sock.has_begun = True
+        if not (_has_read_ahead(conn) or conn.sock.has_head() or conn.sock.is_late):
+            time.sleep(_TURN_SECONDS)
+            return _LATER
+        kept = not conn.sock.is_late and super().handle(conn)
+        conn.sock.has_begun = False
         if kept:
             return kept
         if conn.sock.is_late and not conn.sock.has_answer:
             _answer(conn.sock, 408, "too-slow", "the request: send it whole, within 10 seconds")
         # Waits for the other side. gunicorn would do it in the main loop, where all wait with it.
-        util.close_graceful(conn.sock, LINGER_SECONDS)
+        linger = CROWDED_LINGER_SECONDS if self.is_crowded() else LINGER_SECONDS
+        util.close_graceful(conn.sock, min(linger, LINGER_SECONDS))
         return False
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """In the main loop, once `handle` has ended."""
+        if not fs.cancelled() and fs.exception() is None and fs.result() is _LATER:
+            self.enqueue_req(conn)
+        else:
+            super().finish_request(conn, fs)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what could not be read, or went wrong outside Django."""
@@ -147,6 +203,18 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
                 return
         self.log.error("unexpected: %s", quietly(exc))
         _answer(client, 500, "failed", "try again later")
+
+
+def _has_read_ahead(conn: Any) -> bool:
+    """Whether the next request began in what was read of the one before."""
+    return bool(conn.parser and conn.parser.unreader.buf.getvalue())
+
+
+def _has_ended(sock: Any) -> bool:
+    """Whether the other side sends nothing more."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _answer(sock: Any, status: int, code: str, detail: str) -> None:

@@ -48,7 +48,7 @@ GRANT USAGE ON SEQUENCE notices_signin_id_seq, notices_session_id_seq TO icr_web
 GRANT SELECT ON accounts_tenant, accounts_collector TO icr_sealer;
 GRANT SELECT, INSERT ON inbox_intakekey TO icr_sealer;
 GRANT SELECT ON inbox_batch TO icr_sealer;
-GRANT UPDATE (state, claim, records, rejected, sealing, sealed_receipt, body)
+GRANT UPDATE (state, claim, tries, records, rejected, gaps, sealing, sealed_receipt, body)
     ON inbox_batch TO icr_sealer;
 GRANT SELECT, INSERT ON vault_epoch, vault_epoch_batches TO icr_sealer;
 GRANT SELECT, INSERT ON vault_epochseal TO icr_sealer;
@@ -67,7 +67,7 @@ GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment TO 
 -- For the audit, which runs as it: what each keeper said of an epoch.
 GRANT SELECT (id, epoch_id, role, instance, acknowledged_at, refused) ON vault_epochseal TO icr_engine;
 GRANT SELECT (id, tenant_id, collector_id, batch_id, stream, sequence, shard, first_hour, last_hour,
-    accepted_at, receipt, state, urgent, sealed_receipt) ON inbox_batch TO icr_engine;
+    accepted_at, receipt, state, urgent, gaps, sealed_receipt) ON inbox_batch TO icr_engine;
 GRANT SELECT (id, tenant_id, name) ON accounts_collector TO icr_engine;
 GRANT SELECT ON query_lodgedwarrant, query_query TO icr_engine;
 GRANT UPDATE (state, claim, ended_at, keepers, share_key, waiting, disclosure) ON query_query

@@ -65,6 +65,7 @@ class Push:
         self._patience = Patience(wait_seconds, sleep)
         self._tell = tell
         self._last_asked: dict[bytes, int] = {}
+        self._set_aside: set[bytes] = set()
         self._turn = 0
         self.server = Server(config.server, key)
         self.refused: dict[bytes, str] = {}
@@ -207,9 +208,15 @@ class Push:
             raise Stop(DATA, f"the server does not say what became of a batch {_code(response)}")
         fields = fields_of(response)
         try:
-            is_sealed = fields.one_of("state", ("accepted", "sealed")) == "sealed"
+            state = fields.one_of("state", ("accepted", "sealed", "set-aside"))
         except StatementError as error:
             raise not_understood(error) from None
+        if state == "set-aside" and batch.id not in self._set_aside:
+            # No sealer survives it, until their operator has it tried again: we keep it, and ask.
+            self._set_aside.add(batch.id)
+            self._spool.refuse(batch.id, "batch-poison")
+            self._tell("set-aside", batch, {"code": "batch-poison"})
+        is_sealed = state == "sealed"
         if is_sealed:
             self._finish(batch, fields)
         return is_sealed

@@ -83,7 +83,9 @@ def _who(each: Mapping[str, Any]) -> str:
     if each["verdict"] == "HOLDER":
         return f"the address, or its block of ports, was one account's then: {names}"
     if each["verdict"] == "NONE":
-        return "nobody in these records"
+        return "nobody"
+    if each["verdict"] == "UNKNOWN":
+        return "cannot say: nobody in these records, and some are missing"
     if candidates == 1:
         return "one account fits, and others of the address may: nobody is named"
     return f"{candidates} accounts fit: {names or 'more than the warrant lets be named'}"

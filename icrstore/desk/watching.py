@@ -82,7 +82,7 @@ _LISTS = {
     "accesses": ("accesses",),
     "refusals": ("refusals",),
     "notices": ("notices",),
-    "gaps": ("missing", "unsealed", "late"),
+    "gaps": ("missing", "unsealed", "late", "told"),
 }
 
 

@@ -12,7 +12,8 @@ from django.db import IntegrityError
 
 from accounts.models import Collector
 from accounts.tenancy import of_tenant
-from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.inbox import limits
+from icrstore.inbox.models import MOST_TRIES, Batch, IntakeKey
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
@@ -121,7 +122,7 @@ def accept(
     ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check.
 
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
-    commit: from then on nothing can be lost. Raises `BatchError`.
+    commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
     """
     with of_tenant(collector.tenant_id):
         held = _held(collector, label)
@@ -152,9 +153,18 @@ def accept(
     )
     try:
         with of_tenant(collector.tenant_id):
+            limits.lock(collector.tenant_id)
+            # While we waited, the same batch may have come by another call.
+            if (held := _held(collector, label)) is not None:
+                return held, False
+            limits.check(collector, len(body), now)
             batch.save(force_insert=True)
     except IntegrityError as error:
-        return _raced(collector, label, error), False
+        if "batch_sequence_once" not in str(error):
+            raise
+        raise SequenceUsed(
+            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
+        ) from error
     # From here the batch is durable: if we stop now the collector asks again and is told so.
     return batch, True
 
@@ -163,7 +173,9 @@ def hurry(tenant: str) -> None:
     """Let what waits be sealed at once, not at its hour's end."""
     with of_tenant(tenant):
         # What a sealer has locked is being sealed already: to wait for it could end in a deadlock.
-        waiting = Batch.objects.filter(tenant=tenant, state=Batch.ACCEPTED, urgent=False)
+        waiting = Batch.objects.filter(
+            tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
+        )
         free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
         Batch.objects.filter(id__in=list(free)).update(urgent=True)
 
@@ -174,19 +186,6 @@ def _held(collector: Collector, label: Label) -> Batch | None:
         .filter(tenant=collector.tenant_id, collector=collector, batch_id=label.batch_id)
         .first()
     )
-
-
-def _raced(collector: Collector, label: Label, error: IntegrityError) -> Batch:
-    """Which constraint it was: the same batch at the same time, or another with its number."""
-    with of_tenant(collector.tenant_id):
-        held = _held(collector, label)
-    if held is not None:
-        return held
-    if "batch_sequence_once" in str(error):
-        raise SequenceUsed(
-            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
-        ) from error
-    raise error
 
 
 def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> None:

@@ -1,4 +1,5 @@
-"""Gaps: sequence numbers that were given to a batch which is not here, and batches that wait.
+"""Gaps: sequence numbers that were given to a batch which is not here, batches that wait, and what
+collectors told is missing.
 
 What was never given, or lies after the last that came, nobody here can miss: that is for the
 collector, which has no receipt for it.
@@ -13,15 +14,15 @@ from django.db import connection
 from django.db.models import Q
 
 from accounts.tenancy import of_tenant
-from icrstore.inbox.models import Batch
+from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR
 from icrstore.warrant.strict import time_text
 
 # A batch is sealed when its hours have ended, and its receipt follows within seconds.
 LATE = timedelta(hours=1)
-# Set aside through no fault of its collector. What a collector itself signed that is no batch is
-# rejected like a record of it: its receipt says so.
-SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone")
+# Set aside through no fault of its collector, or telling of gaps that nobody understands. What else
+# a collector itself signed that is no batch is rejected like a record of it: its receipt says so.
+SET_ASIDE = ("batch-not-signed", "batch-intake-key-gone", "batch-wrong-gaps")
 
 # Runs of numbers between two batches of a stream, or before its first (streams begin with 1, and
 # after a year with what followed the last that was forgotten).
@@ -35,6 +36,17 @@ SELECT name, held.stream, held.before + 1, held.sequence - 1 FROM (
       AND (%(collector)s::bigint IS NULL OR c.id = %(collector)s)) AS held
 WHERE held.sequence > held.before + 1
 ORDER BY 1, 2, 3 OFFSET %(skip)s LIMIT %(most)s
+"""
+
+
+# The latest told first, since the list never ends.
+_TOLD = """
+SELECT c.name, b.stream, b.sequence, gap ->> 'from', gap ->> 'to', gap ->> 'why'
+FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id,
+     jsonb_array_elements(b.gaps) AS gap
+WHERE b.tenant_id = %(tenant)s AND NOT b.gaps = '[]'
+  AND (%(collector)s::bigint IS NULL OR c.id = %(collector)s)
+ORDER BY b.accepted_at DESC, b.id DESC, gap OFFSET %(skip)s LIMIT %(most)s
 """
 
 
@@ -59,6 +71,18 @@ def missing(tenant: str, skip: int, most: int, collector: int | None = None) -> 
         return [Missing(*row) for row in cursor.fetchall()]
 
 
+def told(tenant: str, skip: int, most: int, collector: int | None = None) -> list[dict[str, Any]]:
+    """Gaps that every collector of the tenant told of, or one (its row's id); the latest first."""
+    values = {"tenant": tenant, "collector": collector, "skip": skip, "most": most}
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_TOLD, values)
+        return [
+            {"collector": name, "stream": stream, "sequence": sequence,
+             "from": first, "to": last, "why": why}
+            for name, stream, sequence, first, last, why in cursor.fetchall()
+        ]  # fmt: skip
+
+
 def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any]]:
     """Batches that are not sealed and logged an hour after they came and their hours ended."""
     waiting = Batch.objects.filter(
@@ -67,7 +91,7 @@ def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any
     )  # fmt: skip
     columns = (
         "collector__name", "batch_id", "stream", "sequence", "shard", "accepted_at", "state",
-        "rejected",
+        "rejected", "tries",
     )  # fmt: skip
     with of_tenant(tenant):
         rows = waiting.order_by("accepted_at", "batch_id").values_list(*columns)
@@ -80,13 +104,13 @@ def late(tenant: str, now: datetime, skip: int, most: int) -> list[dict[str, Any
             "sequence": sequence,
             "shard": shard,
             "accepted_at": time_text(accepted_at),
-            "why": _why(state, rejected),
+            "why": _why(state, rejected, tries),
         }
-        for name, batch_id, stream, sequence, shard, accepted_at, state, rejected in found
+        for name, batch_id, stream, sequence, shard, accepted_at, state, rejected, tries in found
     ]
 
 
-def _why(state: str, rejected: Collection[str]) -> str:
+def _why(state: str, rejected: Collection[str], tries: int) -> str:
     if state == Batch.ACCEPTED:
-        return "not-sealed"
+        return "set-aside" if tries >= MOST_TRIES else "not-sealed"
     return "not-logged" if set(SET_ASIDE).isdisjoint(rejected) else "set-aside"

@@ -9,6 +9,10 @@ from django.db import models
 
 from accounts.models import Collector, Tenant
 
+# A batch of which so many claims died or failed is claimed no more: its first in company, its
+# second in less, and three of its own (`vault.trying`).
+MOST_TRIES = 5
+
 
 class IntakeKey(models.Model):
     """The signed public key of one UTC hour, as the sealer host published it."""
@@ -21,7 +25,8 @@ class Batch(models.Model):
     """One accepted batch. Its row stays for the whole retention, its body until it is sealed.
 
     ``accepted`` -> ``sealed`` (rows committed; ``sealed_receipt`` follows once all keepers have
-    logged its epochs).
+    logged its epochs). An accepted one whose tries are spent is *set aside*: it waits for somebody
+    who lets it be tried again (`manage.py inbox retry`), and its collector keeps it too.
     """
 
     ACCEPTED, SEALED = "accepted", "sealed"
@@ -46,12 +51,20 @@ class Batch(models.Model):
     # Somebody with a warrant cannot wait for the hour's end (`accept.hurry`).
     urgent = models.BooleanField(default=False)
     claim = models.BigIntegerField(null=True)
+    # How many claims of it died or failed over it (`vault.trying`).
+    tries = models.PositiveSmallIntegerField(default=0)
     records = models.BigIntegerField(default=0)
     rejected = models.JSONField(default=dict)
+    # Of which gaps it told; an answer believes the sealed receipt only.
+    gaps = models.JSONField(default=list)
     # What the sealer host signed as it sealed: all that the sealed receipt will repeat. It is no
     # receipt itself, so whoever copies it to a collector makes it forget nothing.
     sealing = models.BinaryField(null=True)
     sealed_receipt = models.BinaryField(null=True)
+
+    @property
+    def is_set_aside(self) -> bool:
+        return self.state == self.ACCEPTED and self.tries >= MOST_TRIES
 
     class Meta:
         constraints = [
@@ -83,5 +96,17 @@ class Batch(models.Model):
             models.Index(
                 fields=["tenant", "collector", "stream", "accepted_at", "sequence"],
                 name="batch_came",
+            ),
+            # Few: those that tell of gaps, by their hours (`vault.accepted`).
+            models.Index(
+                fields=["tenant", "last_hour"],
+                name="batch_tells_of_gaps",
+                condition=~models.Q(gaps=[]),
+            ),
+            # What a collector handed in since when (`inbox.limits`).
+            models.Index(
+                fields=["tenant", "collector", "accepted_at"],
+                include=["body_bytes"],
+                name="batch_handed_in",
             ),
         ]

@@ -45,13 +45,14 @@ def cover(
     """The coverage of every hour asked for, with the epochs that any keeper lists, by eid: where
     the lists are alike, that is the order in which the keepers' commits hash them.
 
-    ``listed``: each role's list; ``waiting``: what was accepted and is not proven sealed, the
-    oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
-    between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
-    differs, or has a row that is missing or does not open; ``shards``: as many as the database
-    says, but no fewer than the epochs that the keepers logged have.
+    ``listed``: each role's list; ``waiting``: what was accepted and is not proven sealed, or is
+    missing as a collector told, the oldest first, and the hours that had not ended, read *before*
+    the commit (a batch sealed in between would else be in neither); ``failed``: what is wrong with
+    an epoch that is missing, differs, or has a row that is missing or does not open; ``shards``: as
+    many as the database says, but no fewer than the epochs that the keepers logged have.
 
-    1. INCOMPLETE: the keepers list different epochs, or a listed one fails.
+    1. INCOMPLETE: the keepers list different epochs, a listed one fails, or a collector told of a
+       gap that reaches the hour.
     2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.
     3. COMPLETE: everything listed is held and proven.
     """
@@ -65,6 +66,13 @@ def cover(
         _of_hour(hour, by_hour.get(hour, {}), list(listed), shards, waiting, failed)
         for hour in hours
     ]
+
+
+def is_covered(first: datetime, end: datetime, hours: Iterable[HourCoverage]) -> bool:
+    """Whether the time from ``first`` to ``end``, as far as it was asked for, lies in COMPLETE
+    hours: where it does not, or was not asked for at all, nobody may say "none" or "no"."""
+    touched = {each.state for each in hours if each.hour < end and first < each.hour + HOUR}
+    return touched == {"COMPLETE"}
 
 
 def _of_hour(
@@ -87,14 +95,20 @@ def _of_hour(
               for eid in sorted(set(everyone) - shared)]  # fmt: skip
     broken += [f"epoch {eid.hex()}: {failed[eid]}" for eid in sorted(shared & set(failed))]
 
+    reaching = [one for one in waiting if one.first <= hour <= one.last]
+    broken += _named([one for one in reaching if one.is_gap])
+
     open_ = [f"shard {shard}: no epoch, since {time_text(hour + HOUR)}" for shard in range(shards)
              if not any(everyone[eid].shard == shard for eid in shared)]  # fmt: skip
-    reaching = [one for one in waiting if one.first <= hour <= one.last]
-    open_ += [one.why for one in reaching[:MOST_NAMED]]
-    if len(reaching) > MOST_NAMED:
-        open_.append(f"and {len(reaching) - MOST_NAMED} more that came later")
+    open_ += _named([one for one in reaching if not one.is_gap])
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
     told = {epoch for listed in lists for epoch in listed.values()}
     epochs = sorted(told, key=lambda epoch: (epoch.eid, epoch.statement_sha256))
     return HourCoverage(hour, state, tuple(epochs), tuple(broken + open_))
+
+
+def _named(several: Sequence[Unsealed]) -> list[str]:
+    named = [one.why for one in several[:MOST_NAMED]]
+    left = len(several) - len(named)
+    return [*named, f"and {left} more that came later"] if left else named

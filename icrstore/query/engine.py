@@ -154,7 +154,8 @@ def _resolve(
         for selector in request.selectors
         if isinstance(selector, AddressSelector)
     ]
-    shown = [one.to_object(warrant.max_candidates) for one in made]
+    covered = [resolve.as_covered(one, hours) for one in made]
+    shown = [one.to_object(warrant.max_candidates) for one in covered]
     named = {account for one in shown for account in one["accounts"]}
     fields = {"resolutions": shown, "limits": list(resolve.LIMITS)}
     # Of two selectors with one name (an address at two times) the rows were opened once.

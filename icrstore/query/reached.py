@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from icrstore.query.coverage import HourCoverage
+from icrstore.query.coverage import HourCoverage, is_covered
 from icrstore.query.records import time_of
-from icrstore.seal.epoch import HOUR
 from icrstore.seal.pools import network_bits
 from icrstore.warrant.statements import Target
 
@@ -76,19 +75,8 @@ def _reach(
     found = moments[inside & then]
     if len(found):
         return Reach(account, target, "YES", len(found), int(found.min()), int(found.max()))
-    return Reach(account, target, "NO" if _covered(target, hours) else "UNKNOWN", 0)
-
-
-def _covered(target: Target, hours: Sequence[HourCoverage]) -> bool:
-    """Whether the target's time, as far as it was asked for, lies in COMPLETE hours.
-
-    A target whose time was not asked for at all gets no "no".
-    """
-    touched = [
-        each.state for each in hours
-        if each.hour < target.end and target.first < each.hour + HOUR
-    ]  # fmt: skip
-    return bool(touched) and set(touched) == {"COMPLETE"}
+    no: Verdict = "NO" if is_covered(target.first, target.end, hours) else "UNKNOWN"
+    return Reach(account, target, no, 0)
 
 
 def _nanoseconds(moment: datetime) -> int:

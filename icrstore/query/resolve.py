@@ -5,7 +5,8 @@ HOLDER     the address was one account's then; the port was not seen, or was mer
            pool has blocks of ports, it is the port's block of the address that was; where a NAT
            lent the address or some ports of it, it is those.
 AMBIGUOUS  more than one account fits: how many, and their names up to the warrant's limit.
-NONE       nobody in these records.
+NONE       nobody; only where every hour of that time is COMPLETE.
+UNKNOWN    nobody in these records, but the coverage forbids a "nobody".
 
 Never a guess: a binding counts only where it overlaps the time asked for, give or take the
 tolerance, and a shared address without its port names nobody. An hour may have several epochs, and
@@ -22,12 +23,13 @@ port, and the address is lent by its ports: who else has some of them is not kno
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
 
+from icrstore.query.coverage import HourCoverage, is_covered
 from icrstore.seal import address_map
 from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment
@@ -36,7 +38,7 @@ from icrstore.warrant.statements import AddressSelector
 
 _HOUR = 3600 * 10**9
 
-Verdict = Literal["UNIQUE", "HOLDER", "AMBIGUOUS", "NONE"]
+Verdict = Literal["UNIQUE", "HOLDER", "AMBIGUOUS", "NONE", "UNKNOWN"]
 
 LIMITS = (
     "An account is a line, not a person: who sat at it is not in these records.",
@@ -113,6 +115,15 @@ def resolve(
         # Nobody's blocks were looked at, so that not even "nobody" can be said.
         return Resolution(selector, "AMBIGUOUS", accounts)
     return Resolution(selector, _verdict(accounts, port, is_open), accounts)
+
+
+def as_covered(made: Resolution, hours: Iterable[HourCoverage]) -> Resolution:
+    """The same, or UNKNOWN where it is NONE of hours of which records may be missing."""
+    asked = made.selector
+    first, last = asked.at - asked.tolerance, asked.at + asked.tolerance
+    if made.verdict != "NONE" or is_covered(first, last + timedelta(microseconds=1), hours):
+        return made
+    return replace(made, verdict="UNKNOWN")
 
 
 def records_of(segments: Iterable[Segment]) -> Counter[str]:

@@ -25,6 +25,7 @@ def keep(waiting: Sequence[Unsealed], engine_key_sha256: bytes, key: Ed25519Priv
             "first": time_text(one.first),
             "last": time_text(one.last),
             "what": one.what,
+            "is_gap": one.is_gap,
         }
         for one in waiting
     ]
@@ -51,6 +52,7 @@ def _read(value: Any, place: str) -> Unsealed:
         first=fields.hour("first"),
         last=fields.hour("last"),
         what=fields.text("what"),
+        is_gap=fields.boolean("is_gap"),
     )
     fields.finish()
     return made

@@ -1,8 +1,13 @@
-"""What was accepted and is not proven sealed, so that no answer takes it for included.
+"""What was accepted and is not proven sealed, so that no answer takes it for included, and what
+collectors told is missing.
 
 Nobody is believed for what the rows say: a batch is accepted, with its number, hours and time, by
 web's signed receipt, and sealed by a sealer host's. Numbers of a stream that no receipt has are
 batches that came and are gone: they may hold records of every hour between their neighbours.
+
+A gap stands in the sealed receipt of the batch that told of it. Most are told within two days.
+Those told later are looked for by what the rows say of their hours, and right after a silence of a
+stream by their numbers: a collector that comes back tells then what it missed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +26,7 @@ from icrstore.inbox.gaps import SET_ASIDE
 from icrstore.seal.epoch import HOUR, first_living, hour_start
 from icrstore.warrant.backfill import LONGEST
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.gaps import Gap
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import HourRange
 from icrstore.warrant.strict import StatementError, time_text
@@ -29,10 +35,15 @@ from icrstore.warrant.trust import Trust
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 # From signing a push until its body is here, at most.
 _PUSHED_LATE = timedelta(hours=4)
+# So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours. The next one
+# shows whether they are there.
+_AFTER_SILENCE = 8
 
+_ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.receipt,
+       b.sealed_receipt"""
 # Of each stream the batches that came while records of these hours may have been pushed, and the
 # nearest before and after them, so that a gap at either end shows.
-_NEAR = """
+_NEAR = f"""
 WITH ends AS (
     SELECT collector_id, stream,
            max(sequence) FILTER (WHERE accepted_at < %(first)s) AS before,
@@ -42,29 +53,42 @@ WITH ends AS (
     FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id
     WHERE b.tenant_id = %(tenant)s
       AND (%(collector)s::text IS NULL OR c.name = %(collector)s) GROUP BY collector_id, stream)
-SELECT c.name, b.stream, b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at,
-       b.receipt, b.sealed_receipt
+SELECT c.name, b.stream, {_ROW}
 FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
 JOIN accounts_collector AS c ON c.id = b.collector_id
 WHERE b.tenant_id = %(tenant)s
   AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest, e.after))
-  AND (e.after IS NULL OR b.sequence <= greatest(e.after, e.highest, e.before))
+  AND (e.after IS NULL
+       OR b.sequence <= greatest(e.after + %(after_silence)s, e.highest, e.before))
 ORDER BY c.name, b.stream, b.sequence
-"""
+"""  # noqa: S608 - the columns are constants of ours
+# What came later than that and, as its row has it, reaches these hours with a gap or unsealed. Two
+# partial indexes serve it: batch_tells_of_gaps and batch_unacknowledged.
+_LATE = f"""
+SELECT c.name, b.stream, {_ROW}
+FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id
+WHERE b.tenant_id = %(tenant)s AND b.accepted_at > %(until)s
+  AND b.first_hour <= %(last)s AND b.last_hour >= %(first)s
+  AND (NOT b.gaps = '[]' OR b.sealed_receipt IS NULL)
+"""  # noqa: S608 - the columns are constants of ours
 
 
 @dataclass(frozen=True, order=True)
 class Unsealed:
-    """Records of these hours (first and last) that may be in no epoch: since when, and which."""
+    """Records of these hours (first and last) that may be in no epoch: since when, and which.
+
+    ``is_gap``: a collector told, then, that they are missing; nothing waits that could mend it.
+    """
 
     since: datetime
     first: datetime
     last: datetime
     what: str
+    is_gap: bool = False
 
     @property
     def why(self) -> str:
-        return f"{self.what}, since {time_text(self.since)}"
+        return f"{self.what}, {'told' if self.is_gap else 'since'} {time_text(self.since)}"
 
 
 @dataclass(frozen=True)
@@ -119,12 +143,12 @@ def unsealed(
     The oldest first. Batches of days that have expired are forgotten: none of what came so long ago
     is missed.
     """
-    windows = [
-        _Window(first - HOUR, last + OLDEST + _PUSHED_LATE),
-        *_backfills(tenant, first, last),
-    ]
+    until = last + OLDEST + _PUSHED_LATE
+    windows = [_Window(first - HOUR, until), *_backfills(tenant, first, last)]
     kept_since = first_living(now) + OLDEST + _PUSHED_LATE
     found = {one for window in windows for one in _of_window(tenant, window, trust, kept_since)}
+    for row in _rows(_LATE, tenant=tenant, first=first, last=last, until=until):
+        found.update(_of_row(tenant, row, trust)[1])
     return sorted(one for one in found if one.first <= last and first <= one.last)
 
 
@@ -149,12 +173,20 @@ def _of_window(
 
 
 def _near(tenant: str, window: _Window) -> list[_Row]:
+    return _rows(
+        _NEAR,
+        tenant=tenant,
+        collector=window.collector,
+        first=window.first,
+        last=window.last,
+        after_silence=_AFTER_SILENCE,
+    )
+
+
+def _rows(query: str, tenant: str, **values: Any) -> list[_Row]:
     with of_tenant(tenant), connection.cursor() as cursor:
-        cursor.execute(_NEAR, {
-            "tenant": tenant, "collector": window.collector,
-            "first": window.first, "last": window.last,
-        })  # fmt: skip
-        return [_row(values) for values in cursor.fetchall()]
+        cursor.execute(query, {"tenant": tenant, **values})
+        return [_row(found) for found in cursor.fetchall()]
 
 
 def _row(values: Sequence[Any]) -> _Row:
@@ -167,22 +199,48 @@ def _of_stream(
 ) -> Iterator[Unsealed]:
     known: list[_Row] = []
     for row in rows:
-        sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
-        rejected = (sealed.rejected if sealed else None) or {}
-        set_aside = [why for why in rejected if why in SET_ASIDE]
-        if sealed and not set_aside:
+        is_known, found = _of_row(tenant, row, trust)
+        if is_known:
             known.append(row)
-            continue
-        accepted = row.said(tenant, row.receipt, [trust.receipt_key])
-        if accepted:
-            known.append(row)
-            hours = (accepted.first_hour, accepted.last_hour)
-            yield Unsealed(accepted.at, *hours, f"{row.name}: {_state(set_aside)}")
-        elif not sealed:
-            # It may be a true one that somebody altered. What the sealer set aside was none.
-            hours = (row.first_hour, row.last_hour)
-            yield Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")
+        yield from found
     yield from _gaps(tenant, known, trust, window, kept_since)
+
+
+def _of_row(tenant: str, row: _Row, trust: Trust) -> tuple[bool, list[Unsealed]]:
+    """Whether a receipt vouches for the batch, and what by its receipts is in no epoch."""
+    sealed = row.said(tenant, row.sealed_receipt, trust.sealers.values())
+    rejected = (sealed.rejected if sealed else None) or {}
+    set_aside = [why for why in rejected if why in SET_ASIDE]
+    if sealed and not set_aside:
+        return True, _told(row, sealed)
+    accepted = row.said(tenant, row.receipt, [trust.receipt_key])
+    if accepted:
+        hours = (accepted.first_hour, accepted.last_hour)
+        return True, [Unsealed(accepted.at, *hours, f"{row.name}: {_state(set_aside)}")]
+    if sealed:
+        # What the sealer set aside was none.
+        return False, []
+    # It may be a true one that somebody altered.
+    hours = (row.first_hour, row.last_hour)
+    return False, [Unsealed(row.accepted_at, *hours, f"{row.name}: nobody vouches for it")]
+
+
+def _told(row: _Row, sealed: Receipt) -> list[Unsealed]:
+    """The gaps of which a batch told, those of the same hours and reason as one."""
+    alike: dict[tuple[datetime, datetime, str], list[Gap]] = {}
+    for gap in sealed.gaps:
+        hours = hour_start(gap.first), hour_start(gap.last)
+        alike.setdefault((*hours, gap.why), []).append(gap)
+    return [
+        Unsealed(sealed.at, first, last, _missing_at(row.collector, gaps), is_gap=True)
+        for (first, last, _), gaps in alike.items()
+    ]
+
+
+def _missing_at(collector: str, gaps: Sequence[Gap]) -> str:
+    first, last = min(gap.first for gap in gaps), max(gap.last for gap in gaps)
+    span = f"from {time_text(first)} to {time_text(last)}"
+    return f"records missing at collector {collector} {span} ({gaps[0].why})"
 
 
 def _state(set_aside: Sequence[str]) -> str:
@@ -195,16 +253,19 @@ def _gaps(
     """Numbers that nobody has between two that are known, or before a stream's first.
 
     What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
-    after, or a backfill's. One that was lost and pushed again came later than those after it.
+    after, or a backfill's. One that was lost and pushed again came later than those after it, and
+    one of the first after a silence may have told of all of it.
     """
-    for before, after in pairwise([None, *known]):
+    for place, (before, after) in enumerate(pairwise([None, *known])):
         number = before.sequence if before else 0
         if after is None or after.sequence <= number + 1:
             continue
         until = _came(after, tenant, trust) or _NEVER
         if until > max(kept_since, window.first):
             since = (_came(before, tenant, trust) if before else None) or _EVER
-            hours = window.backfill or _hours_of(min(since, until), until)
+            earlier = known[max(0, place - _AFTER_SILENCE)] if before else None
+            began = (_came(earlier, tenant, trust) if earlier else None) or _EVER
+            hours = window.backfill or _hours_of(min(began, since, until), until)
             yield Unsealed(since, hours.first, hours.end - HOUR, _missing(after, number + 1))
 
 
@@ -223,9 +284,9 @@ def _missing(after: _Row, first: int) -> str:
 def _misdated(
     tenant: str, rows: Sequence[_Row], trust: Trust, window: _Window
 ) -> Iterator[Unsealed]:
-    """A row at either end that came long before or after says that nothing beyond it matters: it
-    must be true that it came then."""
-    for row in {rows[0], rows[-1]}:
+    """A row that came long before or after says that nothing beyond it matters: it must be true
+    that it came then."""
+    for row in rows:
         is_far = not window.first <= row.accepted_at <= window.last
         if is_far and _came(row, tenant, trust) != row.accepted_at:
             what = f"{row.name}: no receipt says when it came"

@@ -43,6 +43,7 @@ class Audit:
     progress: Callable[[str], None]
     epochs: int = 0
     rows: int = 0
+    batches: int = 0
     faults: int = field(default=0, init=False)
 
     def fault(self, where: str, what: str) -> None:

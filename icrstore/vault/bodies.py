@@ -1,13 +1,20 @@
 """What lies in a batch's body once it is open: one zstd frame (RFC 8878) of an Arrow IPC stream.
 
+Beside the records its schema may tell of gaps (`icrstore.flow.gaps`), and of nothing else.
+
 Bounded before anything is unpacked, whatever the bytes say of themselves: a collector's key may be
 in the hands of someone who would rather see the sealer run out of memory.
 """
 
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import zstandard
+
+from icrstore.flow.gaps import Gap, noted, noting
+from icrstore.warrant.strict import StatementError
 
 # A batch holds at most this much Arrow.
 MAX_ARROW_BYTES = 512 << 20
@@ -19,12 +26,25 @@ class NotArrow(Exception):
     """The bytes are no frame of an Arrow stream that a batch may hold."""
 
 
-def read_records(frame: bytes) -> pa.Table:
-    """The records, their columns unchecked. Raises `NotArrow`.
+class WrongGaps(Exception):
+    """What the batch tells of gaps is not understood, or cannot be so."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Records, their columns unchecked, and gaps, not yet held against the batch's scope."""
+
+    records: pa.Table
+    gaps: Sequence[Gap]
+
+
+def read_content(frame: bytes) -> Content:
+    """What the frame holds. Raises `NotArrow`, `WrongGaps`.
 
     1. There is one frame, which says its size and holds as much.
     2. The stream inside is a schema and record batches that are not compressed once more: a buffer
        would be unpacked to whatever size it names.
+    3. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
     """
     try:
         # 1.
@@ -37,9 +57,23 @@ def read_records(frame: bytes) -> pa.Table:
         # 2.
         _check_messages(stream)
         with pa.ipc.open_stream(stream) as reader:
-            return reader.read_all()
+            records = reader.read_all()
     except (zstandard.ZstdError, pa.ArrowException, struct.error, OSError, EOFError) as error:
         raise NotArrow from error
+    # 3.
+    return Content(records.replace_schema_metadata(None), _gaps(records.schema))
+
+
+def _gaps(schema: pa.Schema) -> list[Gap]:
+    try:
+        gaps = noted(schema)
+    except StatementError as error:
+        raise WrongGaps from error
+    is_all = schema.metadata == noting(schema.remove_metadata(), gaps).metadata
+    # Arrow lets something be said of each column too.
+    if not is_all or any(column.metadata for column in schema):
+        raise WrongGaps
+    return gaps
 
 
 def _check_messages(stream: bytes) -> None:

@@ -1,6 +1,6 @@
 """Sealing: waiting batches of one (tenant, shard) become rows of both maps, exactly once.
 
-1. Claim what waits: an update that skips what another sealer holds, under a token.
+1. Claim what waits, under a token (`icrstore.vault.trying`).
 2. Check that the collectors signed them, open the bodies, check every record, sort into hours.
 3. Seal each hour as an epoch of its own, under atoms that exist only in this process.
 4. Rows, statements and "sealed" commit in one transaction, and only while the token still holds.
@@ -22,12 +22,11 @@ import psycopg
 import pyarrow as pa
 from django.db import connection
 
-from accounts.claims import FREE, held_token
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import is_of_bindings
-from icrstore.flow.validate import Scope, validate
+from icrstore.flow.validate import NEWEST, Scope, validate
 from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import NotSigned, check_author
 from icrstore.inbox.models import Batch
@@ -48,19 +47,20 @@ from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_nu
 from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
-from icrstore.vault.bodies import NotArrow, read_records
+from icrstore.vault.bodies import Content, NotArrow, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
 from icrstore.vault.policies import PoolsByHour, pools_by_hour
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
+from icrstore.vault.trying import blamed, claimed
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.gaps import Gap
 from icrstore.warrant.machines import EpochStatement, Receipt
 from icrstore.wire import hpke
 
 logger = logging.getLogger(__name__)
 
-GROUP_BYTES = 256 << 20
 GROUP_RECORDS = 2_000_000
 # Every ended hour gets an epoch, empty if need be, also after a long weekend without sealers: as
 # far back as keepers take one (96 hours), less the time that they may need to be told.
@@ -88,11 +88,13 @@ class _SealedBy:
 
 @dataclass
 class Opened:
-    """One batch, opened and checked: good records, and how many of the others fell out why."""
+    """One batch, opened and checked: good records, how many of the others fell out why, and the
+    gaps that it tells of."""
 
     batch: Batch
     records: pa.Table | None = None
     rejected: Counter[str] = field(default_factory=Counter)
+    gaps: Sequence[Gap] = ()
 
 
 def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
@@ -107,7 +109,8 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
             late = backfills_of(tenant.name, keys, days.keepers, now)
             by = _sealed_by(tenant, keys, days, late, now)
             for shard in range(tenant.shards):
-                while sealed := _seal_group(tenant, shard, by, now):
+                passed: set[int] = set()
+                while (sealed := _seal_group(tenant, shard, by, passed, now)) is not None:
                     count += sealed
     return count
 
@@ -157,58 +160,32 @@ def _seal_empty(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int
     return len(made)
 
 
-def _seal_group(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int:
-    with held_token() as token:
-        claimed = _claim(token, tenant, shard, by.pools.held_from, now)
-        if not claimed:
-            return 0
-        # What must wait is free again once this claim ends.
-        opened = _open_all((one for one in claimed if not by.backfills.must_wait(one)), by)
-        hours = _hours(opened)
+def _seal_group(
+    tenant: Tenant, shard: int, by: _SealedBy, passed: set[int], now: datetime
+) -> int | None:
+    """How many batches were sealed; None if there was none to claim. What ``passed`` names is left
+    for the next look."""
+    with claimed(tenant, shard, by.pools.held_from, passed, now) as (token, batches):
+        if not batches:
+            return None
+        waiting = {batch.id for batch in batches if by.backfills.must_wait(batch)}
+        passed |= waiting
+        with blamed():
+            opened = _open_all((one for one in batches if one.id not in waiting), by)
+            hours = _hours(opened)
         months.make({month_of(hour) for hour in hours})
-        made = [
-            _make_epoch(tenant.name, hour, shard, groups, batches, by, now)
-            for hour, (groups, batches) in hours.items()
-        ]
+        with blamed():
+            made = [
+                _make_epoch(tenant.name, hour, shard, groups, those, by, now)
+                for hour, (groups, those) in hours.items()
+            ]
         with of_tenant(tenant.name):
             store(tenant, made)
             _mark_sealed(opened, made, token, by.keys, now)
         # From here the rows are in their month: if we stop now the keepers are told later.
         return len(opened)
-
-
-def _claim(
-    token: int, tenant: Tenant, shard: int, held_from: datetime, now: datetime
-) -> list[Batch]:
-    """Batches that are ready, ours while the token is held; none reaches ``held_from``."""
-    with of_tenant(tenant.name), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {
-            "token": token, "tenant": tenant.name, "shard": shard,
-            "ended": hour_start(now), "bytes": GROUP_BYTES, "held": held_from,
-        })  # fmt: skip
-        numbers = [number for (number,) in cursor.fetchall()]
-        batches = Batch.objects.defer("body").filter(id__in=numbers)
-        return list(batches.select_related("collector").order_by("id"))
-
-
-# Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
-# is sealed early.
-_CLAIM = f"""
-WITH free AS (
-    SELECT id, body_bytes, last_hour, urgent FROM inbox_batch
-    WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s AND {FREE}
-      AND last_hour < %(held)s
-    ORDER BY id FOR UPDATE SKIP LOCKED
-), summed AS (
-    SELECT id, last_hour, urgent, sum(body_bytes) OVER (ORDER BY id) - body_bytes AS before,
-           sum(body_bytes) OVER () AS waiting FROM free
-)
-UPDATE inbox_batch SET claim = %(token)s
-FROM summed
-WHERE inbox_batch.id = summed.id AND summed.before < %(bytes)s
-  AND (summed.urgent OR summed.last_hour < %(ended)s OR summed.waiting >= %(bytes)s)
-RETURNING inbox_batch.id
-"""  # noqa: S608 - FREE is a constant of ours
+    # They failed by what they hold; the next claim takes others.
+    return 0
 
 
 def _open_all(batches: Iterable[Batch], by: _SealedBy) -> list[Opened]:
@@ -236,10 +213,11 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
     try:
         root = by.keys.roots[batch.tenant_id]
         signed_at = check_author(batch, hashlib.sha256(body).digest(), root)
-        table = _read_body(batch, body, chain)
+        content = _read_body(batch, body, chain)
         scope = Scope(batch.first_hour, batch.last_hour)
         backfilled = by.backfills.of(batch)
-        verdict = validate(table, now=signed_at, backfilled=backfilled, scope=scope)
+        verdict = validate(content.records, now=signed_at, backfilled=backfilled, scope=scope)
+        _check_gaps(content.gaps, scope, signed_at)
     except NotSigned:
         return Opened(batch, rejected=Counter({"batch-not-signed": 1}))
     except IntakeKeyGone:
@@ -250,13 +228,27 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
-    return Opened(batch, verdict.good, verdict.rejected)
+    except WrongGaps:
+        return Opened(batch, rejected=Counter({"batch-wrong-gaps": 1}))
+    return Opened(batch, verdict.good, verdict.rejected, content.gaps)
 
 
-def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> pa.Table:
+def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:
+    """Inside the batch's hours, and over when it was signed. Raises `WrongGaps`.
+
+    There is no age that a gap may not have: what is told late is missing all the same.
+    """
+    for gap in gaps:
+        if gap.first < scope.first_hour or gap.last >= scope.last_hour + HOUR:
+            raise WrongGaps
+        if gap.last > signed_at + NEWEST:
+            raise WrongGaps
+
+
+def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> Content:
     private = chain.key_pair(hour_number(batch.intake_hour))
     info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
-    return read_records(hpke.open_(private, info, body))
+    return read_content(hpke.open_(private, info, body))
 
 
 def _body(batch: Batch) -> bytes:
@@ -340,6 +332,7 @@ def _mark_sealed(
             claim=None,
             records=sealed.records,
             rejected=sealed.rejected,
+            gaps=[gap.to_fields() for gap in sealed.gaps],
             sealing=Envelope.sign("sealing", sealed.to_fields(), keys.signing).encode(),
         )  # fmt: skip
     if changed != len(opened):
@@ -368,6 +361,7 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
         records=one.records.num_rows if one.records is not None else 0,
         rejected=dict(one.rejected),
         epochs=tuple(eids),
+        gaps=tuple(one.gaps),
     )
 
 

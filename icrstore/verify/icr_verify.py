@@ -267,10 +267,12 @@ DISCLOSURE = shape(
     v=version, request_sha256=hexadecimal(32), accounts=list_of(text), records=list_of(integer),
     opened_accounts=integer, answer_sha256=hexadecimal(32),
 )  # fmt: skip
+_SPAN: dict[str, Reader] = {"from": time, "to": time}
+_GAP = shape(**_SPAN, why=text)
 RECEIPT = shape(
-    v=version, state=one_of("accepted", "sealed"), tenant=text, collector=text,
-    batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer, first_hour=hour,
-    last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
+    {"gaps": list_of(_GAP)}, v=version, state=one_of("accepted", "sealed"), tenant=text,
+    collector=text, batch_id=hexadecimal(16), stream=text, sequence=integer, shard=integer,
+    first_hour=hour, last_hour=hour, at=time, body_sha256=hexadecimal(32), records=integer,
     rejected=list_of(shape(reason=text, count=integer)), epochs=list_of(hexadecimal(16)),
 )  # fmt: skip
 
@@ -287,8 +289,8 @@ _SERVICE = shape(
 )  # fmt: skip
 _BY_SERVICE = shape(account=text, service=text, records=integer, destinations=integer)
 _RESOLUTION = shape(
-    **_ADDRESSED, verdict=one_of("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE"), candidates=integer,
-    accounts=list_of(text),
+    **_ADDRESSED, verdict=one_of("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE", "UNKNOWN"),
+    candidates=integer, accounts=list_of(text),
 )  # fmt: skip
 _REACH = shape(
     {"first": seen, "last": seen}, **_TARGETED, account=text,
@@ -619,15 +621,26 @@ def _check_resolutions(question: Question, said: dict[str, Any]) -> None:
     for each in resolved:
         candidates, named = each["candidates"], each["accounts"]
         # Without a port, an address that is lent by blocks of ports names nobody.
-        is_blind = each["port"] is None
-        fits = {"NONE": candidates == 0, "AMBIGUOUS": candidates > 0 or is_blind}
+        is_sure = _is_complete(_time_of(each), said["hours"])
+        fits = {
+            "NONE": candidates == 0 and is_sure,
+            "UNKNOWN": candidates == 0 and not is_sure,
+            "AMBIGUOUS": candidates > 0 or each["port"] is None,
+        }
         if not fits.get(each["verdict"], candidates == 1):
-            raise Wrong("a verdict does not fit its number of candidates")
+            raise Wrong("a verdict does not fit its number of candidates, or the coverage")
         # AMBIGUOUS with one candidate: others may fit who are not known, so nobody is named.
         is_open = each["verdict"] == "AMBIGUOUS" and candidates == 1
         told = candidates if candidates <= most and not is_open else 0
         if not len(named) == len(set(named)) == told:
             raise Wrong("it does not name all candidates that may be named, and nobody else")
+
+
+def _time_of(asked: dict[str, Any]) -> dict[str, Any]:
+    """The time asked about, from and to, which is the first moment that is not in it."""
+    around = timedelta(seconds=asked["tolerance_seconds"])
+    end = asked["at"] + around + timedelta(microseconds=1)
+    return {"from": asked["at"] - around, "to": end}
 
 
 def _check_services(question: Question, said: dict[str, Any]) -> None:
@@ -1236,7 +1249,9 @@ def _verify(
         return verify_fork(raw, trust)
     checks, receipt = verify_receipt(raw, trust)
     said = {name: receipt[name] for name in ("state", "tenant", "collector", "records")}
-    return checks, said | {"batch_id": receipt["batch_id"].hex()}
+    gaps = [f"{one['from']:%Y-%m-%dT%H:%MZ} to {one['to']:%Y-%m-%dT%H:%MZ}, {one['why']}"
+            for one in receipt.get("gaps", ())]  # fmt: skip
+    return checks, said | {"batch_id": receipt["batch_id"].hex(), "gaps": gaps}
 
 
 def _told_of(logged: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from icrstore.seal.epoch import ROLES, Epoch, Role
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.gaps import Gap
 from icrstore.warrant.statements import read_account
 from icrstore.warrant.strict import Fields, StatementError, encode_base64, time_text
 from icrstore.wire import hpke
@@ -202,7 +203,8 @@ class IntakeKey:
 class Receipt:
     """What became of a batch. ``accepted`` is signed by the inbox; ``sealed`` by the sealer host,
     after every keeper logged its epochs: only then may a collector forget the batch. Both name its
-    number in the collector's stream, and the hours (first and last) and shard that it may reach."""
+    number in the collector's stream, and the hours (first and last) and shard that it may reach.
+    ``gaps`` are those that the batch told of; a receipt without any has no such member."""
 
     state: str
     tenant: str
@@ -218,6 +220,7 @@ class Receipt:
     records: int = 0
     rejected: Mapping[str, int] | None = None
     epochs: tuple[bytes, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @classmethod
     def parse(cls, envelope: Envelope) -> "Receipt":
@@ -237,11 +240,13 @@ class Receipt:
             records=fields.integer("records", 0, 1 << 40),
             rejected=_once(fields.items("rejected", _count), "rejected"),
             epochs=fields.items("epochs", _batch_id, 0, 100_000),
+            gaps=fields.items("gaps", Gap.read, 1) if fields.has("gaps") else (),
         )
         fields.finish()
         return made
 
     def to_fields(self) -> dict[str, Any]:
+        told = {"gaps": [gap.to_fields() for gap in self.gaps]} if self.gaps else {}
         return {
             "v": 1,
             "state": self.state,
@@ -261,6 +266,7 @@ class Receipt:
                 for reason, count in sorted((self.rejected or {}).items())
             ],
             "epochs": [eid.hex() for eid in self.epochs],
+            **told,
         }
 
 

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where the doors' refusals are raised.
 PLACES = (
     "api/*.py", "api/pages/*.py", "accounts/enrolments.py", "accounts/principals.py",
-    "icrstore/inbox/accept.py", "icrstore/query/lodge.py", "icrstore/query/package.py",
+    "icrstore/inbox/accept.py", "icrstore/inbox/limits.py", "icrstore/query/lodge.py",
+    "icrstore/query/package.py",
     "icrstore/warrant/*.py", "icrstore/wire/digest.py", "icrstore/wire/signatures.py",
     "icrstore/web.py",
 )  # fmt: skip
@@ -28,6 +29,7 @@ RAISED = {
     "_match": (None, 400),
     "IntakeKeyGone": (0, 409),
     "SequenceUsed": (0, 409),
+    "TooMuch": (0, 429),
     "Refusal": (2, None),
 }
 ROLES = ("applicant", "approver", "investigator")

@@ -1,12 +1,18 @@
 import json
+import secrets
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accounts.models import Collector, Nonce
-from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.inbox.clocks import clocks
+from icrstore.inbox.models import MOST_TRIES, Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
+from icrstore.seal.intake import IntakeChain, IntakeKeyGone, hour_number
+from icrstore.vault.keyring import write_intake
+from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
@@ -249,3 +255,78 @@ def test_what_else_a_collector_signs_is_kept_with_it_and_the_sealer_finds_it_who
     assert edge.push({**headers, "X-Edge": "7", "Date": "today"}, body).status == 202
     assert seal_waiting(rooms.keys, rooms.days, rooms.now) == 1
     assert state_of(Batch.objects.get()) == ("sealed", 1, {})
+
+
+def test_a_collector_that_was_cut_off_for_a_week_pushes_again(edge: Edge) -> None:
+    """What it sealed then opens for nobody any more; sealed anew, what is not too old is taken."""
+    rooms, minute = edge.rooms, timedelta(minutes=1)
+    week_ago = hour_start(rooms.now) - timedelta(days=7)
+    IntakeKey.objects.all().delete()
+    write_intake(rooms.folder, IntakeChain(hour_number(week_ago) - 9, secrets.token_bytes(32)))
+    publish_intake_keys(rooms.keys, week_ago)
+    edge_of_time = rooms.now - timedelta(hours=48)
+    times = [edge_of_time - 2 * minute, edge_of_time + 2 * minute, rooms.hour]
+    content = frame(arrow([record(at) for at in times]))
+    changed = {"batch_id": secrets.token_bytes(16), "sequence": 1, "last_hour": rooms.hour,
+               "first_hour": hour_start(times[0])}  # fmt: skip
+    old = edge.batch(content, intake_hour=week_ago, **changed)
+
+    publish_intake_keys(rooms.keys, rooms.now)
+    with pytest.raises(IntakeKeyGone):
+        rooms.keys.intake().key_pair(hour_number(week_ago))
+    assert edge.push(*old).refusal == (409, "intake-key-gone")
+    told = edge.caller.get("/v1/intake-key").value["intake_key"]
+    hour = IntakeKeyStatement.parse(Envelope.read(told, "intake-key")).hour
+    assert edge.push(*edge.batch(content, intake_hour=hour, **changed)).status == 202
+    assert seal_waiting(rooms.keys, rooms.days, rooms.now) == 1
+    assert state_of(Batch.objects.get()) == ("sealed", 2, {"time-too-old": 1})
+
+
+def test_every_answer_has_the_servers_time_and_a_new_receipt_has_it_signed(edge: Edge) -> None:
+    for _ in range(2):
+        told = edge.push(*edge.batch())
+        shown = parsedate_to_datetime(told.headers["date"])
+        signed = Receipt.parse(Envelope.read(told.value["receipt"], "receipt")).at
+        assert told.status == 202
+        assert abs(shown - signed) < timedelta(seconds=2)
+    refused = edge.push({**edge.batch()[0], "Batch-Scope": "?"}, b"x")
+    assert refused.refusal == (400, "bad-header")
+    assert abs(parsedate_to_datetime(refused.headers["date"]) - signed) < timedelta(seconds=5)
+
+
+def test_each_collectors_clock_is_measured_at_each_batch(edge: Edge) -> None:
+    rooms, key = edge.rooms, Ed25519PrivateKey.generate()
+    second = Edge(rooms, Caller(edge.caller.web, key, ahead_seconds=-20))
+    add_collector(rooms.tenant, "edge-2", key)
+    edge.caller.ahead_seconds = 25
+    assert edge.push(*edge.batch()).status == 202
+    edge.caller.ahead_seconds = 0
+    assert [e.push(*e.batch()).status for e in (edge, second)] == [202] * 2
+    found = [(one.collector, one.ahead, one.worst) for one in clocks(rooms.tenant.name)]
+    assert [name for name, *_ in found] == ["edge-1", "edge-2"]
+    seconds = [[by.total_seconds() for by in times] for _, *times in found]
+    assert seconds == [[pytest.approx(0, abs=3), pytest.approx(25, abs=3)],
+                       [pytest.approx(-20, abs=3)] * 2]  # fmt: skip
+
+
+def test_over_its_quota_a_collector_is_told_when_to_come_back(edge: Edge) -> None:
+    Collector.objects.filter(id=edge.rooms.collector.id).update(hour_batches=1)
+    first = edge.batch()
+    assert edge.push(*first).status == 202
+    over = edge.push(*edge.batch())
+    assert over.refusal == (429, "quota-used")
+    assert 0 < int(over.headers["retry-after"]) <= 3600
+    assert edge.push(*first).status == 200
+    assert Batch.objects.count() == 1
+
+
+def test_a_batch_that_is_set_aside_is_shown_to_its_collector(edge: Edge) -> None:
+    headers, body = edge.batch()
+    assert edge.push(headers, body).status == 202
+    place = f"/v1/batches/{headers['Idempotency-Key'].strip(chr(34))}"
+    Batch.objects.update(tries=MOST_TRIES - 1)
+    assert edge.caller.get(place).value["state"] == "accepted"
+    Batch.objects.update(tries=MOST_TRIES)
+    told = edge.caller.get(place).value
+    assert (told["state"], told["rejected"]) == ("set-aside", {"batch-poison": 1})
+    assert told["sealed_receipt"] is None

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -221,6 +222,33 @@ def test_many_who_stop_keep_nobody_else_waiting(impatient: Web, sent: bytes) -> 
 def test_many_who_never_leave_keep_nobody_else_waiting(web: Web) -> None:
     """They were refused, and do not close: gunicorn's main loop would wait 2 seconds for each."""
     assert seconds_beside([b"needle\r\n\r\n"] * 8, web) < 8
+
+
+def test_two_hundred_who_send_slowly_stop_no_honest_push(web: Web, edge: Edge) -> None:
+    """Some in the header, some in a body that nobody will look at, all byte by byte."""
+    ends = threading.Event()
+    starts = [b"GET /heal"] * 170 + [post("Content-Length: 60000", target="/v1/batches")] * 30
+    slow = [socket.create_connection(("127.0.0.1", web.port)) for _ in starts]
+
+    def drip() -> None:
+        while not ends.wait(0.1):
+            for connection in slow:
+                with suppress(OSError):
+                    connection.send(b"x", socket.MSG_DONTWAIT)
+
+    dripping = threading.Thread(target=drip)
+    try:
+        for connection, start in zip(slow, starts, strict=True):
+            connection.sendall(start)
+        dripping.start()
+        started = time.monotonic()
+        assert edge.push(*edge.batch(b"x" * 1_000_000)).status == 202
+        assert time.monotonic() - started < 8
+    finally:
+        ends.set()
+        dripping.join()
+        for connection in slow:
+            connection.close()
 
 
 def seconds_beside(others: list[bytes], web: Web) -> float:

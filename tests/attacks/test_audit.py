@@ -14,16 +14,21 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from icrstore.inbox.models import Batch
 from icrstore.keeper.cli import run as keeper_command
-from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES
+from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, hour_start
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.months import make_months, month_of
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump, encode_base64
+from tests.keeper.pair import utc_now
 from tests.query.asking import Office, lasting, office
-from tests.vault.rooms import Database
+from tests.vault.rooms import RECEIPT_KEY, Database
+from tests.vault.test_gaps import gap, telling
 
 __all__ = ["lasting", "office"]
+
+LONG_AGO = hour_start(utc_now()) - timedelta(days=90)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +39,8 @@ def trust(lasting: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     sealer = encode_base64(raw_public(lasting.rooms.keys.signing))
     path.write_bytes(dump({
         "keepers": [{**identity, "role": role} for role in ROLES], "engines": {},
-        "authorities": {}, "sealers": {"sealer-1": sealer}, "receipt_key": key,
+        "authorities": {}, "sealers": {"sealer-1": sealer},
+        "receipt_key": encode_base64(raw_public(RECEIPT_KEY)),
     }))  # fmt: skip
     before, settings.TRUST = settings.TRUST, path
     yield
@@ -222,3 +228,26 @@ def test_what_is_no_keepers_list_is_refused(lasting: Office, tmp_path: Path) -> 
         path.write_text(content)
         with pytest.raises(CommandError, match="no keeper's list"):
             audit("--keeper", str(path))
+
+
+HIDING: dict[str, dict[str, Any]] = {
+    "a gap that is told of no more": {"gaps": []},
+    "hours that are not its own": {"first_hour": LONG_AGO, "last_hour": LONG_AGO},
+    "a time at which it did not come": {"accepted_at": LONG_AGO + timedelta(days=1)},
+    "another number": {"sequence": 1_000_000},
+    "a receipt that nobody signed": {"sealed_receipt": b"{}"},
+    "no receipt": {"receipt": b"{}"},
+}
+
+
+@pytest.mark.parametrize("deed", HIDING)
+def test_a_batchs_row_that_says_something_else_than_was_signed_is_a_fault(
+    office: Office, deed: str
+) -> None:
+    batch = office.rooms.take(telling([gap(office.rooms.hour)]))
+    office.seal()
+    assert audit()[0] == 0
+    Batch.objects.filter(id=batch.id).update(**HIDING[deed])
+    status, lines = audit()
+    assert status == 65
+    assert any(" batch " in line and " of edge-1: " in line for line in lines)

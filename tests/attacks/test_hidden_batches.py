@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from accounts.models import Tenant
 from accounts.policies import add_backfill
 from icrstore.inbox.accept import Label, accept
-from icrstore.inbox.models import Batch
+from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.query import waits
 from icrstore.query.models import Query
 from icrstore.query.run import _question
@@ -97,8 +97,13 @@ def put_one_of_ones_own_in_its_place(batch: Batch) -> None:
     Batch.objects.filter(id=made.id).update(last_hour=now - 99 * HOUR)
 
 
+def call_it_poison(batch: Batch) -> None:
+    Batch.objects.filter(id=batch.id).update(tries=MOST_TRIES)
+
+
 DEEDS = (
-    delete, call_it_sealed, give_it_anothers_receipt, move_its_hours_away, date_it_away,
+    delete, call_it_sealed, call_it_poison, give_it_anothers_receipt, move_its_hours_away,
+    date_it_away,
     give_it_to_another_stream, put_a_copy_of_a_sealed_one_in_its_place,
     put_one_of_ones_own_in_its_place,
 )  # fmt: skip

@@ -64,7 +64,8 @@ class Held:
 class FakeStore(Loopback):
     """``faults`` are taken one a push; ``on_push`` is told of each push once it is committed.
 
-    ``unopened`` batches are accepted but then the sealer cannot open them.
+    ``unopened`` batches are accepted but then the sealer cannot open them; who asks is told
+    ``set_aside`` times that no sealer survives the batch.
     """
 
     collector_key: bytes
@@ -78,6 +79,7 @@ class FakeStore(Loopback):
     intake_hours_ago: int = 0
     change_receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
     unopened: int = 0
+    set_aside: int = 0
     backfilled: list[tuple[datetime, datetime]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     held: dict[str, Held] = field(default_factory=dict)
@@ -176,6 +178,12 @@ class FakeStore(Loopback):
         held = self.held[batch]
         held.asked += 1
         sealed = None
+        if self.set_aside:
+            self.set_aside -= 1
+            return {
+                "batch_id": batch, "state": "set-aside", "receipt": held.receipt.to_object(),
+                "sealed_receipt": None, "rejected": {"batch-poison": 1},
+            }  # fmt: skip
         if held.asked > self.asks_before_sealed:
             sealed = self._receipt("sealed", batch, held.body_sha256, held).to_object()
         return {

@@ -238,6 +238,15 @@ def test_a_batch_that_the_sealer_cannot_open_stays_in_the_spool(
     assert site.push(store).summary["sealed"] > 0
 
 
+def test_a_batch_that_is_set_aside_is_told_of_once_and_asked_after_until_it_is_sealed(
+    site: Site, store: FakeStore
+) -> None:
+    store.set_aside = 3
+    ran = site.push(store, log(site, 10))
+    assert (ran.status, ran.summary["sealed"]) == (0, 10)
+    assert ran.out.count('"event": "set-aside"') == 1
+
+
 def test_a_key_that_the_store_does_not_know_exits_77(site: Site) -> None:
     with FakeStore(KeyFile.new("signing", "another").public) as store:
         ran = site.push(store, log(site, 3))

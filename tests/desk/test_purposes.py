@@ -160,7 +160,8 @@ def test_an_address_outside_the_warrant_is_not_even_sent(
         ("AMBIGUOUS", 2, ["household-1", "household-2"],
          "2 accounts fit: household-1, household-2"),
         ("AMBIGUOUS", 7, [], "7 accounts fit: more than the warrant lets be named"),
-        ("NONE", 0, [], "nobody in these records"),
+        ("NONE", 0, [], "nobody"),
+        ("UNKNOWN", 0, [], "cannot say: nobody in these records, and some are missing"),
     ],
 )  # fmt: skip
 def test_a_verdict_is_told_in_words(
@@ -169,13 +170,14 @@ def test_a_verdict_is_told_in_words(
     def change(answer: dict[str, Any]) -> None:
         answer["resolutions"][0] |= {"verdict": verdict, "candidates": candidates,
                                      "accounts": named}  # fmt: skip
-        answer["hours"][0] |= {"coverage": "UNSEALED"}
+        answer["hours"][0] |= {"coverage": state}
 
+    state = "COMPLETE" if verdict == "NONE" else "UNSEALED"
     web.named, web.answer_with = tuple(named), with_answer(change)
     asked(office, web, "resolve", "--address", ADDRESS, "--max-candidates", 2)
     (line,) = [each for each in shown(office) if "198.51.100.200" in each]
     assert line.startswith(f"{verdict:9} ")
-    assert line.endswith(f": {told}; of 1 hour 1 UNSEALED")
+    assert line.endswith(f": {told}; of 1 hour 1 {state}")
 
 
 # Purpose 3.

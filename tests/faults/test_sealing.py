@@ -25,7 +25,7 @@ LOGGED = "icrstore.keeper.client:Keeper.register"
 
 # Nothing is written yet but the claim, or it is written and not committed.
 UNCOMMITTED = (
-    Point(f"{SEALER}_claim"),
+    Point("icrstore.vault.trying:_claim"),
     Point(f"{SEALER}_make_epoch", n=2),
     Point("psycopg:Copy.write", n=3),
     Point(f"{SEALER}store"),

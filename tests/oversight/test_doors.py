@@ -12,12 +12,14 @@ from accounts.models import Nonce, OversightBody, Principal, Tenant
 from icrstore.inbox.models import Batch
 from icrstore.ledger.models import Log
 from icrstore.notices.models import Notice
+from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump
 from tests.api.web import Caller, Edge, Told, Web
 from tests.keeper.pair import AUTHORITY, TENANT, utc_now
 from tests.oversight.bodies import LISTS, Body, header, put
 from tests.vault.rooms import Rooms, add_collector, add_tenant
+from tests.vault.test_gaps import gap, telling
 
 OTHER = "isp-two"
 each_list = pytest.mark.parametrize("what", LISTS)
@@ -209,7 +211,8 @@ def test_a_collector_reads_its_own_gaps_and_no_others(edge: Edge, web: Web) -> N
     key, away = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     second = add_collector(rooms.tenant, "edge-2", key)
     foreign = add_collector(add_tenant(OTHER, bytes(32)), "edge-3", away)
-    assert edge.caller.get("/v1/gaps").value == {"page": 1, "more": False, "missing": []}
+    nothing = {"page": 1, "more": False, "missing": [], "told": []}
+    assert edge.caller.get("/v1/gaps").value == nothing
     for sequence in (2, 3, 7):
         rooms.take(b"x", sequence=sequence, stream="main")
     rooms.take(b"x", sequence=1, stream="b")
@@ -222,6 +225,14 @@ def test_a_collector_reads_its_own_gaps_and_no_others(edge: Edge, web: Web) -> N
     ]
     assert Caller(web, away).get("/v1/gaps").value["missing"] == []
     assert edge.caller.get("/v1/gaps?page=2").value["missing"] == []
+    told = gap(rooms.hour)
+    rooms.take(telling([told]), second, sequence=10)
+    seal_waiting(rooms.keys, rooms.days, rooms.now)
+    row = {"collector": "edge-2", "stream": "main", "sequence": 10, **told.to_fields()}
+    assert Caller(web, key).get("/v1/gaps").value["told"] == [row]
+    assert edge.caller.get("/v1/gaps").value["told"] == []
+    assert Caller(web, away).get("/v1/gaps").value["told"] == []
+    assert Body().pin(rooms.tenant.name).get(web, rooms.tenant.name, "gaps").value["told"] == [row]
     assert edge.caller.get("/v1/gaps?page=0").refusal == (400, "bad-page")
     assert web.send("GET", "/v1/gaps").refusal == (401, "no-signature")
     investigator = Caller(web, rooms.pair.keys["investigator"])

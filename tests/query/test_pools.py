@@ -194,7 +194,7 @@ def test_who_meddles_with_the_policys_row_gets_no_wrong_answer(
     attack(provider)
     for port, address in ((1030, SHARED), (1, V6_UNSEEN), (1, HOME)):
         verdict, names, coverage = provider.ask_who(address, port, 0)
-        assert (verdict, names, coverage) == ("NONE", [], {"INCOMPLETE"})
+        assert (verdict, names, coverage) == ("UNKNOWN", [], {"INCOMPLETE"})
     assert provider.ask_who(SHARED, 1030, -1) == ("UNIQUE", ["a"], {"COMPLETE"})
 
 

@@ -14,7 +14,7 @@ from accounts.models import Nonce, Tenant
 from accounts.tenancy import of_tenant
 from icrstore.inbox.accept import Label
 from icrstore.inbox.gaps import missing
-from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.inbox.models import MOST_TRIES, Batch, IntakeKey
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.retention.forget import drop_months, forget, months
 from icrstore.retention.models import Certificate
@@ -75,8 +75,10 @@ def put_epoch(rooms: Rooms, hour: datetime, tenant: str = TENANT) -> Epoch:
 
 
 def put_batch(rooms: Rooms, hour: datetime) -> Batch:
-    """A batch that came in the hour of its records, and waits."""
+    """A batch that came in the hour of its records, and was set aside: did it wait for so long, no
+    other would be taken."""
     batch = rooms.take(b"never opened")
+    Batch.objects.filter(id=batch.id).update(tries=MOST_TRIES)
     label = replace(Label.of(batch), first_hour=hour, last_hour=hour)
     return restamp(batch, label, hour)
 

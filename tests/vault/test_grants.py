@@ -86,14 +86,16 @@ COLUMNS: Mapping[tuple[str, str, str], set[str]] = {
     ("web", "vault_epochseal", "SELECT"): {"id", "epoch_id", "role", "acknowledged_at"},
     ("web", "accounts_enrolment", "UPDATE"): {"used_at"},
     ("sealer", "inbox_batch", "UPDATE"): {
-        "state", "claim", "records", "rejected", "sealing", "sealed_receipt", "body",
+        "state", "claim", "tries", "records", "rejected", "gaps", "sealing", "sealed_receipt",
+        "body",
     },
     ("sealer", "accounts_policy", "UPDATE"): {"keepers"},
     ("sealer", "accounts_revocation", "UPDATE"): {"keepers"},
     ("sealer", "vault_epochseal", "UPDATE"): {"acknowledged_at", "refused"},
     ("engine", "inbox_batch", "SELECT"): {
         "id", "tenant_id", "collector_id", "batch_id", "stream", "sequence", "shard",
-        "first_hour", "last_hour", "accepted_at", "receipt", "state", "urgent", "sealed_receipt",
+        "first_hour", "last_hour", "accepted_at", "receipt", "state", "urgent", "gaps",
+        "sealed_receipt",
     },
     ("engine", "accounts_collector", "SELECT"): {"id", "tenant_id", "name"},
     ("engine", "vault_epochseal", "SELECT"): {

@@ -17,7 +17,7 @@ from icrstore.keeper.answers import KeeperRefused
 from icrstore.seal.epoch import HOUR, Role, hour_start
 from icrstore.seal.intake import IntakeChain, hour_number
 from icrstore.seal.manifest import Manifest
-from icrstore.vault import sealer
+from icrstore.vault import sealer, trying
 from icrstore.vault.keyring import write_intake
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.schedule import DayKeys
@@ -179,7 +179,7 @@ def test_a_group_holds_as_many_bytes_as_it_may(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = [rooms.take_records([record(rooms.hour)]) for _ in range(4)]
-    monkeypatch.setattr(sealer, "GROUP_BYTES", batches[0].body_bytes + 1)
+    monkeypatch.setattr(trying, "GROUP_BYTES", batches[0].body_bytes + 1)
     assert seal(rooms) == 4
     assert Epoch.objects.count() == 2
 
@@ -190,7 +190,7 @@ def test_so_much_that_it_fills_a_group_does_not_wait_for_the_hour(
     this_hour = hour_start(rooms.now)
     places: dict[str, Any] = {"first_hour": this_hour, "last_hour": this_hour}
     first = rooms.take_records([record(this_hour)], **places)
-    monkeypatch.setattr(sealer, "GROUP_BYTES", first.body_bytes + 1)
+    monkeypatch.setattr(trying, "GROUP_BYTES", first.body_bytes + 1)
     assert seal(rooms) == 0
     rooms.take_records([record(this_hour)], **places)
     assert seal(rooms) == 2

@@ -12,6 +12,7 @@ import pytest
 
 from icrstore.verify import icr_verify
 from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.gaps import Gap
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import decode_base64, dump
 from tests.verify import genuine
@@ -40,6 +41,7 @@ def receipt(state: str, signer: str) -> Envelope:
         state, "isp-a", "edge-1", bytes(16), "main", 1, 0,
         genuine.HOURS.first, genuine.HOURS.first, genuine.NOW, hashlib.sha256(b"body").digest(),
         records=7, rejected={"time-too-old": 2}, epochs=(bytes(16),),
+        gaps=(Gap(genuine.HOURS.first, genuine.NOW, "spool-full"),) if state == "sealed" else (),
     )  # fmt: skip
     return Envelope.sign("receipt", made.to_fields(), genuine.key_of(signer))
 
@@ -136,6 +138,7 @@ def test_a_receipt_is_believed_from_whoever_may_sign_it(
     told: dict[str, Any] = json.loads(ran.stdout)
     assert ran.returncode == 0
     assert (told["state"], told["records"], told["collector"]) == (state, 7, "edge-1")
+    assert [each.split(", ")[1] for each in told["gaps"]] == ["spool-full"] * (state == "sealed")
 
 
 @pytest.mark.parametrize(

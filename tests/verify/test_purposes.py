@@ -82,15 +82,30 @@ def test_a_record_without_a_port_has_none_in_the_answer() -> None:
     verify(saying("services", lambda answer: answer["services"][0].pop("destination_port")))
 
 
-def nobody(answer: Answer) -> None:
+def nobody(answer: Answer, verdict: str = "NONE") -> None:
     for each in answer["resolutions"]:
-        each.update(verdict="NONE", candidates=0, accounts=[])
+        each.update(verdict=verdict, candidates=0, accounts=[])
     answer["accounts"] = []
 
 
 def test_an_answer_that_names_nobody_is_proven_too() -> None:
     proven = verify(replace(saying("resolve", nobody), accounts=()))
     assert proven.answer["accounts"] == []
+
+
+@pytest.mark.parametrize("coverage", ["COMPLETE", "UNSEALED", "INCOMPLETE"])
+def test_nobody_is_said_only_of_complete_hours(coverage: str) -> None:
+    def saying_it(verdict: str) -> Story:
+        def change(answer: Answer) -> None:
+            nobody(answer, verdict)
+            for hour in answer["hours"]:
+                hour["coverage"] = coverage
+
+        return replace(saying("resolve", change), accounts=())
+
+    right, wrong = ("NONE", "UNKNOWN") if coverage == "COMPLETE" else ("UNKNOWN", "NONE")
+    verify(saying_it(right))
+    assert refused_by(saying_it(wrong)) == "answer"
 
 
 @pytest.mark.parametrize("most", [0, 1])

@@ -1,4 +1,4 @@
-"""Invite, add, grant, revoke or list the machines that push records."""
+"""Invite, add, grant, limit, revoke or list the machines that push records."""
 
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from icrstore.warrant.dsse import Envelope, key_id
 from icrstore.warrant.statements import Grant
 from icrstore.warrant.strict import StatementError, time_text
 
+QUOTAS = ("hour_batches", "hour_bytes", "day_batches", "day_bytes")
+# A batch of the largest body is taken by any quota (`inbox.accept`).
+LEAST = {"batches": 1, "bytes": 64 << 20}
+
 
 class Command(given.Command):
     help = (
@@ -26,6 +30,7 @@ class Command(given.Command):
         "  manage.py collector add isp-one edge-1 --key collector.key\n"
         "  manage.py collector grant edge-1.grant        its root's word, from `icr grant`\n"
         "  manage.py collector revoke isp-one edge-1\n"
+        "  manage.py collector quota isp-one edge-1 --day-bytes 100000000000\n"
         "  manage.py collector list isp-one\n"
         "The key is made where it is used, by `icr-collect enrol` or `icr-collect key`."
     )
@@ -38,10 +43,14 @@ class Command(given.Command):
         listed = actions.add_parser("list", help="who is there")
         grant = actions.add_parser("grant", help="keep the root's word that a key is a collector's")
         grant.add_argument("file", type=Path, help="from `icr grant --role collector`")
-        for action in (enrol, add, revoke, listed):
+        quota = actions.add_parser("quota", help="show or set what it may hand in; more waits")
+        for action in (enrol, add, revoke, listed, quota):
             action.add_argument("tenant")
-        for action in (enrol, add, revoke):
+        for action in (enrol, add, revoke, quota):
             action.add_argument("name")
+        for name in QUOTAS:
+            of, unit = name.split("_")
+            quota.add_argument(f"--{of}-{unit}", type=int, help=f"{unit} in a UTC {of}")
         add.add_argument("--key", required=True, help="its public key: base64, or a key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -118,6 +127,19 @@ class Command(given.Command):
         if not changed and not ended:
             raise CommandError(f"no collector {options['name']} in force at {tenant}")
         self.stdout.write(f"collector {options['name']}: revoked")
+
+    def _quota(self, tenant: str, options: dict[str, Any]) -> None:
+        held = Collector.objects.filter(tenant_id=tenant, name=options["name"]).first()
+        if held is None:
+            raise CommandError(f"no collector {options['name']} at {tenant}")
+        given_now = [name for name in QUOTAS if options[name] is not None]
+        for name in given_now:
+            if options[name] < LEAST[name.split("_")[1]]:
+                raise CommandError(f"{name}: less than one batch may be: give more, or revoke it")
+            setattr(held, name, options[name])
+        held.save(update_fields=given_now)
+        told = ", ".join(f"{name.replace('_', ' ')} {getattr(held, name)}" for name in QUOTAS)
+        self.stdout.write(f"collector {held.name}: {told}")
 
     def _list(self, tenant: str, options: dict[str, Any]) -> None:
         for row in Collector.objects.filter(tenant_id=tenant).order_by("name"):

@@ -6,9 +6,12 @@ GRANTS = "accounts/collector_grants.py"
 AUTHORSHIP = "icrstore/inbox/authorship.py"
 SEALER = "icrstore/vault/sealer.py"
 DOOR = "api/collectors.py"
+LIMITS = "icrstore/inbox/limits.py"
+ACCEPTED = "icrstore/vault/accepted.py"
 HARDEN = "icrstore/shell/harden.py"
 
 SET_ASIDE = "tests/attacks/test_inbox.py::test_a_batch_that_somebody_meddled_with_is_set_aside"
+WRONG_GAPS = "tests/vault/test_gaps.py::test_gaps_that_cannot_be_so_are_refused_with_their_batch"
 CLOSED_UP = "tests/vault/test_quiet.py::test_a_worker_leaves_no_core_lets_nobody_trace_it_and_keeps_its_files_to_itself"
 
 MUTATIONS = (
@@ -96,5 +99,73 @@ MUTATIONS = (
         "icrstore/messages.py",
         "state.should_stop = os.EX_TEMPFAIL",
         "tests/test_messages.py::test_a_worker_that_cannot_say_that_it_heard_ends",
+    ),
+    Mutation(
+        "inbox-counted-under-a-lock",
+        "icrstore/inbox/accept.py",
+        "limits.lock(collector.tenant_id)",
+        "tests/inbox/test_limits.py::test_of_many_at_once_exactly_as_many_are_taken_as_there_is_room_for",
+    ),
+    Mutation(
+        "inbox-quota",
+        LIMITS,
+        "if hour_batches >= collector.hour_batches or hour_bytes + body_bytes > collector.hour_bytes:",
+        "tests/inbox/test_limits.py::test_a_quota_is_refused_until_its_hour_or_day_is_over[quota1]",
+        "if False:",
+    ),
+    Mutation(
+        "inbox-age",
+        LIMITS,
+        "if since is not None and since < now - LONGEST_WAIT and not _has_sealed(collector, since):",
+        "tests/inbox/test_limits.py::test_nothing_more_is_taken_where_nothing_was_sealed_for_days",
+        "if False:",
+    ),
+    Mutation(
+        "gap-within-its-batch",
+        SEALER,
+        "if gap.first < scope.first_hour or gap.last >= scope.last_hour + HOUR:",
+        f"{WRONG_GAPS}[after its hours]",
+        "if gap.first < scope.first_hour:",
+    ),
+    Mutation(
+        "gap-not-to-come",
+        SEALER,
+        "if gap.last > signed_at + NEWEST:",
+        f"{WRONG_GAPS}[to come]",
+        "if False:",
+    ),
+    Mutation(
+        "gaps-and-nothing-else",
+        "icrstore/vault/bodies.py",
+        "if not is_all or any(column.metadata for column in schema):",
+        f"{WRONG_GAPS}[of a column]",
+        "if not is_all:",
+    ),
+    Mutation(
+        "gap-in-the-answer",
+        ACCEPTED,
+        "return True, _told(row, sealed)",
+        "tests/attacks/test_told_gaps.py::test_an_hour_that_a_gap_reaches_is_incomplete_and_says_who_told_what",
+        "return True, []",
+    ),
+    Mutation(
+        "gap-told-late",
+        ACCEPTED,
+        "found.update(_of_row(tenant, row, trust)[1])",
+        "tests/attacks/test_told_gaps.py::test_a_gap_of_long_ago_that_nothing_leads_to_is_found_by_its_hours",
+    ),
+    Mutation(
+        "gap-after-a-silence",
+        ACCEPTED,
+        "e.after + %(after_silence)s",
+        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[7-say_nothing_of_it]",
+        "e.after",
+    ),
+    Mutation(
+        "poison-tries",
+        "icrstore/vault/trying.py",
+        "AND tries < {MOST_TRIES}",
+        "tests/vault/test_poison.py::test_a_sealer_that_is_killed_over_it_has_tried",
+        "",
     ),
 )

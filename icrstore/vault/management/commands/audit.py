@@ -1,4 +1,4 @@
-"""Compare every sealed row with what was signed and logged of it."""
+"""Compare every sealed row, and every batch, with what was signed and logged of it."""
 
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +15,7 @@ from accounts.tenancy import tenants
 from icrstore.seal.epoch import LIFE_DAYS, first_living
 from icrstore.shell.stop import DATA
 from icrstore.vault.audit import Audit, Lists, Span, audit_strays, audit_tenant, read_list
+from icrstore.vault.audit_batches import audit_batches
 from icrstore.warrant.strict import StatementError
 from icrstore.warrant.trust import Trust
 
@@ -22,7 +23,8 @@ from icrstore.warrant.trust import Trust
 class Command(given.Command):
     help = (
         "A full audit: makes every epoch's manifest again from its rows, and compares it with\n"
-        "what a sealer host signed and the keepers logged. It reads every row, and opens none.\n"
+        "what a sealer host signed and the keepers logged, and every batch with its receipts. It\n"
+        "reads every row, and opens none.\n"
         "  manage.py audit                               every provider, every day that lives\n"
         "  manage.py audit isp-one --from 2026-11-01 --to 2026-11-08\n"
         "  manage.py audit --keeper operator.epochs --keeper oversight.epochs\n"
@@ -47,14 +49,17 @@ class Command(given.Command):
         names = [known_tenant(options["tenant"]).name] if options["tenant"] else [
             tenant.name for tenant in tenants()
         ]  # fmt: skip
-        sealers = list(Trust.parse(settings.TRUST.read_bytes()).sealers.values())
+        trust = Trust.parse(settings.TRUST.read_bytes())
+        sealers = list(trust.sealers.values())
         audit = Audit(self.stdout.write, self.stderr.write)
         for name in names:
             audit_tenant(audit, name, span, sealers, _lists(options["keeper"], name, span))
+            audit_batches(audit, name, span, trust)
         audit_strays(audit, span, living)
         compared = "" if options["keeper"] else ", not compared with the keepers' own lists"
         self.stdout.write(
-            f"{audit.faults} faults in {audit.epochs} epochs and {audit.rows} rows{compared}"
+            f"{audit.faults} faults in {audit.epochs} epochs and {audit.rows} rows,"
+            f" {audit.batches} batches{compared}"
         )
         if audit.faults:
             sys.exit(DATA)
