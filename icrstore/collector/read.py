@@ -64,7 +64,8 @@ def held_words(count: int, latest: int, leases: Leases) -> str:
     known, last = (_second(moment) for moment in (leases.until, latest))
     return (
         f"{count} held: the leases are known until {known}, and these were observed"
-        f" after that: export the leases once {last} is over"
+        f" after that: export the leases once {last} is over, or touch"
+        " their file if they are what they were"
     )
 
 

@@ -92,8 +92,8 @@ class Attribution:
         """The records of a time about which leases say something; the others are held."""
         if self.leases is None or not batch.num_rows:
             return batch
-        times = _times(batch)
-        later = times > self.leases.until
+        times, source = _times(batch), address_column(batch.column("source_address"))
+        later = ~self.leases.reach(source, times)
         later &= np.asarray(batch.column("account").is_null())
         if not later.any():
             return batch

@@ -348,6 +348,13 @@ def test_a_file_that_changes_is_read_on_and_a_new_one_keeps_what_was_known(tmp_p
     assert [who(leases, ADDRESS, minute) for minute in (5, 8)] == [None, "bob"]
 
 
+def test_a_csv_is_known_until_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(f"address,account,from,to\n{ADDRESS},ann,2026-11-22T08:00:00Z,\n")
+    os.utime(path, (moment(5), moment(5)))
+    assert LeaseFile(path).current(lambda: moment(50)).until == moment(5) * SECOND
+
+
 def test_a_file_that_is_away_or_wrong_is_told_and_what_was_known_stays(tmp_path: Path) -> None:
     path = tmp_path / "detail"
     path.write_text(entry("Start", 0))

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO
@@ -53,15 +54,17 @@ class LeaseFile:
         return self._known_until(self._load().st_mtime_ns)
 
     def current(self, clock: Callable[[], float] = time.time) -> Leases:
-        """Read again if the file has changed: known until now, less the time to settle.
+        """Read again if the file has changed. A log is known until now, less the time to settle; a
+        CSV until it was written, since nobody knows when the next is.
 
         Raises `Stop` as `read` does; then what was known before is in ``last``.
         """
         # Before the look at the file: what is written since is not known yet.
         now = round(clock() * SECOND)
-        self._load()
-        if self._log:
-            self._log.forget(now - _KEPT_NANOSECONDS)
+        written = self._load().st_mtime_ns
+        if self._log is None:
+            return self._known_until(written)
+        self._log.forget(now - _KEPT_NANOSECONDS)
         return self._known_until(now - self._settle)
 
     @property
@@ -72,7 +75,7 @@ class LeaseFile:
     def _known_until(self, until: int) -> Leases:
         assert self._leases is not None
         found = self._leases
-        self._leases = Leases(found.tables, found.accounts, until, found.notes)
+        self._leases = replace(found, until=until)
         return self._leases
 
     def _load(self) -> os.stat_result:
