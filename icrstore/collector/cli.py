@@ -44,7 +44,8 @@ _TOP = """examples:
   icr-collect push pflog.txt --account line-17 --config edge-1.toml
 
 exit: 0 done, 64 usage, 65 data refused or cut off, 66 no such file,
-      75 try again later (everything is in the spool), 77 refused"""
+      75 try again later (everything is in the spool, or in a file whose leases end too early),
+      77 refused"""
 _ENROL = """example:
   icr-collect enrol https://icr.example TOKEN --config edge-1.toml
 
@@ -65,7 +66,15 @@ _READ = """example:
   icr-collect read nfdump.json --map nfdump --zone UTC
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
-Shows each record as one line of JSON and pushes nothing."""
+  icr-collect read flows.ndjson --leases /var/log/radacct/detail --lease-account Class
+
+Shows each record as one line of JSON and pushes nothing; then counts what was no record, and what
+stays here since no record has it.
+
+Leases are known until their file was written. Records of later are held, never guessed (exit 75),
+and a file with any is not pushed: export the leases again, or touch the file if nothing changed.
+A CSV's lease that names its end holds until then. A record against one that was seen within the
+hour is its reply, with leases and without: one flow is one record."""
 _PUSH = """example:
   icr-collect push pflog.txt --account line-17 --config edge-1.toml
 
@@ -78,11 +87,11 @@ edge-1.toml:
   receipt_key = "base64"             # signs accepted receipts
 
 With --leases FILE the side that held an address at the time is the subscriber: see
-`icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
+`icr-collect read --help`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
 
-What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md says
-how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md
+says how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""

@@ -96,7 +96,7 @@ def test_what_no_clock_can_have_seen_does_not_wait_for_ever(leases: Leases) -> N
 def test_what_is_held_survives_as_bytes(leases: Leases) -> None:
     held, again = Held(), Held()
     for unit in ("s", "us"):
-        held.put(batch([Packet(1, ANN, OUT), Packet(2, BOB, OUT)], unit))  # type: ignore[arg-type]
+        held.put(batch([Packet(1, ANN, OUT), Packet(2, BOB, OUT)], unit))
     again.unpack(held.pack())
     assert [each.to_pylist() for each in again.take(nanosecond(1))] == [
         each.to_pylist() for each in held.take(nanosecond(1))

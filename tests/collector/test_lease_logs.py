@@ -110,6 +110,9 @@ def test_a_nas_that_restarts_ends_all_of_its_sessions(tmp_path: Path, status: st
     leases = radius(tmp_path, entry("Start", 0), far, entry(status, 5, Framed_IP_Address=None))
     assert [who(leases, ADDRESS, minute) for minute in (4, 5)] == ["ann", None]
     assert who(leases, "192.0.2.2", 6) == "bob"
+    # What comes late of a restart ends none that has gone on since.
+    late = radius(tmp_path, entry("Start", 0), entry("Alive", 6), entry(status, 5))
+    assert who(late, ADDRESS, 7) == "ann"
     # The number of a session may serve again afterwards.
     again = radius(tmp_path, entry("Start", 0), entry(status, 5), entry("Start", 6, "bob"))
     assert [who(again, ADDRESS, minute) for minute in (4, 5, 6)] == ["ann", None, "bob"]
