@@ -65,6 +65,10 @@ def test_a_record_after_what_is_known_waits_and_is_named_when_it_is_known(leases
     assert (tally.records, dict(tally.not_records)) == (2, {"held": 1})
     assert (tally.latest_held, held.records) == (nanosecond(11), 1)
     assert list(whose.again(tally, 0)) == []
+    whose.leases = until(leases, 10.5)
+    for again in whose.again(tally, 0):
+        assert not whose.of(again, tally).num_rows
+    assert (tally.records, dict(tally.not_records)) == (2, {"held": 1})
     whose.leases = until(leases, 11)
     (again,) = whose.again(tally, 0)
     assert minutes(whose.of(again, tally).to_pylist()) == [(11, "ann")]

@@ -19,6 +19,8 @@ from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 
 # Records come two days late at most, and a log is rotated by the day.
 _KEPT_NANOSECONDS = 4 * 86_400 * SECOND
+# A busy log changes all the time, and is not read on more often than this.
+_LOOK_NANOSECONDS = 10 * SECOND
 _HEAD_BYTES = 1 << 16
 
 # Asked in this order; what none knows is CSV.
@@ -46,7 +48,7 @@ class LeaseFile:
         self._settle = round(settle_seconds * SECOND)
         self._log: Log | None = None
         self._seen: tuple[int, ...] = ()
-        self._read_to = 0
+        self._read_to = self._looked = 0
         self._leases: Leases | None = None
 
     def read(self) -> Leases:
@@ -54,14 +56,17 @@ class LeaseFile:
         return self._known_until(self._load().st_mtime_ns)
 
     def current(self, clock: Callable[[], float] = time.time) -> Leases:
-        """Read again if the file has changed. A log is known until now, less the time to settle; a
-        CSV until it was written, since nobody knows when the next is.
+        """Read again, every ten seconds, if the file has changed. A log is known until now, less
+        the time to settle; a CSV until it was written, since nobody knows when the next is.
 
         Raises `Stop` as `read` does; then what was known before is in ``last``.
         """
         # Before the look at the file: what is written since is not known yet.
         now = round(clock() * SECOND)
+        if self._leases and 0 <= now - self._looked < _LOOK_NANOSECONDS:
+            return self._leases
         written = self._load().st_mtime_ns
+        self._looked = now
         if self._log is None:
             return self._known_until(written)
         self._log.forget(now - _KEPT_NANOSECONDS)
