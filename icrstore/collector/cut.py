@@ -6,7 +6,7 @@ many days fill the memory: after each 200,000 records at most 400,000 wait for t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from icrstore.flow.gaps import Gap, noting
 from icrstore.flow.schema import (
     NANOSECONDS,
     UNITS,
@@ -70,7 +71,7 @@ def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cu
 
 
 class _Waiting:
-    """Rows of one kind, looked at in runs of as many as a batch has, counted from the input's first.
+    """Rows of one kind, looked at in runs of as many as a batch has, from the input's first on.
 
     So it makes no difference in which pieces they come, or what of the other kind is among them.
     """
@@ -104,7 +105,7 @@ class _Waiting:
             waiting = [*self._days.pop(day, []), rows]
             if _count(waiting) >= BATCH_RECORDS:
                 joined = pa.concat_tables(waiting)
-                yield _made(joined.slice(0, BATCH_RECORDS))
+                yield made_of(joined.slice(0, BATCH_RECORDS))
                 waiting = [joined.slice(BATCH_RECORDS)]
             if _count(waiting):
                 self._days[day] = waiting
@@ -115,7 +116,7 @@ class _Waiting:
             yield self._all_of(max(self._days, key=lambda day: (_count(self._days[day]), -day)))
 
     def _all_of(self, day: int) -> Cut:
-        return _made(pa.concat_tables(self._days.pop(day)))
+        return made_of(pa.concat_tables(self._days.pop(day)))
 
 
 def _count(tables: list[pa.Table]) -> int:
@@ -124,35 +125,51 @@ def _count(tables: list[pa.Table]) -> int:
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
     """The rows by days since 1970, in their order, each day's in memory of its own."""
-    days = _nanoseconds(rows) // _DAY_NANOSECONDS
+    days = nanoseconds_of(rows) // _DAY_NANOSECONDS
     order = np.argsort(days, kind="stable")
     found, starts = np.unique(days[order], return_index=True)
     for day, places in zip(found, np.split(order, starts[1:]), strict=True):
         yield int(day), rows.take(places)
 
 
-def _made(rows: pa.Table) -> Cut:
-    times = _nanoseconds(rows)
-    all_times = [_nanoseconds(rows, name) for name in _TIMES if name in rows.schema.names]
+def cut_gaps(gaps: Sequence[Gap]) -> Cut:
+    """A batch of no record that tells of these gaps; its hour is that in which the last one ended.
+
+    They go by themselves, so that they never wait with records that are too old to be pushed.
+    """
+    last = max(gap.last for gap in gaps)
+    return Cut(_arrow(noting(record_schema("s"), gaps).empty_table()), 0, last, last)
+
+
+def made_of(rows: pa.Table, metadata: dict[bytes, bytes] | None = None) -> Cut:
+    """These rows as one batch, whose schema says ``metadata`` beside them."""
+    times = nanoseconds_of(rows)
+    all_times = [nanoseconds_of(rows, name) for name in _TIMES if name in rows.schema.names]
     unit = next(
         unit for unit in UNITS if not any(np.any(each % NANOSECONDS[unit]) for each in all_times)
     )
     joined = rows.cast(_schema(rows, unit)).combine_chunks()
     # What lies under a null is left over from reading; `take` writes every value anew.
-    table = joined.take(np.arange(joined.num_rows))
+    table = joined.take(np.arange(joined.num_rows)).replace_schema_metadata(metadata)
+    first, last = _moment(int(times.min())), _moment(int(times.max()))
+    return Cut(_arrow(table), table.num_rows, first, last)
+
+
+def _arrow(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
-    first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(sink.getvalue().to_pybytes(), table.num_rows, first, last)
+    return sink.getvalue().to_pybytes()
 
 
 def _schema(rows: pa.RecordBatch | pa.Table, unit: Unit) -> pa.Schema:
     return binding_schema(unit) if is_of_bindings(rows) else record_schema(unit)
 
 
-def _nanoseconds(rows: pa.Table, name: str = "observed_at") -> npt.NDArray[np.int64]:
-    return np.asarray(rows.column(name).cast(pa.int64()).to_numpy())
+def nanoseconds_of(rows: pa.Table, name: str = "observed_at") -> npt.NDArray[np.int64]:
+    """When each was observed, since 1970."""
+    times = rows.column(name).cast(pa.timestamp("ns", "UTC"))
+    return np.asarray(times.cast(pa.int64()).to_numpy())
 
 
 def _moment(nanoseconds: int) -> datetime:

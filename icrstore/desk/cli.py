@@ -294,9 +294,10 @@ def _add_policies(commands: _Commands) -> None:
         doors.policy_backfill,
         "icr policy backfill --tenant isp-a --collector edge-1 --from 2026-10-01T00 \\\n"
         "    --to 2026-10-03T00 --valid-days 7 --root root.key --out october.policy\n"
-        "load it before the collector pushes: what was rejected once stays so\n"
+        "once it is loaded, the collector pushes what waits there as too-old\n"
         "  manage.py tenant backfill isp-a october.policy\n"
-        "  icr-collect push october.log --backfill --config edge-1.toml",
+        "  icr-collect backfill --from 2026-10-01T00:00Z --to 2026-10-03T00:00Z \\\n"
+        "    --config edge-1.toml",
     )
     backfill.add_argument("--tenant", required=True, metavar="NAME")
     backfill.add_argument("--collector", required=True, metavar="NAME")

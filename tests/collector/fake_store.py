@@ -17,6 +17,7 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.flow import Scope, validate
+from icrstore.flow.gaps import Gap, noted
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
 from icrstore.warrant.dsse import Envelope
@@ -77,6 +78,8 @@ class FakeStore(Loopback):
     intake_hours_ago: int = 0
     change_receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
     unopened: int = 0
+    backfilled: list[tuple[datetime, datetime]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
     held: dict[str, Held] = field(default_factory=dict)
     pushes: int = 0
     bodies: list[bytes] = field(default_factory=list)
@@ -141,10 +144,13 @@ class FakeStore(Loopback):
         scope = _match(rf"shard=0, first={HOUR}, last={HOUR}", covered["batch-scope"])
         table = self._open(batch, covered["intake-key"], body)
         first, last = (datetime.fromisoformat(scope[n]) for n in (1, 2))
-        verdict = validate(table, now=self.now(), scope=Scope(first, last))
+        verdict = validate(
+            table, now=self.now(), backfilled=self.backfilled, scope=Scope(first, last)
+        )
         sha256 = hashlib.sha256(body).digest()
         receipt = self._receipt("accepted", batch, sha256)
         rows = [tuple(row.values()) for row in verdict.good.to_pylist()]
+        self.gaps += noted(table.schema)
         held = Held(receipt, rows, dict(verdict.rejected), sha256, stream, n)
         if self.unopened:
             self.unopened -= 1

@@ -46,7 +46,8 @@ class Site:
         (folder / "edge.secret").chmod(0o600)
         return made
 
-    def configure(self, store: FakeStore, **changes: str) -> Path:
+    def configure(self, store: FakeStore, more: str = "", **changes: str) -> Path:
+        """``more``: sections, as TOML."""
         settings = {
             "server": store.url,
             "key": "edge.key",
@@ -56,7 +57,8 @@ class Site:
             "receipt_key": encode_base64(public("receipts")),
         }
         path = self.folder / "edge.toml"
-        path.write_text("".join(f'{k} = "{v}"\n' for k, v in (settings | changes).items()))
+        lines = [f'{k} = "{v}"\n' for k, v in (settings | changes).items()]
+        path.write_text("".join(lines) + more)
         return path
 
     def push(self, store: FakeStore, *arguments: str, **changes: str) -> Ran:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from icrstore.collector.config import Config
+from icrstore.collector.config import EXAMPLE, Config
 from icrstore.shell.keyfile import KeyFile, read_public_file
 from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import encode_base64
@@ -49,6 +49,74 @@ def test_a_wrong_config_names_the_field(
         Config.read(path)
     assert refused.value.status == 65
     assert "a.json" in str(refused.value)
+
+
+TAIL = {"files": ["*.log"], "format": "zeek"}
+LISTEN = {"syslog": "udp://127.0.0.1:0", "format": "ndjson"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"spool": {"file": "a", "most": 5}}, "spool.most"),
+        ({"spool": {"file": "a", "most_bytes": 5}}, "spool.most_bytes"),
+        ({"spool": {"most_bytes": 1 << 30}}, "spool.file"),
+        ({"metrics": {"listen": "localhost"}}, "metrics.listen"),
+        ({"metrics": {"port": 9464}}, "metrics.port"),
+        ({"tail": TAIL}, "[[tail]]"),
+        ({"tail": [{**TAIL, "file": "x"}]}, "tail[0].file"),
+        ({"tail": [TAIL, {**TAIL, "format": "zeeek"}]}, "tail[1].format"),
+        ({"tail": [{"files": ["x"]}]}, "tail[0].format"),
+        ({"tail": [{**TAIL, "format": "pcap"}]}, "tail[0].format"),
+        ({"tail": [{**TAIL, "files": []}]}, "tail[0].files"),
+        ({"tail": [{**TAIL, "zone": "Mars/Olympus"}]}, "tail[0].zone"),
+        ({"tail": [{**TAIL, "map": "nobody"}]}, "tail[0].map"),
+        ({"tail": [{**TAIL, "map": {"colour": "c"}}]}, "tail[0].map"),
+        ({"tail": [{**TAIL, "map": 7}]}, "tail[0].map"),
+        ({"tail": [{**TAIL, "account": "a" * 65}]}, "tail[0].account"),
+        ({"tail": [{**TAIL, "account": "a", "leases": "l"}]}, "tail[0].account"),
+        ({"listen": [{}]}, "listen[0]"),
+        ({"listen": [{**LISTEN, "netflow": "udp://127.0.0.1:1"}]}, "listen[0]"),
+        ({"listen": [{**LISTEN, "syslog": "127.0.0.1:514"}]}, "listen[0].syslog"),
+        ({"listen": [{**LISTEN, "syslog": "udp://localhost:514"}]}, "listen[0].syslog"),
+        ({"listen": [{**LISTEN, "syslog": "udp://127.0.0.1:70000"}]}, "listen[0].syslog"),
+        ({"listen": [{"netflow": "tcp://127.0.0.1:1"}]}, "listen[0].netflow"),
+        ({"listen": [{"syslog": "udp://127.0.0.1:1"}]}, "listen[0].format"),
+        ({"listen": [{**LISTEN, "from": ["everywhere"]}]}, "listen[0].from"),
+        ({"listen": [{**LISTEN, "files": ["x"]}]}, "listen[0].files"),
+    ],
+)
+def test_a_wrong_section_names_the_setting(
+    tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**GOOD, **changes}))
+    with pytest.raises(Stop) as refused:
+        Config.read(path)
+    assert refused.value.status == 65
+    assert named in str(refused.value)
+    assert "a" * 65 not in str(refused.value)
+
+
+def test_the_example_of_the_help_is_a_config(tmp_path: Path) -> None:
+    text = EXAMPLE.replace('spool = "edge-1.spool"', "#").replace(
+        '"base64"', f'"{GOOD["sealer_key"]}"'
+    )
+    (tmp_path / "a.toml").write_text(text)
+    made = Config.read(tmp_path / "a.toml")
+    assert (made.most_bytes, made.metrics) == (10 << 30, ("127.0.0.1", 9464))
+    assert made.tails[0].patterns == ("/var/log/zeek/conn*.log*",)
+    assert (made.listens[0].kind, made.listens[0].transport) == ("syslog", "tcp")
+
+
+def test_what_is_not_said_has_a_sane_default(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**GOOD, "listen": [LISTEN]}))
+    made = Config.read(tmp_path / "a.json")
+    assert (made.most_bytes, made.metrics, made.tails) == (10 << 30, ("127.0.0.1", 9464), ())
+    assert not made.listens[0].is_allowed("10.0.0.1")
+    off = {**GOOD, "metrics": {"listen": "off"}}
+    (tmp_path / "b.json").write_text(json.dumps(off))
+    assert Config.read(tmp_path / "b.json").metrics is None
 
 
 @pytest.mark.parametrize("content", ["", "= 1", "{", "\x00"])
@@ -122,7 +190,13 @@ def test_wrong_usage_exits_64(command: list[str]) -> None:
     assert run(*command).status == 64
 
 
-@pytest.mark.parametrize("command", [[], ["key"], ["read"], ["push"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [], ["key"], ["check"], ["read"], ["push"], ["run"], ["tail"], ["listen"], ["status"],
+        ["backfill"],
+    ],
+)  # fmt: skip
 def test_help_teaches_by_an_example(command: list[str]) -> None:
     ran = run(*command, "--help")
     assert ran.status == 0

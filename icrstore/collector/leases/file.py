@@ -19,8 +19,10 @@ from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
 
 # Records come two days late at most, and a log is rotated by the day.
 _KEPT_NANOSECONDS = 4 * 86_400 * SECOND
-# A busy log changes all the time, and is not read on more often than this.
-_LOOK_NANOSECONDS = 10 * SECOND
+# A busy log changes all the time: where that costs more than this, to read it on takes at most a
+# tenth of the time.
+CHEAP_NANOSECONDS = SECOND // 10
+_RESTS = 9
 _HEAD_BYTES = 1 << 16
 
 # Asked in this order; what none knows is CSV.
@@ -48,25 +50,24 @@ class LeaseFile:
         self._settle = round(settle_seconds * SECOND)
         self._log: Log | None = None
         self._seen: tuple[int, ...] = ()
-        self._read_to = self._looked = 0
+        self._read_to = self._looked = self._cost = 0
         self._leases: Leases | None = None
 
     def read(self) -> Leases:
         """Known until the file was written last. Raises `Stop`, naming lines and no account."""
-        return self._known_until(self._load().st_mtime_ns)
+        return self._known_until(self._load(0).st_mtime_ns)
 
     def current(self, clock: Callable[[], float] = time.time) -> Leases:
-        """Read again, every ten seconds, if the file has changed. A log is known until now, less
-        the time to settle; a CSV until it was written, since nobody knows when the next is.
+        """Read again if the file has changed. A log is known until now, less the time to settle; a
+        CSV until it was written, since nobody knows when the next is.
 
         Raises `Stop` as `read` does; then what was known before is in ``last``.
         """
         # Before the look at the file: what is written since is not known yet.
         now = round(clock() * SECOND)
-        if self._leases and 0 <= now - self._looked < _LOOK_NANOSECONDS:
+        if self._leases and 0 <= now - self._looked < self._cost * _RESTS:
             return self._leases
-        written = self._load().st_mtime_ns
-        self._looked = now
+        written = self._load(now).st_mtime_ns
         if self._log is None:
             return self._known_until(written)
         self._log.forget(now - _KEPT_NANOSECONDS)
@@ -83,14 +84,17 @@ class LeaseFile:
         self._leases = replace(found, until=until)
         return self._leases
 
-    def _load(self) -> os.stat_result:
+    def _load(self, now: int) -> os.stat_result:
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
                 seen = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
                 if seen != self._seen:
+                    began = time.monotonic_ns()
                     self._leases = self._read(file, stat)
-                    self._seen = seen
+                    self._seen, self._looked = seen, now
+                    cost = time.monotonic_ns() - began
+                    self._cost = cost if cost > CHEAP_NANOSECONDS else 0
                 return stat
         except OSError as error:
             why = f"{self._path}: {error.strerror}: name a file of leases"

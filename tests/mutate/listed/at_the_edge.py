@@ -4,19 +4,24 @@ from tests.mutate.mutation import Mutation
 
 SPOOL = "icrstore/collector/spool.py"
 PUSH = "icrstore/collector/push.py"
+FILES = "icrstore/collector/files.py"
+TAIL = "icrstore/collector/tail.py"
+LISTEN = "icrstore/collector/listen.py"
+SERVICE = "icrstore/collector/service.py"
+TAILS = "tests/collector/test_tail.py"
 
 MUTATIONS = (
     Mutation(
         "spool-bound-to-its-batch",
         SPOOL,
-        "return self._key.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], enc(batch_id))",
+        "return self._key.decrypt(locked[:_NONCE_BYTES], locked[_NONCE_BYTES:], enc(*place))",
         "tests/collector/test_spool.py::test_a_body_opens_only_with_its_secret_and_under_its_id",
-        "return body[_NONCE_BYTES:]",
+        "return locked[_NONCE_BYTES:]",
     ),
     Mutation(
         "spool-body-kept",
         SPOOL,
-        "CHECK ((body IS NULL) = (state = 'sealed')),",
+        "CHECK ((body IS NULL) = (state IN ('sealed', 'split'))),",
         "tests/collector/test_spool.py::test_a_body_cannot_go_without_a_sealed_receipt",
         "",
     ),
@@ -30,7 +35,7 @@ MUTATIONS = (
     Mutation(
         "push-intake-signature",
         PUSH,
-        "signed.verify(self._config.sealer_key)",
+        "signed.verify(sealer_key)",
         "tests/collector/test_push.py::test_what_cannot_be_believed_stops_the_push_and_deletes_nothing",
     ),
     Mutation(
@@ -68,5 +73,63 @@ MUTATIONS = (
         PUSH,
         'raise _unbelievable("the sealed receipt does not account for every record")',
         "tests/collector/test_push.py::test_what_cannot_be_believed_stops_the_push_and_deletes_nothing",
+    ),
+    Mutation(
+        "push-late-records-kept",
+        PUSH,
+        "self._frames.keep_late(batch, accepted.at - OLDEST, late, utc_now())",
+        "tests/collector/test_too_old.py::test_of_a_file_that_straddles_the_edge_each_part_is_where_it_belongs",
+        "pass",
+    ),
+    Mutation(
+        "push-too-old-waits",
+        PUSH,
+        "self._spool.set_too_old(hour_start(self.server.now() - OLDEST) - HOUR)",
+        "tests/collector/test_too_old.py::test_an_old_file_waits_and_is_not_pushed",
+        "pass",
+    ),
+    Mutation(
+        "tail-known-by-its-bytes",
+        FILES,
+        "return self.begins(content, secret) and hmac.compare_digest(",
+        f"{TAILS}::test_another_file_at_the_same_inode_is_another_file",
+        "return True or hmac.compare_digest(",
+    ),
+    Mutation(
+        "tail-lost-is-a-gap",
+        TAIL,
+        'self.gaps.append(Gap(min(self.since, now), now, "input-lost"))',
+        f"{TAILS}::test_a_file_truncated_under_us_is_a_gap_and_is_read_from_its_beginning",
+        "pass",
+    ),
+    Mutation(
+        "tail-copy-left-alone",
+        TAIL,
+        """                if follow.place.is_in(content, self.secret):
+                    return None
+""",
+        f"{TAILS}::test_a_copied_and_truncated_file_is_read_on_in_its_copy",
+        "",
+    ),
+    Mutation(
+        "listen-allowed",
+        LISTEN,
+        "if each.listen.is_allowed(sender):",
+        "tests/collector/test_listen.py::test_who_may_not_send_is_counted_and_not_heard",
+        "if True:",
+    ),
+    Mutation(
+        "service-full-is-not-read",
+        SERVICE,
+        "if not self.has_room():",
+        "tests/collector/test_listen.py::test_full_it_blocks_tcp_and_tells_of_what_udp_lost",
+        "if False:",
+    ),
+    Mutation(
+        "service-place-with-what-was-read",
+        SERVICE,
+        "self.journal.hold(self._batches)",
+        "tests/collector/test_run.py::test_one_pass_reads_what_is_there_and_pushes_until_it_is_sealed",
+        "pass",
     ),
 )
