@@ -349,6 +349,8 @@ def test_a_file_that_changes_is_read_on_and_a_new_one_keeps_what_was_known(tmp_p
     assert who(followed.current(lambda: moment(7)), ADDRESS, 6) is None
     # Rotated: the session before is in no file any more.
     path.rename(tmp_path / "detail-1")
+    path.touch()
+    assert who(followed.current(lambda: moment(8)), ADDRESS, 5) == "ann"
     path.write_text(entry("Start", 8, "bob", "2"))
     leases = followed.current(lambda: moment(9))
     assert [who(leases, ADDRESS, minute) for minute in (5, 6, 8)] == ["ann", None, "bob"]

@@ -101,6 +101,9 @@ class LeaseFile:
             raise Stop(NO_INPUT, why) from None
 
     def _read(self, file: BinaryIO, stat: os.stat_result) -> Leases:
+        if self._log and self._leases and not stat.st_size:
+            self._read_to = 0  # Just rotated: the first entry is still to come.
+            return self._leases
         kind = _kind(file.read(_HEAD_BYTES))
         file.seek(0)
         if kind is None:
