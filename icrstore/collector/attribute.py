@@ -38,8 +38,8 @@ class Attribute:
         self._whose.leases = leases
 
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
-        """What is retained of the rows that were held and are known about by now. Those observed
-        before the given nanosecond wait no longer: they have no lease that is known."""
+        """What is retained of the rows that were held, where newer leases reach them. Those
+        observed before the given nanosecond wait no longer: no lease of them is known."""
         for batch in self._whose.again(tally, give_up_before):
             yield from self.take(batch, tally)
 

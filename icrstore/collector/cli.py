@@ -30,7 +30,8 @@ _TOP = """examples:
   icr-collect run --config edge-1.toml
 
 exit: 0 done, 64 usage, 65 data refused or cut off, 66 no such file,
-      75 try again later (everything is in the spool), 77 refused"""
+      75 try again later (everything is in the spool, or in a file whose leases end too early),
+      77 refused"""
 
 
 def program() -> int:

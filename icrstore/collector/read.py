@@ -1,10 +1,12 @@
 """`icr-collect read`: shows what the collector understands of an input, before a push."""
 
 import contextlib
+import copy
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import BinaryIO, TextIO
 
@@ -53,6 +55,9 @@ def held_until(
     since 1970: the whole file waits with them, since it is cut into batches as a whole, and other
     leases later would make other batches of records that were pushed."""
     tally, attribute = Tally(), Attribution(leases)
+    if hints:
+        # What it tells of templates is for its own reading, which comes after this.
+        hints = replace(hints, templates=copy.deepcopy(hints.templates))
     with _opened(path) as source:
         for batch in open_records(source, format, tally, hints):
             attribute.known(batch, tally)
@@ -64,7 +69,8 @@ def held_words(count: int, latest: int, leases: Leases) -> str:
     known, last = (_second(moment) for moment in (leases.until, latest))
     return (
         f"{count} held: the leases are known until {known}, and these were observed"
-        f" after that: export the leases once {last} is over"
+        f" after that: export the leases once {last} is over, or touch"
+        " their file if they are what they were"
     )
 
 

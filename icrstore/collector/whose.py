@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from icrstore.collector.held import Held
-from icrstore.collector.leases import NO_LEASE, Leases, nanoseconds
+from icrstore.collector.leases import FOREVER, NO_LEASE, Leases, nanoseconds
 from icrstore.flow.first import KEY_BYTES, Bytes, Mask, Numbers, address_column, pair_keys
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Column
@@ -47,6 +47,7 @@ class Attribution:
         self.leases, self.held = leases, held
         self._account = account
         self._pairs = _Pairs()
+        self._tried = leases
 
     def of(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """The subscribers' records with their accounts; the others are withdrawn by reason.
@@ -75,15 +76,18 @@ class Attribution:
         return self._named(batch, codes).filter(pa.array(keep))
 
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
-        """What was held and is known about by now, as it came and to be taken as if just read.
+        """What was held, as it came and to be taken as if just read.
 
         What was observed before the given nanosecond waits no longer: no lease of it is known.
         """
         if self.held is None or self.leases is None:
             return
-        for batch in self.held.take(self.leases.until):
-            _count_again(tally, batch.num_rows)
-            yield batch
+        # What they do not reach yet is held anew by who takes it.
+        if self.leases is not self._tried:
+            self._tried = self.leases
+            for batch in self.held.take(FOREVER):
+                _count_again(tally, batch.num_rows)
+                yield batch
         for batch in self.held.take(give_up_before - 1):
             _count_again(tally, batch.num_rows)
             tally.withdraw("no-lease", batch.num_rows)
@@ -92,8 +96,8 @@ class Attribution:
         """The records of a time about which leases say something; the others are held."""
         if self.leases is None or not batch.num_rows:
             return batch
-        times = _times(batch)
-        later = times > self.leases.until
+        times, source = _times(batch), address_column(batch.column("source_address"))
+        later = ~self.leases.reach(source, times)
         later &= np.asarray(batch.column("account").is_null())
         if not later.any():
             return batch

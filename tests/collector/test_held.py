@@ -1,5 +1,6 @@
 """What leases do not reach yet waits for them, and is neither guessed nor counted twice."""
 
+import gzip
 import json
 import os
 from collections import Counter
@@ -21,6 +22,7 @@ from tests.collector.household import write as write_records
 from tests.collector.test_leases import at
 from tests.collector.test_leases import write as write_leases
 from tests.collector.test_whose import ANN, BOB, OUT, START, Packet, batch, line, packets
+from tests.shared_data import topic
 
 MINUTE = 60 * 10**9
 
@@ -63,6 +65,10 @@ def test_a_record_after_what_is_known_waits_and_is_named_when_it_is_known(leases
     assert (tally.records, dict(tally.not_records)) == (2, {"held": 1})
     assert (tally.latest_held, held.records) == (nanosecond(11), 1)
     assert list(whose.again(tally, 0)) == []
+    whose.leases = until(leases, 10.5)
+    for again in whose.again(tally, 0):
+        assert not whose.of(again, tally).num_rows
+    assert (tally.records, dict(tally.not_records)) == (2, {"held": 1})
     whose.leases = until(leases, 11)
     (again,) = whose.again(tally, 0)
     assert minutes(whose.of(again, tally).to_pylist()) == [(11, "ann")]
@@ -94,7 +100,7 @@ def test_what_no_clock_can_have_seen_does_not_wait_for_ever(leases: Leases) -> N
 def test_what_is_held_survives_as_bytes(leases: Leases) -> None:
     held, again = Held(), Held()
     for unit in ("s", "us"):
-        held.put(batch([Packet(1, ANN, OUT), Packet(2, BOB, OUT)], unit))  # type: ignore[arg-type]
+        held.put(batch([Packet(1, ANN, OUT), Packet(2, BOB, OUT)], unit))
     again.unpack(held.pack())
     assert [each.to_pylist() for each in again.take(nanosecond(1))] == [
         each.to_pylist() for each in held.take(nanosecond(1))
@@ -175,3 +181,51 @@ def test_without_leases_replies_are_dropped_as_well(tmp_path: Path) -> None:
 
 def replace_port(packet: Packet, port: int) -> Packet:
     return Packet(packet.minute, packet.source, packet.destination, port)
+
+
+def test_a_lease_that_names_its_end_is_the_providers_word_until_then(tmp_path: Path) -> None:
+    """As of fixed addresses; one that is open when the file is written may end the next moment."""
+    leases = known(
+        tmp_path, 10, f"{ANN},ann,{at(0)},{at(30)}", f"{BOB},bob,{at(0)},",
+        f"198.51.100.0/24,net,{at(0)},{at(30)}", f"{OUT},carl,{at(0)},",
+    )  # fmt: skip
+    tally = Tally(records=5)
+    some = [Packet(20, ANN, "203.0.113.1"), Packet(20, BOB, "203.0.113.1"),
+            Packet(20, "198.51.100.9", "203.0.113.1"), Packet(20, OUT, "203.0.113.1"),
+            Packet(30, ANN, "203.0.113.1", 2)]  # fmt: skip
+    made = Attribution(leases).of(batch(some), tally)
+    assert [name for _, name in minutes(made.to_pylist())] == ["ann", "net"]
+    assert dict(tally.not_records) == {"held": 3}
+
+
+def test_of_a_real_day_every_connection_is_kept_or_counted(tmp_path: Path) -> None:
+    """A server in the open: nearly all comes in. Counted again line by line."""
+    path = topic("zeek") / "rita-2024-04-19" / "conn.000000-010000.log.gz"
+    ours = "64.225.56.201"
+    held = write_leases(tmp_path / "l.csv", f"{ours},server,2024-04-18T00:00:00Z,")
+    ran = run("read", str(path), "--leases", str(held), "--json")
+    told = json.loads(ran.err)
+    expected, read = Counter[str](), 0
+    opened: dict[frozenset[str], tuple[str | None, float]] = {}
+    for row in gzip.decompress(path.read_bytes()).decode().splitlines():
+        if row.startswith("#"):
+            continue
+        read += 1
+        _, ts, _, near, sport, far, dport, proto, *_ = row.split("\t")
+        ports = (sport, dport) if proto in ("tcp", "udp") else ("", "")
+        ends = (f"{near} {ports[0]}", f"{far} {ports[1]}")
+        who, last = opened.get(key := frozenset((*ends, proto)), (None, 0.0))
+        who = None if float(ts) - last > 3600 else who
+        if who is None and near == ours:
+            who = ends[0]
+        opened[key] = (who, float(ts))
+        if who not in (None, ends[0]):
+            expected["reply"] += 1
+        else:
+            expected["kept" if near == ours else "inbound" if far == ours else "no-lease"] += 1
+    reasons = Counter(told["not_records"])
+    del reasons["comment"]
+    assert (told["records"], told["records"] + reasons.total()) == (expected.pop("kept"), read)
+    assert reasons == expected
+    assert {json.loads(each)["source_address"] for each in ran.out.splitlines()} == {ours}
+    assert told["left_out"]["resp_bytes"]

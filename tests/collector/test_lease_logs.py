@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icrstore.collector.leases import AMBIGUOUS, NO_LEASE, LeaseFile, Leases, Session
+from icrstore.collector.leases import AMBIGUOUS, NO_LEASE, LeaseFile, Leases, Session, file
 from icrstore.collector.leases.radius import Radius
 from icrstore.collector.leases.table import FOREVER, of_sessions
 from icrstore.flow.schema import address_bytes
@@ -85,6 +85,15 @@ def test_a_lost_stop_ends_with_the_next_start_on_the_address(tmp_path: Path) -> 
     assert leases.notes == ("1 leases without a Stop, ended by the next Start on their address",)
 
 
+def test_within_a_second_the_order_of_the_log_decides(tmp_path: Path) -> None:
+    both = (entry("Start", 0), entry("Start", 0, "bob", "2"))
+    assert who(radius(tmp_path, *both), ADDRESS, 1) == "bob"
+    assert who(radius(tmp_path, *reversed(both)), ADDRESS, 1) == "ann"
+    late = entry("Alive", 5), entry("Start", 5, "bob", "2")
+    leases = radius(tmp_path, entry("Start", 0), *late)
+    assert [who(leases, ADDRESS, minute) for minute in (4, 5, 6)] == ["ann", "bob", "bob"]
+
+
 def test_where_a_session_goes_on_beside_the_next_nobody_can_say(tmp_path: Path) -> None:
     """As where two of them lend the same private addresses."""
     other = entry("Start", 10, "bob", "2", nas="bras-2")
@@ -110,6 +119,9 @@ def test_a_nas_that_restarts_ends_all_of_its_sessions(tmp_path: Path, status: st
     leases = radius(tmp_path, entry("Start", 0), far, entry(status, 5, Framed_IP_Address=None))
     assert [who(leases, ADDRESS, minute) for minute in (4, 5)] == ["ann", None]
     assert who(leases, "192.0.2.2", 6) == "bob"
+    # What comes late of a restart ends none that has gone on since.
+    late = radius(tmp_path, entry("Start", 0), entry("Alive", 6), entry(status, 5))
+    assert who(late, ADDRESS, 7) == "ann"
     # The number of a session may serve again afterwards.
     again = radius(tmp_path, entry("Start", 0), entry(status, 5), entry("Start", 6, "bob"))
     assert [who(again, ADDRESS, minute) for minute in (4, 5, 6)] == ["ann", None, "bob"]
@@ -292,14 +304,14 @@ def test_dnsmasq_says_who_holds_what_since_it_was_written(tmp_path: Path) -> Non
     path = tmp_path / "dnsmasq.leases"
     ann = f"{moment(60)} 00:11:22:33:44:55 {ADDRESS} ann-pc *"
     bob = "0 00:11:22:33:44:66 192.0.2.2 bob-pc 01:00:11"
-    file = LeaseFile(path, "hostname")
+    followed = LeaseFile(path, "hostname")
     dnsmasq(path, 0, ann, bob)
-    leases = file.read()
+    leases = followed.read()
     assert [who(leases, ADDRESS, minute) for minute in (-1, 0, 59, 60)] == [
         None, "ann-pc", "ann-pc", None
     ]  # fmt: skip
     dnsmasq(path, 10, bob)
-    leases = file.current(lambda: moment(20))
+    leases = followed.current(lambda: moment(20))
     assert [who(leases, ADDRESS, minute) for minute in (9, 10)] == ["ann-pc", None]
     assert who(leases, "192.0.2.2", 10**6) == "bob-pc"
 
@@ -325,38 +337,59 @@ def test_nothing_of_a_log_is_quoted(tmp_path: Path) -> None:
 def test_a_file_that_changes_is_read_on_and_a_new_one_keeps_what_was_known(tmp_path: Path) -> None:
     path = tmp_path / "detail"
     path.write_text(entry("Start", 0))
-    file = LeaseFile(path, settle_seconds=60)
-    leases = file.current(lambda: moment(5))
+    followed = LeaseFile(path, settle_seconds=60)
+    leases = followed.current(lambda: moment(5))
     assert (who(leases, ADDRESS, 1), leases.until) == ("ann", moment(4) * SECOND)
     stop = entry("Stop", 6)
     with path.open("a") as log:
         log.write(stop[:40])
-    assert who(file.current(lambda: moment(7)), ADDRESS, 6) == "ann"
+    assert who(followed.current(lambda: moment(7)), ADDRESS, 6) == "ann"
     with path.open("a") as log:
         log.write(stop[40:])
-    assert who(file.current(lambda: moment(7)), ADDRESS, 6) is None
+    assert who(followed.current(lambda: moment(7)), ADDRESS, 6) is None
     # Rotated: the session before is in no file any more.
     path.rename(tmp_path / "detail-1")
+    path.touch()
+    assert who(followed.current(lambda: moment(8)), ADDRESS, 5) == "ann"
     path.write_text(entry("Start", 8, "bob", "2"))
-    leases = file.current(lambda: moment(9))
+    leases = followed.current(lambda: moment(9))
     assert [who(leases, ADDRESS, minute) for minute in (5, 6, 8)] == ["ann", None, "bob"]
     # What ended four days ago is forgotten; what is still held is not.
-    leases = file.current(lambda: moment(60 * 24 * 5))
-    assert file.last is leases
+    leases = followed.current(lambda: moment(60 * 24 * 5))
+    assert followed.last is leases
     path.write_text(entry("Interim-Update", 60 * 24 * 5, "bob", "2"))
-    leases = file.current(lambda: moment(60 * 24 * 5))
+    leases = followed.current(lambda: moment(60 * 24 * 5 + 1))
     assert [who(leases, ADDRESS, minute) for minute in (5, 8)] == [None, "bob"]
+
+
+def test_a_log_that_costs_much_to_read_is_not_read_on_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "CHEAP_NANOSECONDS", 0)
+    (tmp_path / "detail").write_text(entry("Start", 0))
+    followed = LeaseFile(tmp_path / "detail")
+    first = followed.current(lambda: moment(7))
+    (tmp_path / "detail").write_text(entry("Start", 0) + entry("Stop", 6))
+    assert followed.current(lambda: moment(7)) is first
+    assert who(followed.current(lambda: moment(8)), ADDRESS, 6) is None
+
+
+def test_a_csv_is_known_until_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(f"address,account,from,to\n{ADDRESS},ann,2026-11-22T08:00:00Z,\n")
+    os.utime(path, (moment(5), moment(5)))
+    assert LeaseFile(path).current(lambda: moment(50)).until == moment(5) * SECOND
 
 
 def test_a_file_that_is_away_or_wrong_is_told_and_what_was_known_stays(tmp_path: Path) -> None:
     path = tmp_path / "detail"
     path.write_text(entry("Start", 0))
-    file = LeaseFile(path)
-    known = file.current(lambda: moment(5))
+    followed = LeaseFile(path)
+    known = followed.current(lambda: moment(5))
     path.unlink()
     with pytest.raises(Stop, match="name a file of leases"):
-        file.current(lambda: moment(6))
-    assert file.last is known
+        followed.current(lambda: moment(6))
+    assert followed.last is known
 
 
 def test_reading_twice_says_nothing_new() -> None:

@@ -45,7 +45,7 @@ edge-1.toml, as `icr-collect enrol` writes it:
   receipt_key = "base64"             # signs accepted receipts
 
 With --leases FILE the side that held an address at the time is the subscriber: see
-`icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
+`icr-collect read --help`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
 
 What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md

@@ -16,8 +16,15 @@ TEACHES = """example:
   icr-collect read nfdump.json --map nfdump --zone UTC
   icr-collect read fw.log --zone Europe/London   # deploy/DIALECTS.md: ASA, Juniper, conntrack, ...
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
+  icr-collect read flows.ndjson --leases /var/log/radacct/detail --lease-account Class
 
-Shows each record as one line of JSON and pushes nothing."""
+Shows each record as one line of JSON and pushes nothing; then counts what was no record, and what
+stays here since no record has it.
+
+Leases are known until their file was written. Records of later are held, never guessed (exit 75),
+and a file with any is not pushed: export the leases again, or touch the file if nothing changed.
+A CSV's lease that names its end holds until then. A record against one that was seen within the
+hour is its reply, with leases and without: one flow is one record."""
 
 
 def add(command: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 given to another subscriber.
 
 A file has the header ``address,account,from,to`` and one lease a line: an IPv4 or IPv6 address or
-prefix, the account, and RFC 3339 times with an offset, from (included) to (excluded; empty while it
-is held).
+prefix, the account, and RFC 3339 times with an offset, from (included) to (excluded; empty where it
+was held still when the file was written).
 """
 
 import csv as plain_csv
@@ -52,7 +52,7 @@ def read_csv(path: Path, file: Any, until: int) -> Leases:
         np.concatenate(network), np.concatenate(bits), np.asarray(accounts.indices, np.int64),
         start, end, lambda met, holder: _overlap(path, met, holder),
     )  # fmt: skip
-    return Leases(made, accounts.dictionary, until)
+    return Leases(made, accounts.dictionary, until, is_promise=True)
 
 
 def _columns(path: Path, file: Any) -> Iterator[tuple[Bytes, Bits, Column, Numbers, Numbers]]:

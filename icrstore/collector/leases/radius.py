@@ -38,6 +38,7 @@ Entry = dict[str, list[str]]
 
 @dataclass
 class _Session:
+    number: int  # in the order of the log, which decides within a second
     nas: str
     account: str | None
     start: int
@@ -57,6 +58,7 @@ class Radius:
         # Sessions whose number their NAS has given to another since.
         self._earlier: list[_Session] = []
         self._entry: Entry = {}
+        self._seen = 0
 
     def feed(self, lines: Iterable[str], written: int) -> None:
         for line in lines:
@@ -77,10 +79,10 @@ class Radius:
 
     def sessions(self) -> list[Session]:
         all_ = [*self._current.values(), *self._earlier]
-        starts: dict[Network, list[int]] = defaultdict(list)
+        starts: dict[Network, list[tuple[int, int]]] = defaultdict(list)
         for each in all_:
             for network, start in each.networks.items():
-                starts[network].append(start)
+                starts[network].append((start, each.number))
         for moments in starts.values():
             moments.sort()
         made = [
@@ -134,7 +136,8 @@ class Radius:
             # One whose Start is not here tells by itself how long it has lasted.
             began -= 0 if status == "start" else _whole(entry, "Acct-Session-Time") * SECOND
             account = account_of(entry.get(self._account, [None])[0], self.noticed)
-            session = self._current[key] = _Session(nas, account, began, moment)
+            self._seen += 1
+            session = self._current[key] = _Session(self._seen, nas, account, began, moment)
         session.last = max(session.last, moment)
         if status == "stop":
             session.stop = moment
@@ -162,11 +165,12 @@ class Radius:
         return None
 
 
-def _end(session: _Session, starts: list[int]) -> int:
+def _end(session: _Session, starts: list[tuple[int, int]]) -> int:
     """Its Stop, or the next Start on the same network after all that is known of it."""
     if session.stop is not None:
         return session.stop
-    return next((moment for moment in starts if moment > session.last), FOREVER)
+    last = (session.last, session.number)
+    return next((start for start, number in starts if (start, number) > last), FOREVER)
 
 
 def _whole(entry: Entry, name: str) -> int:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from icrstore.flow.first import Bytes, Numbers
+from icrstore.flow.first import Bytes, Mask, Numbers
 from icrstore.flow.schema import NANOSECONDS, Column, Unit
 
 # Below zero there is no account: nobody held the address, or it cannot be said who did.
@@ -19,7 +19,9 @@ WHOLE_ADDRESS = 128
 _ROW = np.dtype([
     ("network", "S16"), ("bits", "u1"), ("start", "i8"), ("end", "i8"), ("code", "i8")
 ])  # fmt: skip
+# What is not over yet ends at the end of all time, to the microsecond.
 FOREVER = int(np.iinfo(np.int64).max)
+OPEN = FOREVER - 1000
 
 
 class Session(NamedTuple):
@@ -45,8 +47,9 @@ class Table:
     ends: Numbers
     codes: Numbers
 
-    def find(self, networks: Bytes, nanoseconds: Numbers) -> Numbers:
-        """The code of each network's account at each moment, `NO_LEASE` where nobody held it."""
+    def find(self, networks: Bytes, nanoseconds: Numbers) -> tuple[Numbers, Numbers]:
+        """The code of each network's account at each moment, `NO_LEASE` where nobody held it, and
+        when that lease ends."""
         wanted = _keys(networks, nanoseconds)
         # In their order one search helps the next: a walk instead of a million jumps.
         order = np.argsort(wanted)
@@ -54,31 +57,44 @@ class Table:
         at[order] = np.searchsorted(self.keys, wanted[order], side="right") - 1
         held = (at >= 0) & (self.keys[at].astype("S16") == networks)
         held &= nanoseconds < self.ends[at]
-        return np.where(held, self.codes[at], NO_LEASE)
+        return np.where(held, self.codes[at], NO_LEASE), self.ends[at]
 
 
 @dataclass(frozen=True)
 class Leases:
     """All leases: a table for each prefix length, and what the codes mean.
 
-    ``until``: up to when (included) they are known; of what was later they say nothing. ``notes``:
+    ``until``: up to when (included) they are known; of what was later they say nothing, unless
+    ``is_promise``, where a lease that names its end is the provider's word up to then. ``notes``:
     what their owner should know of how they were read.
     """
 
     tables: Mapping[int, Table]
     accounts: pa.StringArray
     until: int = FOREVER
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    is_promise: bool = False
 
     def find(self, addresses: Bytes, nanoseconds: Numbers) -> Numbers:
         """The code of each address's account at each moment: below zero where there is none,
         `NO_LEASE` where nobody held it, `AMBIGUOUS` where more than one did."""
-        found = np.full(len(addresses), NO_LEASE)
+        return self._look(addresses, nanoseconds)[0]
+
+    def reach(self, addresses: Bytes, nanoseconds: Numbers) -> Mask:
+        """Whether they say whose each address was at each moment, if only that it was nobody's."""
+        known = nanoseconds <= self.until
+        if self.is_promise and not known.all():
+            codes, ends = self._look(addresses, nanoseconds)
+            known |= (codes >= 0) & (ends < OPEN)
+        return np.asarray(known)
+
+    def _look(self, addresses: Bytes, nanoseconds: Numbers) -> tuple[Numbers, Numbers]:
+        codes, ends = np.full(len(addresses), NO_LEASE), np.zeros(len(addresses), np.int64)
         for bits in sorted(self.tables, reverse=True):
-            open_ = np.flatnonzero(found == NO_LEASE)
-            networks = masked(addresses[open_], bits)
-            found[open_] = self.tables[bits].find(networks, nanoseconds[open_])
-        return found
+            left = np.flatnonzero(codes == NO_LEASE)
+            networks = masked(addresses[left], bits)
+            codes[left], ends[left] = self.tables[bits].find(networks, nanoseconds[left])
+        return codes, ends
 
 
 def tables(

@@ -9,6 +9,7 @@ from ..gaps import Gap
 # Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
 MENDS = {
     "ambiguous-line": "more devices than one could have written it: keep their logs apart",
+    "ambiguous": "two sessions hold the address at one time: find who lends it twice",
     "bad-account": "an account is text in UTF-8, in quotes",
     "bad-address": "write an IPv4 or IPv6 address, without a name or a prefix",
     "bad-frame": "begin each message with its length (RFC 6587), or end each with a newline",
@@ -33,6 +34,7 @@ MENDS = {
     "port-out-of-range": "ports are 0 to 65535",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
     "time-missing": "have the device, or a relay, write when: RFC 5424, conntrack -o timestamp",
+    "time-in-future": "set the clock of what wrote it",
     "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
     "time-without-year": "have the year written: tcpdump -tt -n, syslog as RFC 5424",
     "time-without-offset": "write times as 2026-01-31T12:00:00Z, or name their zone with --zone",
