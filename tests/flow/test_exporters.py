@@ -126,6 +126,8 @@ def test_templates_of_one_sender_and_of_all_are_bounded(monkeypatch: pytest.Monk
         described(256, FLOW)[:-1],
         described(256, [(8, 0)]),
         described(256, []) + described(1, FLOW),
+        described(3, []),
+        described(4, []),
     ],
 )
 def test_a_template_that_cannot_be_is_undecodable(bad: bytes) -> None:

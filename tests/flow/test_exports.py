@@ -274,6 +274,13 @@ def test_nokia_tells_the_inside_address_with_the_subscriber(
     assert row.get("account") == account
 
 
+@pytest.mark.parametrize("told", [b"", b"USER1", b"USER1@", b"USER1@nowhere", b"\xff@10.0.0.1"])
+def test_who_nokia_does_not_tell_of_is_nobody(told: bytes) -> None:
+    row = values(NOKIA, "203.0.113.5", *TO[1:], NOON * 1000, told)
+    rows, tally = read(ipfix(template(NOKIA), a_set(256, row)))
+    assert (rows, tally.not_records) == ([], {"bad-address": 1})
+
+
 def test_the_end_of_a_nokia_flow_is_no_flow() -> None:
     ends: list[Field] = [*ENDS, (153, 8), (136, 1), (93, 0xFFFF, 637)]
     row = values(ends, "203.0.113.5", *TO[1:], NOON * 1000, 1, b"USER1@10.10.0.123")

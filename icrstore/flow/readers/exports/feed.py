@@ -25,7 +25,7 @@ from .templates import BadTemplate, Sender, Template, Templates, parse_set
 # endpoints are a new one.
 IDLE_SECONDS = 60
 MOST_ROWS = 1 << 16
-_MOST_BYTES = 32 << 20
+_MOST_BYTES, _START_BYTES = 32 << 20, 8
 _MOST_SENDERS = 4096
 _SECOND = 10**9
 
@@ -95,10 +95,10 @@ class Exports:
         if number < FIRST_DATA_SET and number != V5_RECORDS:
             self._learn(key, sender, message, number, content)
             return 0
+        if not content:
+            return 0
         template = self._templates.find(key, number)
         waiting = Waiting(self._now, message.sent, message.booted, content)
-        if template is None and not content:
-            return 0
         if template is None:
             self._give_up(self._held.put(key, number, waiting))
             return None
@@ -135,7 +135,7 @@ class Exports:
         group = self._groups.setdefault(id(template), Group(template))
         group.add(records, data.sent, booted)
         self._rows += records.count
-        self._bytes += len(data.content)
+        self._bytes += len(data.content) + _START_BYTES * len(records.starts or ())
         return records.count
 
     def _read(self) -> Iterator[pa.RecordBatch]:

@@ -60,6 +60,7 @@ class _Fields:
         self.destination = rows.address(e.DESTINATION)
         self.outside = rows.address(e.POST_NAT_SOURCE)
         self.account = _accounts(rows)
+        self.is_told: Mask = np.ones(len(rows), np.bool_)
         if (told := rows.texts(e.NAT_SUBSCRIBER)) is not None:
             self._take_nat_subscriber(told)
         self.nat_event = self._nat_event(rows)
@@ -78,6 +79,7 @@ class _Fields:
             self.outside = self.source
         inside = b"".join(address for _, address in parsed)
         self.source = self.inside = np.frombuffer(inside, np.uint8).reshape(-1, 16)
+        self.is_told = np.asarray(self.source.any(axis=1))
 
     def _nat_event(self, rows: Rows) -> Unsigned:
         """natEvent of each row as RFC 8158 numbers it; 0 is none."""
@@ -115,6 +117,7 @@ def _failures(rows: Rows, fields: _Fields, is_event: Mask) -> list[tuple[str, Ma
     steps, (first, last) = rows.first_number(e.RANGE_STEP), _range(rows)
     is_stepped = np.zeros(len(rows), np.bool_) if steps is None else steps > 1
     return [
+        ("bad-address", ~fields.is_told),
         ("no-addresses", np.where(is_event, no_inside | no_outside, no_flow | nobody)),
         ("port-block-in-steps", is_event & is_stepped),
         ("bad-port", is_event & ((last < first) | (last > _LARGEST_PORT))),
