@@ -10,8 +10,12 @@ connection, since NATs lend one port to several for different destinations - in 
 A binding is given out in pieces, one for each UTC hour that it lives in, both ends included: a
 piece may end at its hour's end exactly, where the next one begins. What is still open is given out
 up to the end of the hour. One connection's lasts a day at most, since a delete may be lost.
+
+A NAT knows inside addresses, not who holds them: what an account has by a lease is its own for as
+long as the lease, and then whoever's holds the address next; what is nobody's then is counted.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -21,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import nanoseconds
+from icrstore.collector.leases import Leases, nanoseconds
 from icrstore.flow.elements import ADDRESS, NAT_EVENTS
 from icrstore.flow.first import Bytes, Numbers, address_column
 from icrstore.flow.readers import Tally
@@ -80,16 +84,18 @@ _STATE = pa.schema(_COLUMNS)
 class Bindings:
     """The open bindings of one input, by key; each key once."""
 
-    def __init__(self) -> None:
+    def __init__(self, leases: Leases | None = None) -> None:
+        self.leases = leases
         self._open = _NOTHING
         self._latest = -1
-        self._forgotten = 0
+        self._counted: Counter[str] = Counter()
 
     def take(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[pa.RecordBatch]:
         """The pieces of what ends with these events, in the order of what ends them."""
         events = _events(batch, tally)
-        tally.drop("binding-forgotten", self._forgotten)
-        self._forgotten = 0
+        for reason, count in self._counted.items():
+            tally.drop(reason, count)
+        self._counted.clear()
         if not len(events):
             return
         self._latest = max(self._latest, int(events.time.max()))
@@ -97,7 +103,7 @@ class Bindings:
         paired = _paired(recalled.join(events))
         tally.drop("binding-replaced", paired.replaced)
         self._remember(paired.open)
-        yield from _pieces(paired.ended, paired.until, has_ended=True)
+        yield from self._pieces(paired.ended, paired.until, has_ended=True)
         yield from self._forget_oldest()
 
     def turn(self, now_nanoseconds: int) -> Iterator[pa.RecordBatch]:
@@ -107,17 +113,19 @@ class Bindings:
         given = self._open.at(told)
         until = _until(given, end)
         is_over = told & (_until(self._open, end) < end)
-        self._forgotten += int(is_over.sum())
+        self._counted["binding-forgotten"] += int(is_over.sum())
         since = np.where(told, end, self._open.since)
         self._open = replace(self._open, since=since).at(~is_over)
         # From here it has been given out: `state` belongs to the batch that these go into.
-        return _pieces(given, until, has_ended=False)
+        return self._pieces(given, until, has_ended=False)
 
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of what is open, up to the end of the hour of the latest event; then nothing
         is."""
         given, self._open = self._open, _NOTHING
-        return _pieces(given, _until(given, (self._latest // HOUR + 1) * HOUR), has_ended=False)
+        return self._pieces(
+            given, _until(given, (self._latest // HOUR + 1) * HOUR), has_ended=False
+        )
 
     def state(self) -> bytes:
         """What is open, as an Arrow IPC stream."""
@@ -148,6 +156,22 @@ class Bindings:
         self._open = held.at(np.argsort(held.key, kind="stable"))
         self._latest = int(held.time.max(initial=-1))
 
+    def _pieces(self, rows: _Rows, until: Numbers, *, has_ended: bool) -> Iterator[pa.RecordBatch]:
+        """One piece for each hour, in batches. What ends as an hour does, is in the next one too:
+        but what goes on has its next piece begin there."""
+        ended = np.full(len(rows), has_ended)
+        if self.leases is not None:
+            rows, until, ended, lost = _while_leased(self.leases, rows, until, ended)
+            self._counted["binding-without-lease"] += lost
+        hours = until // HOUR - rows.since // HOUR + 1
+        hours -= ~ended & (until % HOUR == 0) & (until > rows.since)
+        some = hours > 0
+        rows, until, hours = rows.at(some), until[some], np.minimum(hours[some], MOST_HOURS)
+        portion = (np.cumsum(hours) - 1) // MOST_PIECES
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(portion)) + 1):
+            if len(part):
+                yield _batch(rows.at(part), until[part], hours[part])
+
     def _recall(self, keys: Bytes) -> _Rows:
         """Take the open ones of these keys out of what is remembered."""
         if not len(self._open):
@@ -175,8 +199,8 @@ class Bindings:
         oldest = np.zeros(len(self._open), np.bool_)
         oldest[np.argsort(self._open.time, kind="stable")[:excess]] = True
         given, self._open = self._open.at(oldest), self._open.at(~oldest)
-        self._forgotten += excess
-        yield from _pieces(given, np.maximum(self._latest, given.since), has_ended=True)
+        self._counted["binding-forgotten"] += excess
+        yield from self._pieces(given, np.maximum(self._latest, given.since), has_ended=True)
 
 
 def connections_of(events: pa.RecordBatch) -> pa.RecordBatch:
@@ -283,18 +307,37 @@ def _until(rows: _Rows, end: int) -> Numbers:
     return np.where(is_connection, np.minimum(rows.time + CONNECTION_LIFE, end), end)
 
 
-def _pieces(rows: _Rows, until: Numbers, *, has_ended: bool) -> Iterator[pa.RecordBatch]:
-    """One piece for each hour, in batches. What ends as an hour does, is in the next one too: but
-    what goes on has its next piece begin there."""
-    hours = until // HOUR - rows.since // HOUR + 1
-    if not has_ended:
-        hours -= (until % HOUR == 0) & (until > rows.since)
-    some = hours > 0
-    rows, until, hours = rows.at(some), until[some], np.minimum(hours[some], MOST_HOURS)
-    portion = (np.cumsum(hours) - 1) // MOST_PIECES
-    for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(portion)) + 1):
-        if len(part):
-            yield _batch(rows.at(part), until[part], hours[part])
+def _while_leased(
+    leases: Leases, rows: _Rows, until: Numbers, ended: Mask
+) -> tuple[_Rows, Numbers, Mask, int]:
+    """The rows cut where the lease of the inside address ends, each part with the account of its
+    own time; and how many parts are nobody's. Of a later time than leases are known of, nothing is
+    said: there it goes on as it began."""
+    by_lease = _holders(leases, rows, rows.time) == rows.account
+    by_lease &= rows.account != None  # noqa: E711 - of each
+    row, moment = leases.changes(rows.inside, rows.since, np.minimum(until, leases.until))
+    row, moment = row[by_lease[row]], moment[by_lease[row]]
+    row, moment = np.append(np.arange(len(rows)), row), np.append(rows.since, moment)
+    order = np.lexsort((moment, row))
+    row, moment = row[order], moment[order]
+    # Where one lease ends the next may begin.
+    differs = (np.diff(row, prepend=-1) != 0) | (np.diff(moment, prepend=-1) != 0)
+    row, moment = row[differs], moment[differs]
+    is_last = np.append(np.diff(row) != 0, True)[: len(row)]
+    parts = replace(rows.at(row), since=moment)
+    holders = _holders(leases, parts, np.minimum(moment, leases.until))
+    account = np.where(by_lease[row], holders, parts.account)
+    kept = ~by_lease[row] | (account != None)  # noqa: E711 - of each
+    ends = np.where(is_last, until[row], np.append(moment[1:], 0)[: len(row)])
+    made = replace(parts, account=account).at(kept)
+    return made, ends[kept], (ended[row] & is_last)[kept], int((~kept).sum())
+
+
+def _holders(leases: Leases, rows: _Rows, moments: Numbers) -> npt.NDArray[np.object_]:
+    """Whose the inside addresses are at these moments; None where that is not known."""
+    codes = leases.find(rows.inside, moments)
+    places: Column = pa.array(codes, pa.int64(), mask=codes < 0)
+    return _objects(leases.accounts.take(places))
 
 
 def _batch(rows: _Rows, until: Numbers, hours: Numbers) -> pa.RecordBatch:
