@@ -64,6 +64,10 @@ class Attribute:
         """The pieces of bindings still open, up to the end of the hour of the last event."""
         return self._bindings.end()
 
+    def tell(self, tally: Tally) -> None:
+        """What `turn` and `end` counted; the next `take` does too."""
+        self._bindings.tell(tally)
+
     def state(self) -> bytes:
         """The bindings that are open: addresses and accounts in the clear, to be sealed."""
         return self._bindings.state()
