@@ -43,7 +43,7 @@ from icrstore.flow.schema import PORT_PROTOCOLS, Column, record_schema
 
 CONNECTION_LIFE = 24 * HOUR
 # Of more, the oldest are ended (counted: binding-forgotten).
-MOST_OPEN = 1_000_000
+MOST_OPEN = 500_000
 _PORTED = np.array([number in PORT_PROTOCOLS for number in range(256)] + [True])
 _COLUMNS: dict[str, pa.DataType] = {
     "key": pa.binary(KEY.itemsize), "inside": ADDRESS, "time": pa.int64(), "since": pa.int64(),
