@@ -27,8 +27,8 @@ from icrstore.collector.read import (
     read_files,
 )
 from icrstore.collector.spool import Spool, Spooled
-from icrstore.flow.errors import FlowRefused
-from icrstore.flow.readers import FORMATS, Tally
+from icrstore.flow.errors import FlowRefused, FormatRefused
+from icrstore.flow.readers import FORMATS, Hints, Tally, maps, zone_named
 from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.shell.stop import DATA, NO_INPUT, TEMPORARY, USAGE, Stop
@@ -61,6 +61,8 @@ the key signs what is pushed, the secret names the batches and locks the spool."
 _READ = """example:
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
+  icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
 _PUSH = """example:
@@ -77,6 +79,9 @@ edge-1.toml:
 With --leases FILE the side that held an address at the time is the subscriber: see
 `icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
+
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map: deploy/COLLECTING.md
+says how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""
@@ -151,6 +156,10 @@ def _add_inputs(command: argparse.ArgumentParser, many: str) -> None:
     command.add_argument("files", nargs=many, metavar="FILE", help="a file, or - for the input")
     formats = "; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items())
     command.add_argument("--format", choices=list(FORMATS), help=f"told by itself; {formats}")
+    mapped = f"CSV or JSON as a tool prints it: {', '.join(maps.names())}, or a map's own FILE.toml"
+    command.add_argument("--map", metavar="NAME", help=mapped)
+    zone = "of times without an offset: UTC, Europe/London; without it they are refused"
+    command.add_argument("--zone", metavar="ZONE", help=zone)
     whose = command.add_mutually_exclusive_group()
     whose.add_argument("--account", help="whose records they are, where they do not say")
     add_leases(command, whose)
@@ -200,7 +209,22 @@ def _read(given: argparse.Namespace) -> int:
         sys.stderr,
         as_json=given.json,
         leases=_told(leases_of(given)),
+        hints=_hints(given),
     )
+
+
+def _hints(given: argparse.Namespace) -> Hints:
+    """What the command says of its inputs. Raises `Stop`, naming the mend."""
+    try:
+        return Hints(
+            zone=zone_named(given.zone) if given.zone else None,
+            now=utc_now(),
+            map=maps.load(given.map) if given.map else None,
+        )
+    except ValueError as error:
+        raise Stop(USAGE, f"--zone: {error}") from None
+    except FormatRefused as error:
+        raise Stop(USAGE, f"--map: {error}") from None
 
 
 def _told(leases: Leases | None) -> Leases | None:
@@ -234,12 +258,12 @@ class _Summary:
 def _push(given: argparse.Namespace) -> int:
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
-    leases = _told(leases_of(given))
+    hints, leases = _hints(given), _told(leases_of(given))
     spool = Spool(config.spool, secret)
     try:
         summary = _Summary(batches=[each.id for each in spool.unfinished()])
         for path in given.files:
-            _spool_file(path, given, leases, spool, secret, summary)
+            _spool_file(path, given, leases, hints, spool, secret, summary)
         progress = _Progress(as_json=given.json, left=len(spool.unfinished()))
         push = Push(config, key.signing(), spool, given.wait, progress.tell)
         try:
@@ -258,6 +282,7 @@ def _spool_file(
     path: str,
     given: argparse.Namespace,
     leases: Leases | None,
+    hints: Hints,
     spool: Spool,
     secret: bytes,
     summary: _Summary,
@@ -266,13 +291,13 @@ def _spool_file(
     tally, now = Tally(), utc_now()
     try:
         if leases and path != STDIN:
-            waiting, latest = held_until(path, given.format, leases)
+            waiting, latest = held_until(path, given.format, leases, _hints(given))
             if waiting:
                 words = held_words(waiting, latest, leases)
                 summary.held[path] = f"{words} and push it again; nothing of it was pushed"
                 summary.not_records["held"] += waiting
                 return
-        records = iter_retained(path, given.format, given.account, tally, leases)
+        records = iter_retained(path, given.format, given.account, tally, leases, hints)
         for made in cut(records, summary.refused):
             kept = spool_cut(spool, made, secret, now, is_backfill=given.backfill)
             if isinstance(kept, str):

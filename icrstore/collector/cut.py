@@ -1,14 +1,15 @@
 """Cuts what was read into batches, the same records always into the same ones.
 
 A batch's id is made from its Arrow bytes, so that a file pushed twice is kept once. Hence nothing
-here may depend on the clock, or on how the input happened to arrive in pieces.
+here may depend on the clock, or on how the input happened to arrive in pieces. Nor may an input of
+many days fill the memory: after each 200,000 records at most 400,000 wait for their day's others.
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from icrstore.flow.validate import validate
 from icrstore.seal.epoch import hour_start
 
 BATCH_RECORDS = 200_000
+_HELD_BATCHES = 2
 _ANY_TIME = datetime(2200, 1, 1, tzinfo=UTC)
 _SINCE_1970 = _ANY_TIME - datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NANOSECONDS = 86_400 * 10**9
@@ -57,38 +59,82 @@ def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cu
     connections or of bindings alone.
 
     A record that could not be retained at any time is counted in ``refused`` by its reason. A day's
-    batches come as they fill, the rest at the end by day.
+    batches come as they fill, or when too much waits, the rest at the end by day.
     """
-    days: dict[tuple[int, bool], list[pa.Table]] = {}
+    kinds = {False: _Waiting(), True: _Waiting()}
     for batch in records:
         verdict = validate(batch, now=_ANY_TIME, oldest=_SINCE_1970)
         refused.update(verdict.rejected)
-        for day, rows in _by_day(verdict.good):
-            waiting = days.setdefault((day, is_of_bindings(rows)), [])
-            waiting.append(rows)
-            yield from _full(waiting)
-    for _, waiting in sorted(days.items(), key=itemgetter(0)):
-        if waiting:
-            yield _made(pa.concat_tables(waiting))
+        yield from kinds[is_of_bindings(batch)].take(pa.Table.from_batches([verdict.good]))
+    for waiting in kinds.values():
+        yield from waiting.end()
 
 
-def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.Table]]:
-    """The records by days since 1970, in nanoseconds, so that pieces can be joined."""
-    table = pa.Table.from_batches([batch]).cast(_schema(batch, "ns"))
-    days = _nanoseconds(table) // _DAY_NANOSECONDS
-    for day in np.unique(days):
-        yield int(day), table.filter(pa.array(days == day))
+class _Waiting:
+    """Rows of one kind, taken in runs of as many as a batch has, counted from the input's first.
+
+    So it makes no difference in which pieces they come, or what of the other kind is among them.
+    """
+
+    def __init__(self) -> None:
+        self._run: list[pa.Table] = []
+        self._days: dict[int, list[pa.Table]] = {}
+
+    def take(self, rows: pa.Table) -> Iterator[Cut]:
+        rows = rows.cast(_schema(rows, "ns"))
+        while _count(self._run) + rows.num_rows >= BATCH_RECORDS:
+            room = BATCH_RECORDS - _count(self._run)
+            self._run.append(rows.slice(0, room))
+            rows = rows.slice(room)
+            yield from self._sort()
+            yield from self._relieve()
+        if rows.num_rows:
+            self._run.append(rows)
+
+    def end(self) -> Iterator[Cut]:
+        yield from self._sort()
+        for day in sorted(self._days):
+            yield self._all_of(day)
+
+    def _sort(self) -> Iterator[Cut]:
+        """Give each row of the run to its day, and cut what is full."""
+        if not self._run:
+            return
+        parts = dict(_by_day(pa.concat_tables(self._run)))
+        self._run = []
+        for day in sorted(parts):
+            waiting = [*self._days.pop(day, []), parts.pop(day)]
+            if _count(waiting) >= BATCH_RECORDS:
+                joined = pa.concat_tables(waiting)
+                made = _made(joined.slice(0, BATCH_RECORDS))
+                # Even none of its rows would hold all of its memory.
+                waiting = [joined.slice(BATCH_RECORDS)] if _count(waiting) > BATCH_RECORDS else []
+                # While the batch is taken elsewhere, what it was made of is held no longer.
+                del joined
+                yield made
+            if waiting:
+                self._days[day] = waiting
+
+    def _relieve(self) -> Iterator[Cut]:
+        """Cut the days of which most waits, the earlier of two alike, until enough is gone."""
+        while sum(map(_count, self._days.values())) > _HELD_BATCHES * BATCH_RECORDS:
+            yield self._all_of(max(self._days, key=lambda day: (_count(self._days[day]), -day)))
+
+    def _all_of(self, day: int) -> Cut:
+        return _made(pa.concat_tables(self._days.pop(day)))
 
 
-def _full(waiting: list[pa.Table]) -> Iterator[Cut]:
-    """Cut while there is enough; what is left stays in the list."""
-    if sum(rows.num_rows for rows in waiting) < BATCH_RECORDS:
-        return
-    joined = pa.concat_tables(waiting)
-    whole = joined.num_rows // BATCH_RECORDS * BATCH_RECORDS
-    for start in range(0, whole, BATCH_RECORDS):
-        yield _made(joined.slice(start, BATCH_RECORDS))
-    waiting[:] = [joined.slice(whole)] if whole < joined.num_rows else []
+def _count(tables: list[pa.Table]) -> int:
+    return sum(table.num_rows for table in tables)
+
+
+def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The rows by days since 1970, in their order, each day's in memory of its own."""
+    days = _nanoseconds(rows) // _DAY_NANOSECONDS
+    order = np.argsort(days, kind="stable")
+    found, starts = np.unique(days[order], return_index=True)
+    for day, places in zip(found, np.split(order, starts[1:]), strict=True):
+        yield int(day), rows.take(places)
 
 
 def _made(rows: pa.Table) -> Cut:
@@ -97,14 +143,13 @@ def _made(rows: pa.Table) -> Cut:
     unit = next(
         unit for unit in UNITS if not any(np.any(each % NANOSECONDS[unit]) for each in all_times)
     )
-    joined = rows.cast(_schema(rows, unit)).combine_chunks()
     # What lies under a null is left over from reading; `take` writes every value anew.
-    table = joined.take(np.arange(joined.num_rows))
-    sink = pa.BufferOutputStream()
+    table = rows.cast(_schema(rows, unit)).take(np.arange(rows.num_rows)).combine_chunks()
+    sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
     first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(sink.getvalue().to_pybytes(), table.num_rows, first, last)
+    return Cut(sink.getvalue(), table.num_rows, first, last)
 
 
 def _schema(rows: pa.RecordBatch | pa.Table, unit: Unit) -> pa.Schema:

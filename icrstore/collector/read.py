@@ -31,16 +31,17 @@ def iter_records(
     account: str | None,
     tally: Tally,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of the rows of all inputs in turn, as they were read: connections and NAT events;
-    `account` is given to those that have none.
+    `account` is given to those that have none. Inputs of one command share their `hints`.
 
     With `leases`, rows without an account are their source's, and what is not a subscriber's is
     counted in `tally` (see `whose`). Raises ValueError for an account that no record may have,
     OSError for a file that cannot be read, and FlowRefused for one in no known format; what was
     yielded before stands.
     """
-    for attribute, batch in _rows(paths, format, account, tally, leases):
+    for attribute, batch in _rows(paths, format, account, tally, leases, hints):
         if batch is not None:
             yield attribute.name(batch, tally)
 
@@ -72,11 +73,16 @@ def _second(nanoseconds: int) -> str:
 
 
 def iter_retained(
-    path: str, format: str | None, account: str | None, tally: Tally, leases: Leases | None = None
+    path: str,
+    format: str | None,
+    account: str | None,
+    tally: Tally,
+    leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
     `iter_records` does."""
-    for attribute, batch in _rows([path], format, account, tally, leases):
+    for attribute, batch in _rows([path], format, account, tally, leases, hints):
         if batch is not None:
             yield from attribute.take(batch, tally)
         else:
@@ -90,6 +96,7 @@ def _rows(
     account: str | None,
     tally: Tally,
     leases: Leases | None,
+    hints: Hints | None,
 ) -> Iterator[tuple[Attribute, pa.RecordBatch | None]]:
     """Each batch of each input; None at its end."""
     _check_account(account)
@@ -97,7 +104,7 @@ def _rows(
         # Each input by itself, so that its records are the same whatever comes with it.
         attribute = Attribute(leases, account)
         with _opened(path) as source:
-            for batch in open_records(source, format, tally):
+            for batch in open_records(source, format, tally, hints):
                 yield attribute, batch
         yield attribute, None
 
@@ -110,6 +117,7 @@ def read_files(
     err: TextIO,
     as_json: bool,
     leases: Leases | None = None,
+    hints: Hints | None = None,
 ) -> int:
     """Print the records of each input as NDJSON on `out`, and what was read of it on `err`.
 
@@ -123,11 +131,11 @@ def read_files(
     except ValueError as error:
         err.write(f"icr-collect: {error}\n")
         return USAGE
-    worst = OK
+    worst, hints = OK, hints or Hints()
     for path in paths:
         tally, failure = Tally(), None
         try:
-            for batch in iter_records([path], format, account, tally, leases):
+            for batch in iter_records([path], format, account, tally, leases, hints):
                 out.writelines(f"{line}\n" for line in ndjson(batch))
         except FlowRefused as error:
             failure, worst = f"refused: {error}", max(worst, BAD_INPUT)

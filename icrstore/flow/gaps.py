@@ -6,7 +6,7 @@ gap is sealed, signed and numbered as records are and cannot be taken away unsee
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ WHYS = {
 }
 _KEY = b"icr.gaps"
 MOST = 1000
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, order=True)
@@ -47,6 +48,22 @@ class Gap:
 
     def to_fields(self) -> dict[str, Any]:
         return {"from": time_text(self.first), "to": time_text(self.last), "why": self.why}
+
+
+def note(gaps: list[Gap], gap: Gap) -> None:
+    """Add a gap to a list that stays bounded.
+
+    One that touches the last of its kind makes that longer, and so does one too many.
+    """
+    for at in range(len(gaps) - 1, -1, -1):
+        if gaps[at].why == gap.why:
+            touches = gap.first <= gaps[at].last + _SECOND and gaps[at].first <= gap.last + _SECOND
+            if touches or len(gaps) >= MOST:
+                first, last = min(gap.first, gaps[at].first), max(gap.last, gaps[at].last)
+                gaps[at] = Gap(first, last, gap.why)
+                return
+            break
+    gaps.append(gap)
 
 
 def noting(schema: pa.Schema, gaps: Iterable[Gap]) -> pa.Schema:

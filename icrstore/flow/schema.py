@@ -1,6 +1,7 @@
 """The record as Arrow columns, and addresses as 16 bytes or text (RFC 4291, RFC 5952)."""
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, TypeAlias
 
@@ -18,7 +19,7 @@ PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDP_LITE})
 # An Arrow array or chunked array. Its stubs refuse calls that are right, so columns go untyped.
 Column: TypeAlias = Any
 
-_V4_MAPPED = bytes(10) + b"\xff\xff"
+V4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def record_schema(unit: Unit) -> pa.Schema:
@@ -60,7 +61,7 @@ def address_bytes(text: str) -> bytes:
     try:
         if ":" in text:
             return socket.inet_pton(socket.AF_INET6, text)
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
+        return V4_MAPPED + socket.inet_pton(socket.AF_INET, text)
     except (OSError, ValueError):
         # The text itself stays out of the message: it may be somebody's address.
         raise ValueError("not an IPv4 or IPv6 address") from None
@@ -68,7 +69,7 @@ def address_bytes(text: str) -> bytes:
 
 def address_text(address: bytes) -> str:
     """The address as people write it: dotted quad for IPv4, RFC 5952 for IPv6."""
-    if address[:12] == _V4_MAPPED:
+    if address[:12] == V4_MAPPED:
         return str(IPv4Address(address[12:]))
     return str(IPv6Address(address))
 
@@ -87,6 +88,8 @@ def addresses_to_text(column: Column) -> Column:
     return texts.take(unique.indices)
 
 
+# Addresses come again in every block of an input: as many as fit into some megabytes.
+@lru_cache(maxsize=1 << 15)
 def _bytes_or_none(text: str) -> bytes | None:
     try:
         return address_bytes(text)

@@ -111,3 +111,40 @@ def test_a_record_of_another_century_is_counted_and_left_out() -> None:
 def test_no_records_make_no_batch() -> None:
     assert list(cut([], Counter())) == []
     assert list(cut(table(0).to_batches(), Counter())) == []
+
+
+def many_days(count: int, days: int) -> pa.Table:
+    """Records of so many days in turn, as a tool writes that flushes what it held."""
+    times = [START + timedelta(days=n * 7 % days, seconds=n) for n in range(count)]
+    rows = table(count)
+    place = rows.schema.get_field_index("observed_at")
+    column = pa.array(times, rows.schema.field(place).type)
+    return rows.set_column(place, rows.schema.field(place), column)
+
+
+def test_of_many_days_at_once_no_more_waits_than_two_batches_and_a_run() -> None:
+    given = 0
+
+    def counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal given
+        for batch in batches:
+            given += batch.num_rows
+            yield batch
+
+    whole, taken, most = many_days(2000, 300), 0, 0
+    for made in cut(counted(pieces(whole, 0)), Counter()):
+        most = max(most, given - taken)
+        taken += made.records
+        assert made.first.date() == made.last.date()
+    assert taken == 2000
+    # What waits, the run that was just sorted, and the piece that filled it.
+    assert most <= 25 * 3 + 40
+
+
+def test_of_many_days_too_the_pieces_make_no_difference() -> None:
+    whole = many_days(1000, 90)
+    once = [each.arrow for each in cut(pieces(whole, 0), Counter())]
+    for seed in range(1, 5):
+        assert [each.arrow for each in cut(pieces(whole, seed), Counter())] == once
+    rows = pa.concat_tables([pa.ipc.open_stream(io.BytesIO(each)).read_all() for each in once])
+    assert rows.sort_by("observed_at").equals(whole.cast(rows.schema).sort_by("observed_at"))

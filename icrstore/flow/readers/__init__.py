@@ -9,16 +9,19 @@ import pyarrow as pa
 from ..errors import FormatRefused
 from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
+from .captures import read_captures
 from .csv_tables import is_csv, read_csv
-from .hints import Hints
-from .json_mapped import read_mapped_json
+from .exports import is_exports, read_exports
+from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
+from .json_mapped import read_mapped_json
 from .lines import Input, Source, opened
+from .packets import is_capture
 from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
 from .zeek import is_zeek, read_zeek
 
-__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records"]
+__all__ = ["BATCH_ROWS", "FORMATS", "Hints", "Tally", "open_records", "zone_named"]
 
 BATCH_ROWS = 1 << 16
 
@@ -69,6 +72,18 @@ _FORMATS = (
         "CSV with a header of a record's names, or by the names of a map",
         is_csv,
         read_csv,
+    ),
+    _Format(
+        "pcap",
+        "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
+        is_capture,
+        lambda source, tally, _: read_captures(source, tally),
+    ),
+    _Format(
+        "exports",
+        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        is_exports,
+        lambda source, tally, hints: read_exports(source, tally, hints.templates),
     ),
     _Format(
         "tcpdump",

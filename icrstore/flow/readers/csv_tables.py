@@ -34,31 +34,29 @@ def read_csv(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBat
     for block in line_blocks(source, tally):
         at = 0
         if layout is None:
-            layout, at = _header(block, map, tally)
-        rest = block.split(b"\n", at)[-1] if at else block
-        if not ended and layout:
-            rest, ended = _until_trailer(rest, map, tally, at)
-        elif ended:
-            rest = _trailing(rest, tally)
-        if layout is None or not rest:
-            continue
-        whole = _without_open_end(rest, layout, tally, at)
-        fields = read_fields(whole, layout, tally, at)
-        yield from mapped.batches(
-            fields.columns, len(fields.lines), map, hints, tally, fields.lines
-        )
+            layout, block, at = _header(block, map, tally)
+        if ended:
+            _drop_trailer(block, tally)
+        elif layout:
+            rows, ended = _until_trailer(block, map, tally)
+            if rows := _without_open_end(rows, layout, tally, at):
+                fields = read_fields(rows, layout, tally, at)
+                given = mapped.Given(fields.columns, len(fields.lines), fields.lines)
+                yield from mapped.batches(given, map, hints.zone, tally)
 
 
-def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, int]:
-    """The layout by the first line that is not blank, and how many lines that takes."""
-    for at, line in enumerate(block.removeprefix(_BOM).split(b"\n")):
-        if not line.strip():
-            continue
-        names = split(as_utf_8(line).decode().rstrip("\r"), map.separator)
-        tally.drop("blank-line", at)
-        tally.drop("header")
-        return _layout(tuple(name.strip() for name in names or ()), map), at + 1
-    return None, 0
+def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, bytes, int]:
+    """The layout by the first line that is not blank, what follows, and how many lines it took."""
+    at, block = 0, block.removeprefix(_BOM)
+    while block:
+        line, _, block = block.partition(b"\n")
+        at += 1
+        if line.strip():
+            tally.drop("header")
+            names = split(as_utf_8(line).decode().rstrip("\r"), map.separator) or []
+            return _layout(tuple(name.strip() for name in names), map), block, at
+        tally.drop("blank-line")
+    return None, block, at
 
 
 def _layout(names: tuple[str, ...], map: Map) -> Layout:
@@ -73,27 +71,26 @@ def _layout(names: tuple[str, ...], map: Map) -> Layout:
             raise FormatRefused(f"the header has the column {name} more than once")
         if map.is_strict and name not in used:
             raise FormatRefused(
-                f"the header has the column {name[:64]!r}, which no record has: rename it, leave it "
-                "out, or name a map with --map"
+                f"the header has the column {name[:64]!r}, which no record has: rename it, leave "
+                "it out, or name a map with --map"
             )
     return Layout(names, used & set(names), map.separator, frozenset(), has_quotes=True)
 
 
-def _until_trailer(block: bytes, map: Map, tally: Tally, at: int) -> tuple[bytes, bool]:
+def _until_trailer(block: bytes, map: Map, tally: Tally) -> tuple[bytes, bool]:
     """The lines before the one after which there are no more rows, and whether it is there."""
     mark = map.trailer.encode()
-    if not mark:
+    if not mark or mark not in block:
         return block, False
     found = 0 if block.startswith(mark) else block.find(b"\n" + mark) + 1
     if not found and not block.startswith(mark):
         return block, False
-    _trailing(block[found:], tally)
+    _drop_trailer(block[found:], tally)
     return block[:found], True
 
 
-def _trailing(block: bytes, tally: Tally) -> bytes:
-    tally.drop("trailer", len(block.splitlines()))
-    return b""
+def _drop_trailer(block: bytes, tally: Tally) -> None:
+    tally.drop("trailer", block.count(b"\n") + (not block.endswith(b"\n")))
 
 
 def _without_open_end(block: bytes, layout: Layout, tally: Tally, at: int) -> bytes:

@@ -2,9 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
+from .exports.templates import Templates
 from .maps import Map, own
+
+
+def zone_named(name: str) -> tzinfo:
+    """A zone of the IANA database; ValueError if it has none of that name. UTC needs none."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"{name!r} is no zone: name one as UTC or Europe/London") from None
 
 
 @dataclass(frozen=True)
@@ -14,13 +24,15 @@ class Hints:
     ``now``: of times without a year, the year is the one in which they lie closest before this
     (at most a day after it); without it they are refused. ``map``: how CSV and lines of JSON are
     written that are not icrstore's own. ``columns``: which of the input's columns is which element
-    (element name to column name), where it is another than the map says.
+    (element name to column name), where it is another than the map says. ``templates``: of exports
+    read before, which those read with the same hints add to.
     """
 
     zone: tzinfo | None = None
     now: datetime | None = None
     map: Map | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    templates: Templates = field(default_factory=Templates)
 
     @property
     def is_mapped(self) -> bool:

@@ -24,7 +24,12 @@ from .tally import Tally
 
 # What a column of these types is as text, is how JSON wrote it; of others it could be another.
 _DECIMAL = pa.decimal128(28, 9)
-_TYPES = {str: pa.string(), NoneType: pa.string(), int: pa.int64(), Decimal: _DECIMAL}
+_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    NoneType: pa.string(),
+    int: pa.int64(),
+    Decimal: _DECIMAL,
+}
 
 
 # Where a decimal would say less than what is written: with an exponent or a sign.
@@ -50,7 +55,7 @@ def read_mapped_json(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.R
 
 class _Reader:
     def __init__(self, hints: Hints, tally: Tally) -> None:
-        self._map, self._hints, self._tally = hints.mapping(), hints, tally
+        self._map, self._zone, self._tally = hints.mapping(), hints.zone, tally
         self._used = self._map.used()
         # A name given twice could be believed twice, if it is one of ours.
         self._json = json.JSONDecoder(parse_float=str, object_pairs_hook=self._ours_once)
@@ -66,7 +71,8 @@ class _Reader:
             return None
         columns = {name: _as_text(json_blocks.column(table, name)) for name in schema.names}
         scratch = Tally()
-        made = list(mapped.batches(columns, table.num_rows, self._map, self._hints, scratch, None))
+        given = mapped.Given(columns, table.num_rows, None)
+        made = list(mapped.batches(given, self._map, self._zone, scratch))
         if scratch.not_records:
             return None
         for name in others:
@@ -80,7 +86,8 @@ class _Reader:
         columns = {
             name: pa.array([row.get(name) for row in rows], pa.string()) for name in self._used
         }
-        yield from mapped.batches(columns, len(rows), self._map, self._hints, self._tally, at)
+        given = mapped.Given(columns, len(rows), at)
+        yield from mapped.batches(given, self._map, self._zone, self._tally)
 
     def _row(self, value: dict[str, Any]) -> dict[str, str]:
         """Our fields of an object as texts."""
@@ -102,16 +109,14 @@ class _Reader:
             return None
         if not isinstance(first, dict):
             return None
-        fields = []
-        for name, value in first.items():
-            if name in self._used:
-                fields.append((name, _TYPES.get(type(value))))
+        kinds = {name: _TYPES.get(type(held)) for name, held in first.items() if name in self._used}
         times = self._map.columns["observed_at"]
-        for name, kind in fields:
-            is_exact = name in times and self._map.numbers == "s" and not _UNPLAIN.search(block)
-            if kind is None or (kind == _DECIMAL and not is_exact):
+        has_exact_times = self._map.numbers == "s" and not _UNPLAIN.search(block)
+        for name, kind in kinds.items():
+            if kind == _DECIMAL and not (name in times and has_exact_times):
                 return None
-        return pa.schema(fields)
+        exact = {name: kind for name, kind in kinds.items() if kind is not None}
+        return pa.schema(exact) if len(exact) == len(kinds) else None
 
     def _ours_once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)

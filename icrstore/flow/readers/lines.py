@@ -6,7 +6,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class Input(io.RawIOBase):
             parts.append(part)
             wanted -= len(part)
         return b"".join(parts)
+
+    def readinto(self, buffer: Any, /) -> int:
+        """As it comes, for `io.BufferedReader`; 0 at the end."""
+        part = self._next(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
 
     def chunks(self) -> Iterator[bytes]:
         """What is left, as it comes: a pipe that has little to say is not waited for."""

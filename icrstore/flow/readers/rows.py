@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -56,7 +55,7 @@ def only_ported(port: Column, protocol: Column) -> Column:
 
 def ported(protocol: Column) -> Mask:
     """Which rows have a protocol that has ports."""
-    return _numpy(pc.is_in(protocol, value_set=_PORTED))
+    return mask_of(pc.is_in(protocol, value_set=_PORTED))
 
 
 def assemble(
@@ -105,7 +104,7 @@ def count_faults(
     """Which rows no reason is true of; the others are counted, each under its first."""
     kept = np.ones(rows, np.bool_)
     for reason, failing in reasons:
-        fallen = np.flatnonzero(kept & _numpy(failing))
+        fallen = np.flatnonzero(kept & mask_of(failing))
         if len(fallen):
             tally.drop(reason, len(fallen), at=None if lines is None else lines[fallen[0]])
         kept[fallen] = False
@@ -138,7 +137,9 @@ def port_column(text: Column) -> tuple[Column, Column, Column]:
     )
 
 
-def _numpy(column: Any) -> npt.NDArray[Any]:
-    if isinstance(column, np.ndarray):
-        return column
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+def mask_of(answers: Any) -> Mask:
+    """True where the answer is true; null is false."""
+    if isinstance(answers, np.ndarray):
+        return answers
+    filled: Column = pc.fill_null(answers, False)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), np.bool_)

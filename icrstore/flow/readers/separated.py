@@ -52,14 +52,21 @@ def read_fields(block: bytes, layout: Layout, tally: Tally, before: int) -> Fiel
     text = as_utf_8(block)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").removesuffix(b"\r")
-    # Arrow takes a bare CR for a line's end, and a quote that is not closed for a longer field.
-    if b"\r" in text or (layout.has_quotes and b'"' in text):
+    if not is_plain(text, layout):
         return _line_by_line(text, layout, tally, before)
     table = _at_once(text, layout)
     lines = _lines(text, layout, tally, before, table.num_rows)
     if len(lines) != table.num_rows:
         raise AssertionError("two counts of one block's rows")
     return _fields(table, layout, tally, lines)
+
+
+def is_plain(text: bytes, layout: Layout) -> bool:
+    """Whether its fields are what stands between the separators, for Arrow as for everybody.
+
+    Arrow takes a bare CR for a line's end, and a quote that is not closed for a longer field.
+    """
+    return bool(text) and b"\r" not in text and not (layout.has_quotes and b'"' in text)
 
 
 def as_utf_8(block: bytes) -> bytes:
