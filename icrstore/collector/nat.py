@@ -216,9 +216,6 @@ def _paired(rows: Rows) -> _Paired:
 
     begins = np.concatenate([opened[last[closes]], opened[before[replaces]], moments])
     ends = np.concatenate([closes, replaces, moments])
-    # What lies before `since` has been given out, by the end of an hour.
-    fresh = rows.since[begins] <= rows.time[ends]
-    begins, ends = begins[fresh], ends[fresh]
     by_arrival = np.argsort(order[ends], kind="stable")
     final = last[np.append(head[1:][np.diff(code) != 0], len(rows)) - 1]
     final = final[(final >= np.unique(head)) & ~is_closed[final]]

@@ -74,6 +74,7 @@ def pieces(
         counted["binding-without-lease"] += lost
     hours = until // HOUR - rows.since // HOUR + 1
     hours -= ~ended & (until % HOUR == 0) & (until > rows.since)
+    # What ended before `since` has been given out with its hour: no hour of it is left.
     some = hours > 0
     rows, until, hours = rows.at(some), until[some], np.minimum(hours[some], MOST_HOURS)
     portion = (np.cumsum(hours) - 1) // MOST_PIECES
