@@ -141,6 +141,10 @@ CASES: dict[str, tuple[list[Any], AddressSelector, str, str]] = {
         [Lent("a", 5, 25, BLOCK), Lent("a", 10, 20, ONE)], who(15, 2001), "UNIQUE", "a"),
     "a port inside another's block": (
         [Lent("a", 5, 25, BLOCK), Lent("b", 10, 20, ONE)], who(15, 2001), "AMBIGUOUS", "ab"),
+    "a port inside another's block, at another time": (
+        [Lent("a", 5, 25, BLOCK), Lent("b", 20, 21, ONE)], who(15, 2001), "AMBIGUOUS", "ab"),
+    "a port that was contested before it was lent": (
+        [Lent("a", 5, 25, BLOCK), Lent("b", 4, 5, ONE)], who(15, 2001), "HOLDER", "a"),
     "the whole address": ([Lent("a", 5, 25)], who(15, 0, ICMP), "NONE", ""),
     "the whole address, by every protocol": (
         [Lent("a", 5, 25, None, None)], who(15, 0, ICMP), "HOLDER", "a"),
