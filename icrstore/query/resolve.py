@@ -73,9 +73,9 @@ class _Fits:
     ``port``: used exactly this port then, or was lent it. ``lent``: was lent the address then, or
     ports of it with this one among them. ``rivals``: had this port, or may have, between two
     records of it or while it was lent, though not then. ``unported``: used the address then, by a
-    port that was merged away or not recorded. ``seen``: used the address then. ``address``: if anybody is
-    ``unported``, whoever used the address in that hour. ``network``: whoever used the network in
-    that hour, between its first record and its last, if the pool goes by networks.
+    port that was merged away or not recorded. ``seen``: used the address then. ``address``: if
+    anybody is ``unported``, whoever used the address in that hour. ``network``: whoever used the
+    network in that hour, between its first record and its last, if the pool goes by networks.
 
     Of an address with blocks of ports, "the address" is here the port's block and what has no port.
     ``is_open``: nobody used the block itself, so that others of the address may be ``unported``.
