@@ -81,8 +81,8 @@ With --leases FILE the side that held an address at the time is the subscriber: 
 `icr-collect read --leases`. Replies, inbound connections and those of nobody's address are counted
 and not pushed.
 
-What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map; deploy/COLLECTING.md says
-how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
+What pmacct, nfdump, goflow2, Akvorado and Vector print is read with --map: deploy/COLLECTING.md
+says how each is set up. A map of your own is a file like icrstore/flow/readers/maps/pmacct.toml.
 
 Push the same file as often as you like: each record is kept once. Without FILE, what the spool
 still holds is pushed."""

@@ -19,6 +19,7 @@ import zstandard
 
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
+from icrstore.collector.spool import Spool
 from icrstore.seal.intake import batch_id, batch_info
 from icrstore.shell.client import Server, fields_of
 from icrstore.shell.keyfile import KeyFile
@@ -60,6 +61,15 @@ class Stored:
         return self.accept + self.seal
 
 
+@dataclass(frozen=True)
+class Collected:
+    """A file pushed by `icr-collect` and sealed: what both cost, and the collector's peak."""
+
+    collect: Cost
+    seal: Cost
+    peak_bytes: int
+
+
 class Store:
     """A site whose own sealer is stopped: nothing is sealed but by `load`."""
 
@@ -80,9 +90,7 @@ class Store:
         pushes, client = timed(lambda: [self._push(n, made) for n, made in enumerate(cuts)])
         postgres = self._pid("postgres")
         _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
-        told = json.loads(self._site.installation.run(
-            "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres)
-        ))  # fmt: skip
+        told = self._seal(postgres)
         if told["batches"] != len(cuts):
             raise AssertionError("not every batch was sealed")
         ((epochs, segments),) = self._site.sql(
@@ -95,8 +103,35 @@ class Store:
             epochs=epochs,
             segments=int(segments),
             disk_bytes=self._disk_bytes(),
-            peak_bytes=told["peak_bytes"],
+            peak_bytes=int(told["peak_bytes"]),
         )
+
+    def collect(self, path: Path, count: int) -> Collected:
+        """A file read, spooled and pushed by the real command, whose records are then sealed."""
+        self._forget()
+        self._config.spool.unlink(missing_ok=True)
+        postgres = self._pid("postgres")
+        collected = json.loads(self._site.run(
+            sys.executable, "-m", "tests.bench.collecting", str(self._pid("web")), str(path),
+            "--account", "account-000000", "--config", str(self._site.collector), "--wait", "0",
+        ))  # fmt: skip
+        spool = Spool(self._config.spool, self._secret)
+        pushed = spool.unfinished()
+        spool.close()
+        sealed = self._seal(postgres)
+        if (sum(each.records for each in pushed), len(pushed)) != (count, sealed["batches"]):
+            raise AssertionError("not every record was pushed and sealed")
+        return Collected(
+            Cost(collected["wall"], collected["cpu"]),
+            Cost(sealed["wall"], sealed["cpu"]),
+            collected["peak_bytes"],
+        )
+
+    def _seal(self, postgres: int) -> dict[str, float]:
+        told: dict[str, float] = json.loads(self._site.installation.run(
+            "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres)
+        ))  # fmt: skip
+        return told
 
     def services(self, accounts: Sequence[str], first: datetime, end: datetime) -> Counter[Service]:
         """What an investigator is told: records of each service, opened by both keepers."""

@@ -46,7 +46,7 @@ def read_csv(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBat
 
 
 def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, bytes, int]:
-    """The layout by the first line that is not blank, what follows, and how many lines that took."""
+    """The layout by the first line that is not blank, what follows, and how many lines it took."""
     at, block = 0, block.removeprefix(_BOM)
     while block:
         line, _, block = block.partition(b"\n")
