@@ -31,11 +31,11 @@ class Attribute:
     ) -> None:
         self._account = account
         self._whose = Attribution(leases, account, held)
-        self._bindings = Bindings()
+        self._bindings = Bindings(leases)
 
     def learn(self, leases: Leases) -> None:
         """Newer leases: from here on `again` gives what was held for them."""
-        self._whose.leases = leases
+        self._whose.leases = self._bindings.leases = leases
 
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
         """What is retained of the rows that were held, where newer leases reach them. Those
@@ -63,6 +63,10 @@ class Attribute:
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of bindings still open, up to the end of the hour of the last event."""
         return self._bindings.end()
+
+    def tell(self, tally: Tally) -> None:
+        """What `turn` and `end` counted; the next `take` does too."""
+        self._bindings.tell(tally)
 
     def state(self) -> bytes:
         """The bindings that are open: addresses and accounts in the clear, to be sealed."""

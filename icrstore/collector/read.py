@@ -89,7 +89,11 @@ def iter_retained(
     """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
     `iter_records` does."""
     for attribute, batch in _rows([path], format, account, tally, leases, hints):
-        yield from attribute.end() if batch is None else attribute.take(batch, tally)
+        if batch is not None:
+            yield from attribute.take(batch, tally)
+        else:
+            yield from attribute.end()
+            attribute.tell(tally)
 
 
 def _rows(

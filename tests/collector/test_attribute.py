@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.collector.events import (
 )
 
 HOUR = 3600
+AT = "2026-11-20T07:%02d:00Z"
 LEASES = (
     "address,account,from,to",
     "10.0.0.1,ann,2026-11-20T07:00:00Z,2026-11-20T07:10:00Z",
@@ -76,11 +78,38 @@ def test_an_event_is_its_inside_addresss_by_the_lease_of_its_time(leases: Leases
     assert (tally.records, tally.not_records) == (4, {"no-lease": 1})
 
 
-def test_a_delete_ends_what_began_under_an_earlier_lease(leases: Leases) -> None:
+def test_what_is_lent_to_an_address_is_whoever_holds_the_address(leases: Leases) -> None:
     rows = [event(at, kind, 1, 640, account=None) for at, kind in ((10, CREATE), (700, DELETE))]
     _, bindings, tally = retained(Attribute(leases), *rows)
-    assert bindings == [Piece("ann", 10, 700, (640, 640))]
+    assert bindings == [Piece("ann", 10, 600, (640, 640)), Piece("bob", 600, 700, (640, 640))]
     assert not tally.not_records
+
+
+def test_nobodys_time_is_left_out_and_counted(tmp_path: Path) -> None:
+    lines = [LEASES[0], *(f"10.0.0.1,{who},{AT % first},{AT % last}" for who, first, last in (
+        ("ann", 0, 10), ("bob", 20, 30), ("ann", 30, 31)))]  # fmt: skip
+    (tmp_path / "gaps.csv").write_text("\n".join(lines) + "\n")
+    attribute = Attribute(LeaseFile(tmp_path / "gaps.csv").read())
+    _, bindings, _ = retained(attribute, event(60, CREATE, 1, 640, account=None))
+    spans = [("ann", 60, 600), ("bob", 1200, 1800), ("ann", 1800, 1860)]
+    assert bindings == [Piece(*each, (640, 640)) for each in spans]
+    tally = Tally()
+    attribute.tell(tally)
+    assert tally.not_records == {"binding-without-lease": 2}
+
+
+def test_an_account_that_an_event_says_needs_no_lease(leases: Leases) -> None:
+    rows = [event(at, kind, 1, 640, account="said") for at, kind in ((10, CREATE), (700, DELETE))]
+    assert retained(Attribute(leases), *rows)[1] == [Piece("said", 10, 700, (640, 640))]
+
+
+def test_beyond_what_is_known_of_leases_it_goes_on_as_it_began(leases: Leases) -> None:
+    known = replace(leases, until=moment(300))
+    attribute = Attribute(known)
+    list(attribute.take(events(event(10, CREATE, 1, 640, account=None)), Tally()))
+    assert pieces(attribute.turn(moment(HOUR))) == [Piece("ann", 10, HOUR, (640, 640))]
+    attribute.learn(leases)
+    assert pieces(attribute.turn(moment(2 * HOUR))) == [Piece("bob", HOUR, 2 * HOUR, (640, 640))]
 
 
 def test_a_delete_of_nobodys_ends_what_somebody_began(leases: Leases) -> None:
@@ -138,7 +167,7 @@ def test_a_batch_is_of_connections_or_of_bindings(monkeypatch: pytest.MonkeyPatc
         schema = binding_schema if is_one else record_schema
         # Whole seconds: in the coarsest unit that says all.
         assert table.schema.equals(schema("s"))
-        begins = table.column("observed_at").to_pylist()
+        begins = [row["observed_at"] for row in table.to_pylist()]
         assert (each.first, each.last) == (min(begins), max(begins))
         assert each.first_hour <= each.last_hour
         assert each.first.date() == each.last.date()

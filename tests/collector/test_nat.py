@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icrstore.collector import nat
+from icrstore.collector import pieces as pieces_module
 from icrstore.collector.nat import Bindings, connections_of
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import binding_schema, record_schema
@@ -318,14 +319,14 @@ def test_of_too_many_the_oldest_are_ended_and_counted(monkeypatch: pytest.Monkey
 
 
 def test_a_wrong_time_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nat, "MOST_PIECES", 100)
+    monkeypatch.setattr(pieces_module, "MOST_PIECES", 100)
     far = 20 * 365 * 24 * HOUR
     rows = [event(n, CREATE, n, n) for n in range(1, 5)]
     made = Bindings()
     list(made.take(events(*rows), Tally()))
     given = list(made.take(events(*(event(far, DELETE, n, n) for n in range(1, 5))), Tally()))
-    assert sum(batch.num_rows for batch in given) == 4 * nat.MOST_HOURS
-    assert max(batch.num_rows for batch in given) < nat.MOST_HOURS + 100
+    assert sum(batch.num_rows for batch in given) == 4 * pieces_module.MOST_HOURS
+    assert max(batch.num_rows for batch in given) < pieces_module.MOST_HOURS + 100
 
 
 # Connections.

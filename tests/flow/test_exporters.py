@@ -1,5 +1,6 @@
 """What an exporter sent and cannot be read, or never came, is known."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -125,6 +126,8 @@ def test_templates_of_one_sender_and_of_all_are_bounded(monkeypatch: pytest.Monk
         described(256, FLOW)[:-1],
         described(256, [(8, 0)]),
         described(256, []) + described(1, FLOW),
+        described(3, []),
+        described(4, []),
     ],
 )
 def test_a_template_that_cannot_be_is_undecodable(bad: bytes) -> None:
@@ -249,6 +252,46 @@ def test_where_records_cannot_be_counted_nothing_is_said_to_be_missing() -> None
     assert tally.not_records == {"missing-records": 6}
 
 
+def softflowd(sizes: Sequence[int], first: int = 0, sent: int = NOON) -> list[bytes]:
+    """IPFIX messages, each numbered with its own records, as softflowd does."""
+    messages, number = [], 0
+    for n, size in enumerate(sizes):
+        number += size
+        rows = [flow(port=number - size + each) for each in range(size)]
+        parts = template(FLOW), a_set(256, *rows)
+        messages.append(ipfix(*parts, sequence=number, sent=sent + n))
+    return messages[first:]
+
+
+SIZES = (3, 7, 1, 9, 4, 2, 8, 8, 5, 1, 6)
+
+
+def test_an_exporter_that_counts_with_the_message_is_understood() -> None:
+    _, tally = read(*softflowd(SIZES))
+    assert (tally.not_records, tally.gaps) == ({}, [])
+
+
+def test_what_such_an_exporter_lost_is_known_once_it_is_understood() -> None:
+    messages = softflowd(SIZES)
+    _, tally = read(*messages[:7], *messages[8:])
+    assert tally.not_records == {"missing-records": 8}
+    _, tally = read(*messages[:7], messages[8], messages[7], *messages[9:])
+    assert (tally.not_records, tally.gaps) == ({"late-export": 1}, [])
+
+
+def test_a_v9_exporter_that_counts_flows_is_understood() -> None:
+    messages, number = [], 0
+    for n, size in enumerate(SIZES):
+        rows = [flow(port=number + each) for each in range(size)]
+        parts = template(FLOW, version=9), a_set(256, *rows)
+        messages.append(v9(*parts, sequence=number, sent=NOON + n, uptime=n * 1000))
+        number += size
+    _, tally = read(*messages)
+    assert (tally.not_records, tally.gaps) == ({}, [])
+    _, tally = read(*messages[:6], *messages[7:])
+    assert tally.not_records == {"missing-exports": SIZES[6]}
+
+
 def test_senders_are_numbered_by_themselves_and_are_bounded() -> None:
     exports = Exports(Tally())
     for domain in range(5000):
@@ -283,3 +326,19 @@ def test_the_tally_may_be_replaced_between_two_calls() -> None:
     exports.tally = Tally()
     read(data(7, port=2), data(8, sent=NOON + 60, port=3), exports=exports)
     assert exports.tally.not_records == {"missing-records": 6}
+
+
+def test_losses_that_happen_to_fit_another_way_of_counting_stay_losses() -> None:
+    # Each time as many exports are missing as there were records in the one before.
+    wanted = 0
+    messages = []
+    number = 0
+    for n in range(30):
+        rows = [flow(port=n * 10 + each) for each in range(4)]
+        parts = template(FLOW, version=9), a_set(256, *rows)
+        messages.append(v9(*parts, sequence=number, sent=NOON + n, uptime=n * 1000))
+        lost = 3 if n % 5 == 4 and n < 29 else 0
+        wanted += lost
+        number += 1 + lost
+    _, tally = read(*messages)
+    assert tally.not_records == {"missing-exports": wanted}

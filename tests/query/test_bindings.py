@@ -1,5 +1,7 @@
 """Purpose 1 by what NATs told of: each rule by itself, from sealed rows."""
 
+import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,7 +72,7 @@ class Lending(Store):
                 ]
                 table = pa.Table.from_pylist(rows, schema=schema)
                 if rows:
-                    assert not validate(table, now=FIRST + HOUR).rejected
+                    assert not validate(table, now=FIRST + 2 * HOUR).rejected
                     for hour, group in grouped(table):
                         of_hours.setdefault(hour, []).append(group)
             for hour, groups in of_hours.items():
@@ -139,6 +141,10 @@ CASES: dict[str, tuple[list[Any], AddressSelector, str, str]] = {
         [Lent("a", 5, 25, BLOCK), Lent("a", 10, 20, ONE)], who(15, 2001), "UNIQUE", "a"),
     "a port inside another's block": (
         [Lent("a", 5, 25, BLOCK), Lent("b", 10, 20, ONE)], who(15, 2001), "AMBIGUOUS", "ab"),
+    "a port inside another's block, at another time": (
+        [Lent("a", 5, 25, BLOCK), Lent("b", 20, 21, ONE)], who(15, 2001), "AMBIGUOUS", "ab"),
+    "a port that was contested before it was lent": (
+        [Lent("a", 5, 25, BLOCK), Lent("b", 4, 5, ONE)], who(15, 2001), "HOLDER", "a"),
     "the whole address": ([Lent("a", 5, 25)], who(15, 0, ICMP), "NONE", ""),
     "the whole address, by every protocol": (
         [Lent("a", 5, 25, None, None)], who(15, 0, ICMP), "HOLDER", "a"),
@@ -267,3 +273,65 @@ def test_both_hours_have_their_pieces() -> None:
     for minutes in (5, 59, 60, 61, 119):
         made = Lending(lasting).ask(who(minutes, 2500))
         assert (made.verdict, made.accounts) == ("HOLDER", ("a",))
+
+
+# Against all that was lent, by many questions.
+
+
+def lent_at_random(rng: random.Random) -> list[Lent]:
+    """Few ports, accounts and moments, so that they meet; each within an hour."""
+    made = []
+    for _ in range(rng.randrange(1, 12)):
+        hour, first = rng.choice([0, 60]), rng.randrange(0, 60)
+        low = rng.choice([2999, 3000, 3001, 3007, 3008])
+        ports = rng.choice([None, (low, low), (low, low), (low, low + rng.choice([1, 8, 200]))])
+        made.append(Lent(
+            rng.choice("abc"), hour + first, hour + rng.randrange(first, 61), ports,
+            rng.choice([TCP, TCP, UDP, None]), rng.choice([RANDOM, BY_EIGHTS]),
+            rng.choice([ON_TIME, LATE]),
+        ))  # fmt: skip
+    return made
+
+
+def covers(one: Lent, asked: AddressSelector) -> bool:
+    low, high = one.ports or (0, 65_535)
+    return (
+        address_bytes(one.address) == asked.address
+        and one.protocol in (None, asked.protocol)
+        and low <= (asked.port or 0) <= high
+    )
+
+
+@pytest.mark.parametrize("by_hour", [BY_DEFAULT, BY_POLICY], ids=["default", "policy"])
+def test_nobody_is_named_who_was_not_lent_the_port_alone(by_hour: ByHour) -> None:
+    rng, verdicts = random.Random(11), Counter[str]()
+    for _ in range(60):
+        told = lent_at_random(rng)
+        store = Lending(told, by_hour)
+        for _ in range(12):
+            near, tolerance = rng.choice(told), rng.choice([0, 0, 0.5, 7])
+            minutes = rng.choice([near.first, near.last, rng.uniform(near.first, near.last)])
+            minutes = min(max(minutes + rng.choice([0, 0, 0.5, -0.5, 5]), 0), 119)
+            port = (near.ports or (3000, 0))[0] + rng.choice([0, 0, 0, 1, -1])
+            asked = who(minutes, port, near.protocol or UDP, near.address, tolerance)
+            fit = [one for one in told if covers(one, asked)]
+            then = [
+                one for one in fit
+                if one.first <= minutes + tolerance and minutes - tolerance <= one.last
+            ]  # fmt: skip
+            names = {one.account for one in then}
+            made = store.ask(asked)
+            verdicts[made.verdict] += 1
+            assert names <= set(made.accounts) <= {one.account for one in fit}
+            assert (made.verdict == "NONE") == (not names)
+            if made.verdict in ("UNIQUE", "HOLDER"):
+                assert set(made.accounts) == names
+                exact = any(one.ports and one.ports[0] == one.ports[1] for one in then)
+                assert (made.verdict == "UNIQUE") == exact
+            if made.verdict == "AMBIGUOUS" and len(names) == 1:
+                # Somebody else had the port too, while it was lent to this one.
+                assert any(
+                    mine.first < other.last and other.first < mine.last
+                    for mine in then for other in fit if other.account not in names
+                )  # fmt: skip
+    assert min(verdicts[each] for each in ("UNIQUE", "HOLDER", "AMBIGUOUS", "NONE")) >= 40

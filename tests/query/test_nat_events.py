@@ -15,7 +15,7 @@ import pytest
 from django.db import connections
 
 from icrstore.collector.cut import Cut, cut
-from icrstore.collector.read import iter_retained
+from icrstore.collector.read import iter_records, iter_retained, ndjson
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import address_bytes
 from icrstore.seal.epoch import HOUR
@@ -28,26 +28,21 @@ from tests.vault.rooms import Database, frame, make_rooms, state_of
 
 OUTSIDE, LENT = "10.143.52.29", "198.51.100.77"
 FILE_HOUR = datetime.fromisoformat("2025-06-04T15:00:00+00:00")
-PROTOCOLS = {"udp": 17, "tcp": 6}
 
 
 def nine_events(hour: datetime) -> list[dict[str, Any]]:
-    """As `icr-collect read` prints them; each inside address is its own account."""
-    path = topic("netflow") / "akvorado" / "nat.expected.jsonl"
+    """As `icr-collect read` prints them of the capture; each inside address is its own account."""
+    path = topic("netflow") / "akvorado" / "nat.pcap"
+    read = iter_records([str(path)], "exports", None, Tally())
+    events = [json.loads(line) for batch in read for line in ndjson(batch)]
+    assert len(events) == 9
     return [
         {
-            "observed_at": moved(each["time"], hour),
-            "nat_event": each["nat_event"],
-            "protocol": PROTOCOLS[each["protocol"]],
-            "source_address": each["src"],
-            "source_port": each["src_port"],
-            "destination_address": each["dst"],
-            "destination_port": each["dst_port"],
-            "post_nat_source_address": each["nat_src"],
-            "post_nat_source_port": each["nat_src_port"],
-            "account": each["src"],
+            **event,
+            "observed_at": moved(event["observed_at"], hour),
+            "account": event["source_address"],
         }
-        for each in map(json.loads, path.read_text().splitlines())
+        for event in events
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from icrstore.verify.icr_verify import CheckFailed, Proven, read_trust, verify_package
-from icrstore.warrant.statements import PURPOSES, Purpose
+from icrstore.warrant.statements import PURPOSES, AddressSelector, Purpose
 from icrstore.warrant.strict import dump, time_text
 from tests.verify import genuine
 from tests.verify.genuine import ACCOUNTS, HOURS, Story, story, warrant_sha256
@@ -129,9 +129,11 @@ def test_one_who_may_fit_beside_others_is_counted_and_not_named() -> None:
 
 
 def without_ports(candidates: int) -> Story:
-    """The addresses asked for without a port, and so many fit each of them."""
+    """An address asked for without a port, and so many fit."""
     honest_one = honest("resolve")
-    asked: Any = tuple(replace(each, port=None) for each in honest_one.warrant.selectors[:1])
+    (first, *_) = honest_one.warrant.selectors
+    assert isinstance(first, AddressSelector)
+    asked = (replace(first, port=None),)
     warrant = replace(honest_one.warrant, selectors=asked)
     request = replace(honest_one.request, selectors=asked, warrant_sha256=warrant_sha256(warrant))
 

@@ -59,6 +59,20 @@ class Table:
         held &= nanoseconds < self.ends[at]
         return np.where(held, self.codes[at], NO_LEASE), self.ends[at]
 
+    def changes(self, networks: Bytes, first: Numbers, last: Numbers) -> tuple[Numbers, Numbers]:
+        """(row, moment) of each lease of a network that begins or ends after ``first`` and before
+        ``last`` of its row."""
+        low = np.searchsorted(self.keys, _keys(networks, first), side="right") - 1
+        low = np.maximum(low, 0)
+        count = np.searchsorted(self.keys, _keys(networks, last)) - low
+        row = np.repeat(np.arange(len(networks)), count)
+        at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count - low, count)
+        keys = self.keys[at]
+        row, moment = np.tile(row, 2), np.concatenate([_starts(keys), self.ends[at]])
+        within = np.tile(keys.astype("S16"), 2) == networks[row]
+        within &= (first[row] < moment) & (moment < last[row])
+        return row[within], moment[within]
+
 
 @dataclass(frozen=True)
 class Leases:
@@ -95,6 +109,17 @@ class Leases:
             networks = masked(addresses[left], bits)
             codes[left], ends[left] = self.tables[bits].find(networks, nanoseconds[left])
         return codes, ends
+
+    def changes(self, addresses: Bytes, first: Numbers, last: Numbers) -> tuple[Numbers, Numbers]:
+        """(row, moment) of each moment after ``first`` and before ``last`` of its row at which
+        somebody else may have come to hold its address."""
+        none = np.empty(0, np.int64)
+        pairs = [
+            table.changes(masked(addresses, bits), first, last)
+            for bits, table in self.tables.items()
+        ]
+        rows, moments = zip(*pairs, strict=True) if pairs else ((none,), (none,))
+        return np.concatenate(rows), np.concatenate(moments)
 
 
 def tables(
@@ -222,3 +247,10 @@ def _keys(networks: Bytes, nanoseconds: Numbers) -> Bytes:
     moments = (nanoseconds.view(np.uint64) ^ np.uint64(1 << 63)).astype(">u8")
     joined[:, 16:] = moments.view(np.uint8).reshape(-1, 8)
     return joined.view("S24").ravel()
+
+
+def _starts(keys: Bytes) -> Numbers:
+    """The moments of `_keys`."""
+    octets = np.ascontiguousarray(keys).view(np.uint8).reshape(-1, 24)[:, 16:]
+    moments = np.ascontiguousarray(octets).view(">u8").ravel().astype(np.uint64)
+    return (moments ^ np.uint64(1 << 63)).view(np.int64)

@@ -82,7 +82,7 @@ _FORMATS = (
     ),
     _Format(
         "exports",
-        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        "NetFlow v5, v9 or IPFIX as it was sent, one message after another; IPFIX files",
         is_exports,
         lambda source, tally, hints: read_exports(source, tally, hints.templates),
     ),

@@ -30,7 +30,7 @@ MENDS = {
     "not-understood": "log in the device's default format: see deploy/DIALECTS.md",
     "packet-cut-off": "the capture ends inside a packet: copy it again, or once it is finished",
     "packet-without-time": "capture in pcap, or in pcapng with enhanced packet blocks",
-    "port-block-in-steps": "have the translator allot ports that follow one another",
+    "port-block-too-scattered": "have the translator allot ports that follow one another",
     "port-out-of-range": "ports are 0 to 65535",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
     "time-missing": "have the device, or a relay, write when: RFC 5424, conntrack -o timestamp",

@@ -60,15 +60,15 @@ MUTATIONS = (
     Mutation(
         "late-exports-close-a-gap",
         SEQUENCES,
-        "self._fill(message.sequence, step or 0)",
+        "self._fill(*self._covers(message.sequence, records or 0))",
         f"{TEST}::test_exports_that_come_late_are_no_gap",
     ),
     Mutation(
         "restart-is-no-late-export",
         SEQUENCES,
-        "if ahead < 0 and not self._has_restarted(message):",
+        "if is_back and not has_restarted:",
         f"{TEST}::test_a_restart_is_no_gap",
-        "if ahead < 0:",
+        "if is_back:",
     ),
     Mutation(
         "lost-only-once-late-is-over",

@@ -62,6 +62,6 @@ DENIED = 3  # of firewallEvent
 PADDING = frozenset(_iana(0, 210))
 KEPT = frozenset(
     {NAT_SUBSCRIBER, *ACCOUNTS, *PROTOCOL, *SOURCE_PORT, *DESTINATION_PORT, *POST_NAT_SOURCE_PORT}
-    | {*RANGE_START, *RANGE_END, *RANGE_PORTS, *NAT_EVENT}
+    | {*RANGE_START, *RANGE_END, *RANGE_STEP, *RANGE_PORTS, *NAT_EVENT}
     | {key for keys in (SOURCE, DESTINATION, POST_NAT_SOURCE) for both in keys for key in both}
 )

@@ -139,7 +139,7 @@ def parse_set(version: int, number: int, content: bytes) -> Iterator[tuple[int, 
     at, least = 0, _TRIPLE.size if is_options else _PAIR.size
     while len(content) - at >= _PAIR.size and any(content[at : at + _PAIR.size]):
         name, count = _PAIR.unpack_from(content, at)
-        if version != V9 and not count:
+        if version != V9 and not count and (name >= FIRST_DATA_SET or name == number):
             yield name, None
             at += _PAIR.size
             continue
