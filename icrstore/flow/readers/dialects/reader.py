@@ -18,7 +18,7 @@ from ..rows import Rows, assemble, only_ported
 from ..tally import Tally
 from ..times import instants
 from .clock import Clock, Untimed
-from .dialect import TOLD, Dialect, Row, Shape, dialects
+from .dialect import TOLD, Dialect, Row, Shape, marked
 from .header import HEADER, RELAYED, is_counted, uncounted
 from .pairs import NotUnderstood
 
@@ -104,7 +104,7 @@ def _found(line: str) -> tuple[Match, Shape, Row, tuple[str, ...]] | None:
 
     Raises NotUnderstood.
     """
-    known = [each for each in dialects() if each.mark in line]
+    known = [dialect for mark, dialect in marked() if mark in line]
     if not known:
         return None
     header = HEADER.match(line)
@@ -123,7 +123,7 @@ def _taken(
 ) -> tuple[Shape, Row, tuple[str, ...]] | None:
     if len(known) == 1:
         return known[0].take(line, start)
-    found = [taken for each in known if (taken := each.take(line, start))]
+    found = [taken for each in dict.fromkeys(known) if (taken := each.take(line, start))]
     if len(found) > 1:
         raise NotUnderstood("ambiguous-line")
     return found[0] if found else None
