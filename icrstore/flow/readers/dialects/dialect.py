@@ -1,8 +1,8 @@
 """Dialects: what each device writes, as data. One TOML file a dialect, with its test vectors.
 
 ``title`` and ``log`` are for people: whose text it is, and what the device has to be told to log.
-``marks`` are texts of which every line has one; ``knows`` is how a message begins (a pattern) that is
-the dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
+``marks`` are texts of which every line has one; ``knows`` is a pattern of how a message begins that
+is the dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
 
 - ``begins``: a pattern from the message's beginning; its groups are elements, or ``event``
 - ``is``: what such a line tells; or ``words``: what each text of ``event`` does (``*``: any other);
