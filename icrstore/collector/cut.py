@@ -5,6 +5,7 @@ here may depend on the clock, or on how the input happened to arrive in pieces. 
 many days fill the memory: after each 200,000 records at most 400,000 wait for their day's others.
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -99,14 +100,19 @@ class _Waiting:
         """Give each row of the run to its day, and cut what is full."""
         if not self._run:
             return
-        run, self._run = pa.concat_tables(self._run), []
-        for day, rows in _by_day(run):
-            waiting = [*self._days.pop(day, []), rows]
+        parts = dict(_by_day(pa.concat_tables(self._run)))
+        self._run = []
+        for day in sorted(parts):
+            waiting = [*self._days.pop(day, []), parts.pop(day)]
             if _count(waiting) >= BATCH_RECORDS:
                 joined = pa.concat_tables(waiting)
-                yield _made(joined.slice(0, BATCH_RECORDS))
-                waiting = [joined.slice(BATCH_RECORDS)]
-            if _count(waiting):
+                made = _made(joined.slice(0, BATCH_RECORDS))
+                # Even none of its rows would hold all of its memory.
+                waiting = [joined.slice(BATCH_RECORDS)] if _count(waiting) > BATCH_RECORDS else []
+                # While the batch is taken elsewhere, what it was made of is held no longer.
+                del joined
+                yield made
+            if waiting:
                 self._days[day] = waiting
 
     def _relieve(self) -> Iterator[Cut]:
@@ -137,14 +143,13 @@ def _made(rows: pa.Table) -> Cut:
     unit = next(
         unit for unit in UNITS if not any(np.any(each % NANOSECONDS[unit]) for each in all_times)
     )
-    joined = rows.cast(_schema(rows, unit)).combine_chunks()
     # What lies under a null is left over from reading; `take` writes every value anew.
-    table = joined.take(np.arange(joined.num_rows))
-    sink = pa.BufferOutputStream()
+    table = rows.cast(_schema(rows, unit)).take(np.arange(rows.num_rows)).combine_chunks()
+    sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
     first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(sink.getvalue().to_pybytes(), table.num_rows, first, last)
+    return Cut(sink.getvalue(), table.num_rows, first, last)
 
 
 def _schema(rows: pa.RecordBatch | pa.Table, unit: Unit) -> pa.Schema:

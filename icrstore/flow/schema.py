@@ -1,6 +1,7 @@
 """The record as Arrow columns, and addresses as 16 bytes or text (RFC 4291, RFC 5952)."""
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, TypeAlias
 
@@ -87,6 +88,8 @@ def addresses_to_text(column: Column) -> Column:
     return texts.take(unique.indices)
 
 
+# Addresses come again in every block of an input: as many as fit into some megabytes.
+@lru_cache(maxsize=1 << 15)
 def _bytes_or_none(text: str) -> bytes | None:
     try:
         return address_bytes(text)

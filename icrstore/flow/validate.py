@@ -165,6 +165,17 @@ def _without_garbled(batch: Batch, place: int, accounts: Column) -> tuple[Batch,
 
 def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
     """(reason, mask of the failing rows) for each rule that an account must keep."""
+    # Of many records few accounts: each is looked at once.
+    unique = account.dictionary_encode()
+    if isinstance(unique, pa.ChunkedArray):
+        unique = unique.combine_chunks()
+    for reason, failing in _text_failures(unique.dictionary, required=required):
+        rows: Column = pa.array(failing).take(unique.indices)
+        absent = required if reason == "account-missing" else False
+        yield reason, np.asarray(pc.fill_null(rows, absent).to_numpy(zero_copy_only=False))
+
+
+def _text_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
     empty = _mask(pc.equal(account, pa.scalar("")))
     yield "account-missing", empty | _mask(pc.is_null(account)) if required else empty
     longest = pa.scalar(ACCOUNT_BYTES)

@@ -31,7 +31,7 @@ class Size:
 SIZES = {
     "full": Size(1_000_000, 5, Load(400, 5), (500_000, 2_000_000, 5_000_000)),
     "small": Size(200_000, 3, Load(200, 3), (200_000, 500_000)),
-    "tiny": Size(20_000, 1, Load(20, 1, hours=48), (20_000,)),
+    "tiny": Size(20_000, 1, Load(20, 1, hours=48), ()),
 }
 
 
@@ -75,8 +75,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(size="small")
     asked = ", ".join(f"{name} {size.asked.questions:,}" for name, size in SIZES.items())
     grown = "files of the same records as text; memory over inputs that grow"
-    told = {"keepers": f"questions a round: {asked}", "collector": grown}
-    for what, meaning in told.items():
+    others = {"keepers": f"questions a round: {asked}", "collector": grown}
+    for what, meaning in others.items():
         parser.add_argument(
             f"--{what}", dest="what", action="store_const", const=what, help=meaning
         )

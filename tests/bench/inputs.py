@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from icrstore.collector.read import ndjson
-from icrstore.flow.schema import addresses_to_text
+from icrstore.flow.schema import Column, addresses_to_text
 
 # As much as is held in memory at once.
 _ROWS = 100_000
@@ -30,11 +30,11 @@ def write_ndjson(records: pa.Table, file: BinaryIO) -> None:
 
 def write_csv(records: pa.Table, file: BinaryIO) -> None:
     for at, batch in enumerate(_parts(records)):
-        columns: list[Any] = [
+        columns: list[Column] = [
             addresses_to_text(batch.column(name)) if name.endswith("_address") else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
-        local = batch.column("observed_at").cast(pa.timestamp("us"))
+        local: Column = batch.column("observed_at").cast(pa.timestamp("us"))
         columns[0] = pc.strftime(local, format="%Y-%m-%dT%H:%M:%SZ")
         table = pa.table(columns, names=batch.schema.names)
         options = csv.WriteOptions(include_header=at == 0, quoting_style="none")

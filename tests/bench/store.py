@@ -103,7 +103,7 @@ class Store:
             epochs=epochs,
             segments=int(segments),
             disk_bytes=self._disk_bytes(),
-            peak_bytes=told["peak_bytes"],
+            peak_bytes=int(told["peak_bytes"]),
         )
 
     def collect(self, path: Path, count: int) -> Collected:

@@ -43,7 +43,7 @@ def instants(
     """
     text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
-    local = ~offset & _matches(text, _CLOCK + "$")
+    local = np.zeros(len(text), np.bool_) if offset.all() else _matches(text, _CLOCK + "$")
     number = ~offset & ~local
     ticks, digits = np.full(len(text), -1, np.int64), np.zeros(len(text), np.int64)
     faults: list[tuple[str, Mask]] = []
@@ -90,7 +90,8 @@ def _numbers(text: Column, unit: Unit) -> tuple[Ticks, Ticks]:
 
 
 def _with_offset(text: Column) -> tuple[Ticks, Ticks]:
-    suffix = np.where(_matches(text, "[Zz]$"), 1, 6)
+    is_utc = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
+    suffix = np.where(np.asarray(is_utc.to_numpy(zero_copy_only=False)), 1, 6)
     return _clock(text, pa.timestamp("ns", tz="UTC")), _fraction(text, suffix)
 
 
