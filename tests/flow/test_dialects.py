@@ -97,6 +97,16 @@ def test_a_format_is_told_by_any_line_of_any_dialect(dialect: Dialect, vector: V
     assert records == [vector.gives]
 
 
+@pytest.mark.parametrize(("dialect", "vector"), _each([each for each in VECTORS if each[1].gives]))
+def test_a_relay_may_put_when_it_came_and_from_whom_before_it(
+    dialect: Dialect, vector: Vector
+) -> None:
+    """As rsyslog does by the template in deploy/COLLECTING.md."""
+    if dialect.name != "radius":
+        line = f"2026-02-01T08:00:00.25+00:00 192.0.2.9 {vector.line}\n"
+        assert reading(line.encode(), "syslog", HINTS)[0] == [vector.gives]
+
+
 def test_a_relay_that_mixes_devices_is_read_line_by_line() -> None:
     given = [vector for dialect in LINES for vector in dialect.vectors]
     records, tally = reading("".join(f"{each.line}\n" for each in given).encode(), None, HINTS)

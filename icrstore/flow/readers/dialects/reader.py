@@ -110,7 +110,13 @@ def _found(line: str) -> tuple[Match, Shape, Row, tuple[str, ...]] | None:
     header = HEADER.match(line)
     if header is None:  # It may be empty, so it always is there.
         return None
-    found = _taken(known, line, header.end())
+    try:
+        found = _taken(known, line, header.end())
+    except NotUnderstood:
+        # Behind a relay's header a device's own may stand, and only then its message.
+        if RELAYED.match(line) is None:
+            raise
+        found = None
     if found is None and (relayed := RELAYED.match(line)):
         inner = HEADER.match(line, relayed.end())
         if inner and (found := _taken(known, line, inner.end())):
