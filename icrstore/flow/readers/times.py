@@ -41,7 +41,8 @@ def instants(
     A plain number counts `unit`s since 1970. A time without an offset is one of `zone`; without a
     zone, and in the hour that its clocks repeat, nobody can say which time it is.
     """
-    text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
+    if pc.any(pc.match_substring(text, "/")).as_py():
+        text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
     local = np.zeros(len(text), np.bool_) if offset.all() else _matches(text, _CLOCK + "$")
     number = ~offset & ~local
