@@ -91,7 +91,7 @@ def _numbers(text: Column, unit: Unit) -> tuple[Ticks, Ticks]:
 
 
 def _with_offset(text: Column) -> tuple[Ticks, Ticks]:
-    is_utc = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
+    is_utc: Column = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
     suffix = np.where(np.asarray(is_utc.to_numpy(zero_copy_only=False)), 1, 6)
     return _clock(text, pa.timestamp("ns", tz="UTC")), _fraction(text, suffix)
 
