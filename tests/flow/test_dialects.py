@@ -118,6 +118,31 @@ def test_a_relay_that_mixes_devices_is_read_line_by_line() -> None:
     assert tally.not_records == Counter(each.reason for each in given if each.reason)
 
 
+def _with_other_columns(line: str) -> Iterator[str]:
+    """The line where one column is missing, is there twice, or a new one stands before it."""
+    for separator in (" ", ","):
+        columns = line.split(separator)
+        for at, column in enumerate(columns):
+            for others in ([], [column, column], ["7", column], ["192.0.2.66", column]):
+                yield separator.join([*columns[:at], *others, *columns[at + 1 :]])
+
+
+@pytest.mark.parametrize("dialect", LINES, ids=lambda each: each.name)
+def test_no_column_is_taken_for_another(dialect: Dialect) -> None:
+    """What comes of it has the line's own values, or none, or it is no record."""
+    for vector in dialect.vectors:
+        if vector.gives:
+            lines = list(_with_other_columns(vector.line))
+            records, _ = reading("".join(f"{each}\n" for each in lines).encode(), "syslog", HINTS)
+            for record in records:
+                wrong = {
+                    name
+                    for name, value in record.items()
+                    if name != "observed_at" and value != vector.gives.get(name)
+                }
+                assert not wrong, vector.line
+
+
 def _inside_another(dialect: Dialect, line: str) -> Iterator[str]:
     """The line where somebody who is no such device could have written it."""
     said = line[HEADER.match(line).end() :]  # type: ignore[union-attr]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...elements import NAT_EVENTS
-from ...schema import Column
+from ...schema import PORT_PROTOCOLS, Column
 from ..events import EventRows, assemble_events
 from ..hints import Hints
 from ..lines import LONGEST_LINE_BYTES, Input, line_blocks
-from ..protocols import protocol_column
+from ..protocols import NUMBERS, protocol_column
 from ..rows import Rows, assemble, only_ported
 from ..tally import Tally
 from ..times import instants
@@ -24,6 +24,9 @@ from .pairs import NotUnderstood
 
 Match = re.Match[str]
 _BLANK = re.compile(r"\n[ \t\r]*\n")
+_PORTED = {str(number) for number in PORT_PROTOCOLS} | {
+    name for name, number in NUMBERS.items() if number in PORT_PROTOCOLS
+}
 _GARBLED = "\ufffd"
 # Which of a line's names stay here is counted once for lines that have the same ones.
 _MOST_LAYOUTS = 100
@@ -206,6 +209,8 @@ class _Reader:
             outside = outside_port = None
         if account is not None:
             account = _account(account, shape)
+        if _lacks_a_port(row, outside, outside_port):
+            raise NotUnderstood("field-missing")
         if told != "connection" and outside:
             time = self._time(own_time, header)
             events.add(
@@ -240,6 +245,16 @@ class _Reader:
         for (shape, names), count in self._layouts.items():
             self._tally.leave_out((name for name in names if name not in shape.used), count)
         self._layouts.clear()
+
+
+def _lacks_a_port(row: Row, outside: str | None, outside_port: str | None) -> bool:
+    """Whether a port is not there that the protocol has, of a connection or of its translation."""
+    _, _, protocol, _, port, destination, destination_port, _, _, first, _, _ = row
+    if protocol is None or protocol.lower() not in _PORTED:
+        return False
+    if destination is not None and (port is None or destination_port is None):
+        return True
+    return bool(outside) and port is not None and outside_port is None and first is None
 
 
 def _account(text: str, shape: Shape) -> str | None:
