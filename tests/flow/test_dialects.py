@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_no_other_dialect_knows_the_line(dialect: Dialect, vector: Vector) -> No
     line = "\t".join(part.strip() for part in vector.line.strip().split("\n"))
     start = HEADER.match(line).end()  # type: ignore[union-attr]
     for other in ALL:
-        if other is dialect or other.mark not in line:
+        if other is dialect or not any(mark in line for mark in other.marks):
             continue
         try:
             assert other.take(line, start) is None
@@ -96,6 +97,16 @@ def test_a_format_is_told_by_any_line_of_any_dialect(dialect: Dialect, vector: V
     assert records == [vector.gives]
 
 
+@pytest.mark.parametrize(("dialect", "vector"), _each([each for each in VECTORS if each[1].gives]))
+def test_a_relay_may_put_when_it_came_and_from_whom_before_it(
+    dialect: Dialect, vector: Vector
+) -> None:
+    """As rsyslog does by the template in deploy/COLLECTING.md."""
+    if dialect.name != "radius":
+        line = f"2026-02-01T08:00:00.25+00:00 192.0.2.9 {vector.line}\n"
+        assert reading(line.encode(), "syslog", HINTS)[0] == [vector.gives]
+
+
 def test_a_relay_that_mixes_devices_is_read_line_by_line() -> None:
     given = [vector for dialect in LINES for vector in dialect.vectors]
     records, tally = reading("".join(f"{each.line}\n" for each in given).encode(), None, HINTS)
@@ -105,6 +116,31 @@ def test_a_relay_that_mixes_devices_is_read_line_by_line() -> None:
     assert records == connections + events
     assert tally.events == len(events)
     assert tally.not_records == Counter(each.reason for each in given if each.reason)
+
+
+def _with_other_columns(line: str) -> Iterator[str]:
+    """The line where one column is missing, is there twice, or a new one stands before it."""
+    for separator in (" ", ","):
+        columns = line.split(separator)
+        for at, column in enumerate(columns):
+            for others in ([], [column, column], ["7", column], ["192.0.2.66", column]):
+                yield separator.join([*columns[:at], *others, *columns[at + 1 :]])
+
+
+@pytest.mark.parametrize("dialect", LINES, ids=lambda each: each.name)
+def test_no_column_is_taken_for_another(dialect: Dialect) -> None:
+    """What comes of it has the line's own values, or none, or it is no record."""
+    for vector in dialect.vectors:
+        if vector.gives:
+            lines = list(_with_other_columns(vector.line))
+            records, _ = reading("".join(f"{each}\n" for each in lines).encode(), "syslog", HINTS)
+            for record in records:
+                wrong = {
+                    name
+                    for name, value in record.items()
+                    if name != "observed_at" and value != vector.gives.get(name)
+                }
+                assert not wrong, vector.line
 
 
 def _inside_another(dialect: Dialect, line: str) -> Iterator[str]:
@@ -132,7 +168,8 @@ def test_a_line_that_somebody_wrote_into_another_message_is_no_record(dialect: D
 
 def test_what_two_dialects_would_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     (asa,) = (each for each in ALL if each.name == "asa")
-    monkeypatch.setattr("icrstore.flow.readers.dialects.reader.dialects", lambda: (asa, asa))
+    two = ((asa.marks[0], asa), (asa.marks[0], replace(asa)))
+    monkeypatch.setattr("icrstore.flow.readers.dialects.reader.marked", lambda: two)
     line = next(vector.line for vector in asa.vectors if vector.gives)
     records, tally = reading(f"{line}\n".encode(), "syslog", HINTS)
     assert (records, tally.not_records) == ([], {"ambiguous-line": 1})

@@ -41,7 +41,8 @@ def instants(
     A plain number counts `unit`s since 1970. A time without an offset is one of `zone`; without a
     zone, and in the hour that its clocks repeat, nobody can say which time it is.
     """
-    text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
+    if pc.any(pc.match_substring(text, "/")).as_py():
+        text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
     local = np.zeros(len(text), np.bool_) if offset.all() else _matches(text, _CLOCK + "$")
     number = ~offset & ~local
@@ -90,7 +91,7 @@ def _numbers(text: Column, unit: Unit) -> tuple[Ticks, Ticks]:
 
 
 def _with_offset(text: Column) -> tuple[Ticks, Ticks]:
-    is_utc = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
+    is_utc: Column = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
     suffix = np.where(np.asarray(is_utc.to_numpy(zero_copy_only=False)), 1, 6)
     return _clock(text, pa.timestamp("ns", tz="UTC")), _fraction(text, suffix)
 

@@ -38,7 +38,7 @@ MUTATIONS = (
         "dialect-nothing-between-fields",
         PAIRS,
         'if "" in made:',
-        f"{VECTORS}[fortigate-8]",
+        f"{VECTORS}[fortigate-11]",
         "if False:",
     ),
     Mutation(

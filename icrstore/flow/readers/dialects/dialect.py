@@ -1,8 +1,8 @@
 """Dialects: what each device writes, as data. One TOML file a dialect, with its test vectors.
 
 ``title`` and ``log`` are for people: whose text it is, and what the device has to be told to log.
-``mark`` is a text that every line has; ``knows`` is how a message begins (a pattern) that is the
-dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
+``marks`` are texts of which every line has one; ``knows`` is a pattern of how a message begins that
+is the dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
 
 - ``begins``: a pattern from the message's beginning; its groups are elements, or ``event``
 - ``is``: what such a line tells; or ``words``: what each text of ``event`` does (``*``: any other);
@@ -146,14 +146,14 @@ class Vector:
     reason: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """What one device or program writes."""
 
     name: str
     title: str
     log: str
-    mark: str
+    marks: tuple[str, ...]
     knows: re.Pattern[str]
     shapes: tuple[Shape, ...]
     vectors: tuple[Vector, ...]
@@ -175,6 +175,12 @@ def dialects() -> tuple[Dialect, ...]:
     return tuple(_dialect(path) for path in sorted(_FOLDER.glob("*.toml")))
 
 
+@cache
+def marked() -> tuple[tuple[str, Dialect], ...]:
+    """Each mark, and whose it is."""
+    return tuple((mark, dialect) for dialect in dialects() for mark in dialect.marks)
+
+
 def _dialect(path: Path) -> Dialect:
     data = tomllib.loads(path.read_text("utf-8"))
     try:
@@ -182,7 +188,7 @@ def _dialect(path: Path) -> Dialect:
             name=path.stem,
             title=data.pop("title"),
             log=data.pop("log"),
-            mark=data.pop("mark"),
+            marks=tuple(data.pop("marks")),
             knows=_pattern(data.pop("knows")),
             shapes=tuple(_shape(each) for each in data.pop("shape")),
             vectors=tuple(_vectors(data.pop("vector"))),

@@ -9,21 +9,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...elements import NAT_EVENTS
-from ...schema import Column
+from ...schema import PORT_PROTOCOLS, Column
 from ..events import EventRows, assemble_events
 from ..hints import Hints
 from ..lines import LONGEST_LINE_BYTES, Input, line_blocks
-from ..protocols import protocol_column
+from ..protocols import NUMBERS, protocol_column
 from ..rows import Rows, assemble, only_ported
 from ..tally import Tally
 from ..times import instants
 from .clock import Clock, Untimed
-from .dialect import TOLD, Dialect, Row, Shape, dialects
+from .dialect import TOLD, Dialect, Row, Shape, marked
 from .header import HEADER, RELAYED, is_counted, uncounted
 from .pairs import NotUnderstood
 
 Match = re.Match[str]
 _BLANK = re.compile(r"\n[ \t\r]*\n")
+_PORTED = {str(number) for number in PORT_PROTOCOLS} | {
+    name for name, number in NUMBERS.items() if number in PORT_PROTOCOLS
+}
 _GARBLED = "\ufffd"
 # Which of a line's names stay here is counted once for lines that have the same ones.
 _MOST_LAYOUTS = 100
@@ -104,13 +107,19 @@ def _found(line: str) -> tuple[Match, Shape, Row, tuple[str, ...]] | None:
 
     Raises NotUnderstood.
     """
-    known = [each for each in dialects() if each.mark in line]
+    known = [dialect for mark, dialect in marked() if mark in line]
     if not known:
         return None
     header = HEADER.match(line)
     if header is None:  # It may be empty, so it always is there.
         return None
-    found = _taken(known, line, header.end())
+    try:
+        found = _taken(known, line, header.end())
+    except NotUnderstood:
+        # Behind a relay's header a device's own may stand, and only then its message.
+        if RELAYED.match(line) is None:
+            raise
+        found = None
     if found is None and (relayed := RELAYED.match(line)):
         inner = HEADER.match(line, relayed.end())
         if inner and (found := _taken(known, line, inner.end())):
@@ -123,7 +132,7 @@ def _taken(
 ) -> tuple[Shape, Row, tuple[str, ...]] | None:
     if len(known) == 1:
         return known[0].take(line, start)
-    found = [taken for each in known if (taken := each.take(line, start))]
+    found = [taken for each in dict.fromkeys(known) if (taken := each.take(line, start))]
     if len(found) > 1:
         raise NotUnderstood("ambiguous-line")
     return found[0] if found else None
@@ -200,6 +209,8 @@ class _Reader:
             outside = outside_port = None
         if account is not None:
             account = _account(account, shape)
+        if _lacks_a_port(row, outside, outside_port):
+            raise NotUnderstood("field-missing")
         if told != "connection" and outside:
             time = self._time(own_time, header)
             events.add(
@@ -234,6 +245,16 @@ class _Reader:
         for (shape, names), count in self._layouts.items():
             self._tally.leave_out((name for name in names if name not in shape.used), count)
         self._layouts.clear()
+
+
+def _lacks_a_port(row: Row, outside: str | None, outside_port: str | None) -> bool:
+    """Whether a port is not there that the protocol has, of a connection or of its translation."""
+    _, _, protocol, _, port, destination, destination_port, _, _, first, _, _ = row
+    if protocol is None or protocol.lower() not in _PORTED:
+        return False
+    if destination is not None and (port is None or destination_port is None):
+        return True
+    return bool(outside) and port is not None and outside_port is None and first is None
 
 
 def _account(text: str, shape: Shape) -> str | None:
