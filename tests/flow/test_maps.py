@@ -64,7 +64,9 @@ def test_a_maps_vectors_are_read_as_it_says(name: str, vector: Mapping[str, Any]
 
 
 def test_every_map_has_vectors_and_knows_its_columns() -> None:
-    assert set(maps.names()) == {"pmacct", "nfdump", "goflow2", "akvorado", "vector"}
+    assert set(maps.names()) == {
+        "akvorado", "argus", "goflow2", "nfdump", "pmacct", "vector"
+    }  # fmt: skip
     assert {name for name, *_ in (each.values for each in VECTORS)} == set(maps.names())
 
 

@@ -26,7 +26,7 @@ MENDS = {
     "no-template": "read the file with the templates first: icr-collect read templates data",
     "not-a-record": "write one record a line",
     "not-json": "write one JSON object in UTF-8 a line, and nothing after it",
-    "not-understood": "log in the device's default format: a dialect is not guessed (DESIGN 9)",
+    "not-understood": "log in the device's default format: see deploy/DIALECTS.md",
     "packet-cut-off": "the capture ends inside a packet: copy it again, or once it is finished",
     "packet-without-time": "capture in pcap, or in pcapng with enhanced packet blocks",
     "port-block-in-steps": "have the translator allot ports that follow one another",

@@ -48,8 +48,10 @@ class Clock:
     def __init__(self, hints: Hints) -> None:
         self._zone, self._now = hints.zone, hints.now
         self._known = lru_cache(maxsize=4096)(self._whole_seconds)
+        # Lines come in the order of time, so that the same texts come again and again.
+        self.read = lru_cache(maxsize=4096)(self._read)
 
-    def read(self, text: str) -> str:
+    def _read(self, text: str) -> str:
         """Decimal seconds since 1970 of any form of time. Raises Untimed."""
         parts = _PARTS.fullmatch(text)
         if parts is None:

@@ -1,8 +1,8 @@
 """Dialects: what each device writes, as data. One TOML file a dialect, with its test vectors.
 
 ``title`` and ``log`` are for people: whose text it is, and what the device has to be told to log.
-``mark`` is a text that every line has; ``knows`` is how a message begins (a pattern) that is the
-dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
+``marks`` are texts of which every line has one; ``knows`` is a pattern of how a message begins that
+is the dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
 
 - ``begins``: a pattern from the message's beginning; its groups are elements, or ``event``
 - ``is``: what such a line tells; or ``words``: what each text of ``event`` does (``*``: any other);
@@ -17,7 +17,8 @@ dialect's even if no shape fits it. Each of ``shape`` is one kind of line:
 
 A line tells ``create`` (a session or a translation began), ``delete`` (it ended), ``connection``,
 or one of COUNTED. In patterns ``{source_address}`` and its like are groups of the right shape,
-``{tag NAMES}`` is a program's tag, ``{skip}`` one field of a CSV and ``{pairs}`` some key=value.
+``{tag NAMES}`` is a program's tag, ``{says}`` what stands
+between a tag and its message, ``{skip}`` a field of a CSV and ``{pairs}`` a key=value.
 
 ``vector`` are lines and what must come of them: ``gives`` the elements, or ``reason``.
 """
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from .clock import TIME
-from .header import BEFORE, tagged
+from .header import BEFORE, SAYS, tagged
 from .pairs import PAIRS, NotUnderstood, Pairs, plain
 
 _FOLDER = Path(__file__).parent
@@ -67,6 +68,7 @@ _SHAPES = {
 _MACRO = re.compile(r"\{([a-z_]+)(\.v4)?(?: ([^{}]+))?\}")
 _SKIP = r'(?:[^,"\n]*|"(?:[^"\n]|"")*"),'
 _NAMED = r'(?:[\w.-]{1,64}=(?:"[^"]*"|[^\s"]*) +)'
+_PARTS = {"skip": _SKIP, "pairs": _NAMED, "says": SAYS}
 # A group that never takes part: what a shape does not say is None.
 _NEVER = "(?P<never>(?!))?"
 
@@ -144,14 +146,14 @@ class Vector:
     reason: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """What one device or program writes."""
 
     name: str
     title: str
     log: str
-    mark: str
+    marks: tuple[str, ...]
     knows: re.Pattern[str]
     shapes: tuple[Shape, ...]
     vectors: tuple[Vector, ...]
@@ -173,6 +175,12 @@ def dialects() -> tuple[Dialect, ...]:
     return tuple(_dialect(path) for path in sorted(_FOLDER.glob("*.toml")))
 
 
+@cache
+def marked() -> tuple[tuple[str, Dialect], ...]:
+    """Each mark, and whose it is."""
+    return tuple((mark, dialect) for dialect in dialects() for mark in dialect.marks)
+
+
 def _dialect(path: Path) -> Dialect:
     data = tomllib.loads(path.read_text("utf-8"))
     try:
@@ -180,7 +188,7 @@ def _dialect(path: Path) -> Dialect:
             name=path.stem,
             title=data.pop("title"),
             log=data.pop("log"),
-            mark=data.pop("mark"),
+            marks=tuple(data.pop("marks")),
             knows=_pattern(data.pop("knows")),
             shapes=tuple(_shape(each) for each in data.pop("shape")),
             vectors=tuple(_vectors(data.pop("vector"))),
@@ -255,7 +263,7 @@ def _expanded(macro: re.Match[str]) -> str:
     name, is_v4, rest = macro.groups()
     if name == "tag":
         return tagged(rest)
-    if name in ("skip", "pairs"):
-        return {"skip": _SKIP, "pairs": _NAMED}[name]
+    if name in _PARTS:
+        return _PARTS[name]
     shape = _V4 if is_v4 else _SHAPES[name]
     return f"(?P<{name}>{shape})"

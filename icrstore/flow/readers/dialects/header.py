@@ -22,6 +22,9 @@ RELAYED = re.compile(rf"{_PRI}? *(?:1 )?{_TIMED}{_HOST}(?={_PRI}|{HEADER_TIME})"
 BEFORE = rf"(?:{_HOST})?"
 _STRUCTURED = r"(?:-|(?:\[(?:[^\]\\]|\\.){0,1000}\])+)"
 
+# What parts a tag from its message, in either RFC's way.
+SAYS = rf"(?:: ?| [!-~]{{1,128}} [!-~]{{1,32}} {_STRUCTURED} +)"
+
 
 def tagged(names: str) -> str:
     """A pattern for the tag of one of these programs (names are a pattern too)."""

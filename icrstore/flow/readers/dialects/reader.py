@@ -18,7 +18,7 @@ from ..rows import Rows, assemble, only_ported
 from ..tally import Tally
 from ..times import instants
 from .clock import Clock, Untimed
-from .dialect import TOLD, Dialect, Row, Shape, dialects
+from .dialect import TOLD, Dialect, Row, Shape, marked
 from .header import HEADER, RELAYED, is_counted, uncounted
 from .pairs import NotUnderstood
 
@@ -26,7 +26,7 @@ Match = re.Match[str]
 _BLANK = re.compile(r"\n[ \t\r]*\n")
 _GARBLED = "\ufffd"
 # Which of a line's names stay here is counted once for lines that have the same ones.
-_MOST_LAYOUTS = 1000
+_MOST_LAYOUTS = 100
 
 
 def is_syslog(head: bytes) -> bool:
@@ -43,6 +43,7 @@ def read_syslog(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.Record
         pass
     reader = _Reader(tally, hints)
     if is_counted(source.head):
+        tally.line = 1
         for block in uncounted(source.chunks(), tally):
             yield from reader.batches(block)
             tally.line += block.count(b"\n")
@@ -60,17 +61,19 @@ def is_radius(head: bytes) -> bool:
 def read_radius(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBatch]:
     """The NAT events of accounting packets, each of which is a paragraph of attributes."""
     reader = _Reader(tally, hints)
-    for lines in _paragraphs(source, tally):
-        yield from reader.batches(lines.encode())
+    for block in _paragraphs(source, tally):
+        # Of a paragraph's line nobody knows where in the input it began.
+        tally.line = 0
+        yield from reader.batches(block.encode())
     reader.tell_what_stays()
 
 
 def _paragraphs(source: Input, tally: Tally) -> Iterator[str]:
-    """Each paragraph as one line, its attributes with a tab between them."""
+    """Each paragraph as one line, its attributes with a tab between them, in blocks."""
     rest = ""
     for block in line_blocks(source, tally):
         *whole, rest = _BLANK.split(rest + block.decode("utf-8", "replace"))
-        yield from map(_joined, whole)
+        yield "".join(map(_joined, whole))
         if len(rest) > LONGEST_LINE_BYTES:
             tally.drop("line-too-long")
             rest = ""
@@ -101,13 +104,19 @@ def _found(line: str) -> tuple[Match, Shape, Row, tuple[str, ...]] | None:
 
     Raises NotUnderstood.
     """
-    known = [each for each in dialects() if each.mark in line]
+    known = [dialect for mark, dialect in marked() if mark in line]
     if not known:
         return None
     header = HEADER.match(line)
     if header is None:  # It may be empty, so it always is there.
         return None
-    found = _taken(known, line, header.end())
+    try:
+        found = _taken(known, line, header.end())
+    except NotUnderstood:
+        # Behind a relay's header a device's own may stand, and only then its message.
+        if RELAYED.match(line) is None:
+            raise
+        found = None
     if found is None and (relayed := RELAYED.match(line)):
         inner = HEADER.match(line, relayed.end())
         if inner and (found := _taken(known, line, inner.end())):
@@ -120,7 +129,7 @@ def _taken(
 ) -> tuple[Shape, Row, tuple[str, ...]] | None:
     if len(known) == 1:
         return known[0].take(line, start)
-    found = [taken for each in known if (taken := each.take(line, start))]
+    found = [taken for each in dict.fromkeys(known) if (taken := each.take(line, start))]
     if len(found) > 1:
         raise NotUnderstood("ambiguous-line")
     return found[0] if found else None
