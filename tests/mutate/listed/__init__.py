@@ -4,6 +4,7 @@ from tests.mutate.listed import (
     arriving,
     asking,
     at_the_edge,
+    bindings,
     destroying,
     keeper,
     mending,
@@ -30,6 +31,7 @@ MUTATIONS = (
     *store.MUTATIONS,
     *destroying.MUTATIONS,
     *at_the_edge.MUTATIONS,
+    *bindings.MUTATIONS,
     *verify.MUTATIONS,
     *watching.MUTATIONS,
 )
