@@ -149,3 +149,10 @@ def test_who_was_told_of_is_known_by_place() -> None:
     made = group([("a", 1, 2, (1024, 1030), 6), ("b", 1, 2, (1031, 1090), 6)])
     told = told_by([(made, runs_of(made, BLOCKS))])
     assert told == {name(1024): {"a", "b"}, name(1088): {"b"}}
+
+
+def test_ports_of_every_block_bring_no_more_rows_than_bindings() -> None:
+    made = group([(f"line-{n}", 1, 2, (n, 65_535 - n), 6) for n in range(500)])
+    assert len(runs_of(made, BLOCKS).account) == 500
+    within = group([("a", 1, 2, (64 * n + 1, 64 * n + 64 * MOST_BLOCKS), 6) for n in range(500)])
+    assert len(runs_of(within, BLOCKS).account) == 500

@@ -96,13 +96,3 @@ def test_a_stream_of_neither_is_set_aside(rooms: Rooms) -> None:
         batch = rooms.take(frame(sink.getvalue().to_pybytes()))
         assert seal(rooms) == 1
         assert state_of(batch) == ("sealed", 0, {"batch-wrong-columns": 1})
-
-
-def test_ports_of_every_block_bring_no_more_rows_than_a_few(rooms: Rooms) -> None:
-    everything = [
-        binding(rooms, port_range_start=n, port_range_end=65_535 - n, account=f"line-{n}")
-        for n in range(500)
-    ]
-    rooms.take(frame(told(everything)))
-    assert seal(rooms) == 1
-    assert Epoch.objects.get().rows == 1

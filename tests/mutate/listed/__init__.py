@@ -6,6 +6,7 @@ from tests.mutate.listed import (
     at_the_edge,
     attributing,
     captures,
+    bindings,
     destroying,
     dialects,
     exporters,
@@ -40,6 +41,7 @@ MUTATIONS = (
     *dialects.MUTATIONS,
     *exporters.MUTATIONS,
     *at_the_edge.MUTATIONS,
+    *bindings.MUTATIONS,
     *verify.MUTATIONS,
     *watching.MUTATIONS,
 )
