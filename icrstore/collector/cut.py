@@ -5,7 +5,7 @@ here may depend on the clock, or on how the input happened to arrive in pieces.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from icrstore.flow.gaps import Gap, noting
 from icrstore.flow.schema import NANOSECONDS, UNITS, record_schema
 from icrstore.flow.validate import validate
 from icrstore.seal.epoch import hour_start
@@ -57,13 +58,13 @@ def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cu
             yield from _full(waiting)
     for day in sorted(days):
         if days[day]:
-            yield _made(pa.concat_tables(days[day]))
+            yield made_of(pa.concat_tables(days[day]))
 
 
 def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.Table]]:
     """The records by days since 1970, in nanoseconds, so that pieces can be joined."""
     table = pa.Table.from_batches([batch]).cast(record_schema("ns"))
-    days = _nanoseconds(table) // _DAY_NANOSECONDS
+    days = nanoseconds_of(table) // _DAY_NANOSECONDS
     for day in np.unique(days):
         yield int(day), table.filter(pa.array(days == day))
 
@@ -75,25 +76,41 @@ def _full(waiting: list[pa.Table]) -> Iterator[Cut]:
     joined = pa.concat_tables(waiting)
     whole = joined.num_rows // BATCH_RECORDS * BATCH_RECORDS
     for start in range(0, whole, BATCH_RECORDS):
-        yield _made(joined.slice(start, BATCH_RECORDS))
+        yield made_of(joined.slice(start, BATCH_RECORDS))
     waiting[:] = [joined.slice(whole)] if whole < joined.num_rows else []
 
 
-def _made(rows: pa.Table) -> Cut:
-    times = _nanoseconds(rows)
+def cut_gaps(gaps: Sequence[Gap]) -> Cut:
+    """A batch of no record that tells of these gaps; its hour is that in which the last one ended.
+
+    They go by themselves, so that they never wait with records that are too old to be pushed.
+    """
+    last = max(gap.last for gap in gaps)
+    return Cut(_arrow(noting(record_schema("s"), gaps).empty_table()), 0, last, last)
+
+
+def made_of(rows: pa.Table, metadata: dict[bytes, bytes] | None = None) -> Cut:
+    """These records as one batch, whose schema says ``metadata`` beside them."""
+    times = nanoseconds_of(rows)
     unit = next(unit for unit in UNITS if not np.any(times % NANOSECONDS[unit]))
     joined = rows.cast(record_schema(unit)).combine_chunks()
     # What lies under a null is left over from reading; `take` writes every value anew.
-    table = joined.take(np.arange(joined.num_rows))
+    table = joined.take(np.arange(joined.num_rows)).replace_schema_metadata(metadata)
+    first, last = _moment(int(times.min())), _moment(int(times.max()))
+    return Cut(_arrow(table), table.num_rows, first, last)
+
+
+def _arrow(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
-    first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(sink.getvalue().to_pybytes(), table.num_rows, first, last)
+    return sink.getvalue().to_pybytes()
 
 
-def _nanoseconds(rows: pa.Table) -> npt.NDArray[np.int64]:
-    return np.asarray(rows.column("observed_at").cast(pa.int64()).to_numpy())
+def nanoseconds_of(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """When each was observed, since 1970."""
+    time = rows.column("observed_at").cast(pa.timestamp("ns", "UTC"))
+    return np.asarray(time.cast(pa.int64()).to_numpy())
 
 
 def _moment(nanoseconds: int) -> datetime:

@@ -5,19 +5,19 @@ a push may be killed anywhere and run again: the server knows a batch by its id 
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.collector.config import Config
-from icrstore.collector.cut import Cut
+from icrstore.collector.frames import Frames
 from icrstore.collector.spool import Spool, Spooled
-from icrstore.flow.validate import NEWEST, OLDEST
+from icrstore.flow.validate import HOUR, OLDEST
 from icrstore.seal.epoch import hour_start
-from icrstore.seal.intake import batch_id, batch_info
+from icrstore.seal.intake import batch_info
 from icrstore.shell.client import (
     Patience,
     Server,
@@ -34,8 +34,6 @@ from icrstore.wire import hpke
 from icrstore.wire.errors import CallFailed
 from icrstore.wire.httpunix import Response
 
-_ZSTD_LEVEL = 1
-
 # Told (event, batch or None, what more there is to say).
 Tell = Callable[[str, Spooled | None, dict[str, object]], None]
 
@@ -49,52 +47,65 @@ class Intake:
     collector: str
 
 
-def spool_cut(
-    spool: Spool, made: Cut, collector_secret: bytes, now: datetime, *, is_backfill: bool
-) -> bytes | str:
-    """Keep a batch and return its id, or the reason why all of its records would be refused: for
-    their age, unless a backfill lets them in.
-
-    Only whole batches are left out by the clock: leaving out single records would make another
-    batch, with another id, of the same file at another time.
-    """
-    if made.last < now - OLDEST and not is_backfill:
-        return "time-too-old"
-    if made.first > now + NEWEST:
-        return "time-in-future"
-    made_id = batch_id(collector_secret, hashlib.sha256(made.arrow).digest())
-    frame = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(made.arrow)
-    spool.put(made_id, frame, made.first_hour, made.last_hour, made.records)
-    return made_id
-
-
 class Push:
     """One run: pushes what waits, asks after what is accepted, until all is sealed."""
 
     def __init__(
-        self, config: Config, key: Ed25519PrivateKey, spool: Spool, wait_seconds: float, tell: Tell
+        self,
+        config: Config,
+        key: Ed25519PrivateKey,
+        spool: Spool,
+        wait_seconds: float,
+        tell: Tell,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._config = config
-        self._server = Server(config.server, key)
         self._spool = spool
-        self._patience = Patience(wait_seconds)
+        self._frames = Frames(spool, config.collector_secret())
+        self._patience = Patience(wait_seconds, sleep)
         self._tell = tell
+        self._last_asked: dict[bytes, int] = {}
+        self._turn = 0
+        self.server = Server(config.server, key)
         self.refused: dict[bytes, str] = {}
 
     def run(self) -> None:
-        """Until nothing is left but what the server refuses for good (``refused``: id to code).
+        """Until nothing is left but what is too old, and what the server refuses for good
+        (``refused``: id to code).
 
         Raises `Stop` when the server is away for too long (75) or does not know us (77), or says
         what we cannot believe (65); the spool then holds everything that is not sealed.
         """
         self._intake = self._fetch_intake()
-        while left := [each for each in self._spool.unfinished() if each.id not in self.refused]:
+        self.set_too_old()
+        while left := self._left():
             waiting = [each for each in left if each.state == "waiting"]
-            for batch in waiting or left[:1]:
-                self._step(batch)
+            for batch in waiting or left:
+                if not self._step(batch):
+                    break
 
-    def _step(self, batch: Spooled) -> None:
-        """Push or ask once; waits afterwards if that led nowhere."""
+    def hand_in(self) -> None:
+        """Push what waits, and ask after nothing. Raises `Stop` as `run` does."""
+        self._intake = self._fetch_intake()
+        self.set_too_old()
+        for batch in [each for each in self._left() if each.state == "waiting"]:
+            self._step(batch)
+
+    def set_too_old(self) -> None:
+        """What the store would reject for its age, by the store's clock, waits for a backfill."""
+        self._spool.set_too_old(hour_start(self.server.now() - OLDEST) - HOUR)
+
+    def _left(self) -> list[Spooled]:
+        """What can be pushed or asked after, those first that were not asked after for longest."""
+        left = [
+            each
+            for each in self._spool.unfinished()
+            if each.state != "too-old" and each.id not in self.refused
+        ]
+        return sorted(left, key=lambda each: self._last_asked.get(each.id, 0))
+
+    def _step(self, batch: Spooled) -> bool:
+        """Push or ask once; waits afterwards if that led nowhere, which is False."""
         is_waiting = batch.state == "waiting"
         response = self._attempt(lambda: self._send(batch) if is_waiting else self._ask(batch))
         if response.status in (401, 403):
@@ -104,6 +115,7 @@ class Push:
             self._patience.progress()
         else:
             self._wait(None, "the server has not taken or sealed everything")
+        return gained
 
     def _attempt(self, call: Callable[[], Response]) -> Response:
         """The answer, once the server is there and has time for us."""
@@ -124,44 +136,32 @@ class Push:
 
     def _fetch_intake(self) -> Intake:
         """The intake key of this hour or the last, by the server's clock, signed by our sealer."""
-        response = self._attempt(lambda: self._server.get("/v1/intake-key"))
+        response = self._attempt(lambda: self.server.get("/v1/intake-key"))
         if response.status != 200:
             raise _not_taken(response)
         fields = fields_of(response)
         try:
-            intake, server_time = self._read_intake(fields)
+            intake, server_time = _read_intake(fields, self._config.sealer_key)
         except StatementError as error:
             raise not_understood(error) from None
-        self._server.set_clock(server_time)
+        self.server.set_clock(server_time)
         self._spool.pin("tenant", intake.tenant)
         self._spool.pin("collector", intake.collector)
         return intake
-
-    def _read_intake(self, fields: Fields) -> tuple[Intake, datetime]:
-        signed = Envelope.read(fields.take("intake_key"), "intake-key")
-        server_time = fields.time("server_time")
-        fields.integer("shards", 1, 1)
-        tenant, collector = fields.text("tenant", 64), fields.text("collector", 64)
-        fields.finish()
-        signed.verify(self._config.sealer_key)
-        key = IntakeKey.parse(signed)
-        this_hour = hour_start(server_time)
-        if key.hour not in (this_hour, this_hour - timedelta(hours=1)):
-            raise StatementError("wrong-hour", "intake_key")
-        return Intake(key, tenant, collector), server_time
 
     def _send(self, batch: Spooled) -> Response:
         intake = self._intake
         info = batch_info(intake.tenant, intake.collector, batch.id)
         self._body = hpke.seal(intake.key.key, info, self._spool.frame(batch.id))
+        stream, n = self._spool.number(batch.id)
         headers = {
             "Content-Type": "application/vnd.icr.batch.v1",
             "Idempotency-Key": f'"{batch.id.hex()}"',
-            "Batch-Sequence": f'stream="{batch.stream}", n={batch.n}',
+            "Batch-Sequence": f'stream="{stream}", n={n}',
             "Batch-Scope": f'shard=0, first="{batch.first_hour}", last="{batch.last_hour}"',
             "Intake-Key": f'hour="{time_text(intake.key.hour)}"',
         }
-        return self._server.call("POST", "/v1/batches", headers, self._body)
+        return self.server.call("POST", "/v1/batches", headers, self._body)
 
     def _pushed(self, batch: Spooled, response: Response) -> bool:
         """What the answer to a push means. True if something was gained."""
@@ -187,11 +187,15 @@ class Push:
             raise _unbelievable("the receipt is of another body")
         if made.state != "accepted":
             raise _unbelievable("the receipt does not say accepted")
+        if is_first:
+            self.server.set_clock(made.at)
         self._spool.accept(batch.id, receipt.encode())
         self._tell("accepted", batch, {"new": is_first})
 
     def _ask(self, batch: Spooled) -> Response:
-        return self._server.get(f"/v1/batches/{batch.id.hex()}")
+        self._turn += 1
+        self._last_asked[batch.id] = self._turn
+        return self.server.get(f"/v1/batches/{batch.id.hex()}")
 
     def _asked(self, batch: Spooled, response: Response) -> bool:
         """What became of an accepted batch. True if it is sealed, or must be pushed again."""
@@ -222,13 +226,19 @@ class Push:
             return
         if made.records + sum(rejected.values()) != batch.records:
             raise _unbelievable("the sealed receipt does not account for every record")
-        self._spool.finish(batch.id, receipt.encode())
+        with self._spool.transaction():
+            if late := rejected.get("time-too-old"):
+                # It grew too old while it waited, or a part of it was: that part is ours alone.
+                self._frames.keep_late(batch, accepted.at - OLDEST, late, utc_now())
+            self._spool.finish(batch.id, receipt.encode())
+        self._last_asked.pop(batch.id, None)
         told = {"sealed": made.records, "rejected": dict(rejected)}
         self._tell("sealed", batch, {**told, "receipt": receipt.to_object()})
 
     def _refuse(self, batch: Spooled, code: str) -> None:
         """Leave a batch that the server will not have; its body stays in the spool."""
         self.refused[batch.id] = code
+        self._spool.refuse(batch.id, code)
         self._tell("refused", batch, {"code": code})
 
     def _receipt(
@@ -245,6 +255,34 @@ class Push:
         if (made.tenant, made.collector, made.batch_id) != ours:
             raise _unbelievable("a receipt is of another batch")
         return signed, made
+
+
+def ask_server(config: Config, key: Ed25519PrivateKey) -> None:
+    """Whether the store would take what this key signs. Raises `Stop`, as a push would."""
+    try:
+        response = Server(config.server, key).get("/v1/intake-key")
+    except CallFailed as error:
+        raise Stop(TEMPORARY, f"the server does not answer ({error.reason}): try again") from None
+    if response.status != 200:
+        raise _not_taken(response)
+    try:
+        _read_intake(fields_of(response), config.sealer_key)
+    except StatementError as error:
+        raise not_understood(error) from None
+
+
+def _read_intake(fields: Fields, sealer_key: bytes) -> tuple[Intake, datetime]:
+    signed = Envelope.read(fields.take("intake_key"), "intake-key")
+    server_time = fields.time("server_time")
+    fields.integer("shards", 1, 1)
+    tenant, collector = fields.text("tenant", 64), fields.text("collector", 64)
+    fields.finish()
+    signed.verify(sealer_key)
+    key = IntakeKey.parse(signed)
+    this_hour = hour_start(server_time)
+    if key.hour not in (this_hour, this_hour - timedelta(hours=1)):
+        raise StatementError("wrong-hour", "intake_key")
+    return Intake(key, tenant, collector), server_time
 
 
 def utc_now() -> datetime:

@@ -40,7 +40,7 @@ def iter_records(
         whose = Attribution(leases) if leases else None
         with _opened(path) as source:
             for batch in open_records(source, format, tally):
-                yield whose.of(batch, tally) if whose else _with_account(batch, account)
+                yield whose.of(batch, tally) if whose else with_account(batch, account)
 
 
 def read_files(
@@ -113,7 +113,8 @@ def _check_account(account: str | None) -> None:
             raise ValueError(f"this account cannot be retained: {reason}")
 
 
-def _with_account(batch: pa.RecordBatch, account: str | None) -> pa.RecordBatch:
+def with_account(batch: pa.RecordBatch, account: str | None) -> pa.RecordBatch:
+    """The batch with the account given to those records that have none."""
     if account is None:
         return batch
     place = batch.schema.get_field_index("account")

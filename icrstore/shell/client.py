@@ -5,7 +5,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -55,6 +55,7 @@ class Server:
         self._authority = shown_host if is_default else f"{shown_host}:{self._port}"
         self._key = key
         self._offset = timedelta(0)
+        self.is_clock_known = False
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self._offset
@@ -62,6 +63,12 @@ class Server:
     def set_clock(self, server_time: datetime) -> None:
         """From now on sign by the server's clock: a wrong one here then does no harm."""
         self._offset = server_time - datetime.now(UTC)
+        self.is_clock_known = True
+
+    @property
+    def skew(self) -> timedelta | None:
+        """By how much our clock is ahead of the server's, as last measured."""
+        return -self._offset if self.is_clock_known else None
 
     def get(self, target: str) -> Response:
         return self.call("GET", target, {}, b"")
@@ -174,8 +181,8 @@ def _plain(value: Any) -> str:
 class Patience:
     """How long to go on while nothing gets better: ``seconds`` after the last progress."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._seconds, self._sleep = seconds, sleep
         self.progress()
 
     def progress(self) -> None:
@@ -191,5 +198,5 @@ class Patience:
             self._next_seconds = min(LONGEST_WAIT_SECONDS, 2 * self._next_seconds)
         if time.monotonic() + seconds > self._deadline:
             return False
-        time.sleep(seconds)
+        self._sleep(seconds)
         return True

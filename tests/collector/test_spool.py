@@ -31,7 +31,7 @@ def spool(path: Path) -> Iterator[Spool]:
 
 
 def put(spool: Spool, number: int, frame: bytes = b"frame") -> bool:
-    return spool.put(batch(number), frame, HOUR, HOUR, 7)
+    return spool.put(batch(number), frame, HOUR, HOUR, 7, HOUR)
 
 
 def test_a_batch_goes_from_waiting_to_accepted_to_sealed(spool: Spool) -> None:
@@ -62,7 +62,8 @@ def test_numbers_are_given_once_and_outlive_their_batches(path: Path) -> None:
     for number in range(1, 5):
         spool = Spool(path, SECRET)
         put(spool, number)
-        numbers += [(each.stream, each.n) for each in spool.unfinished()]
+        numbers.append(spool.number(batch(number)))
+        assert spool.number(batch(number)) == numbers[-1]
         spool.accept(batch(number), b"receipt")
         spool.finish(batch(number), b"sealed")
         spool.close()
@@ -75,7 +76,7 @@ def test_two_spools_have_two_streams(tmp_path: Path) -> None:
     for name in ("a", "b"):
         spool = Spool(tmp_path / name, SECRET)
         put(spool, 1)
-        streams.add(spool.unfinished()[0].stream)
+        streams.add(spool.number(batch(1))[0])
         spool.close()
     assert len(streams) == 2
 
@@ -83,6 +84,7 @@ def test_two_spools_have_two_streams(tmp_path: Path) -> None:
 def test_a_used_number_begins_a_new_stream(spool: Spool) -> None:
     put(spool, 1)
     put(spool, 2)
+    spool.number(batch(1)), spool.number(batch(2))
     before = spool.unfinished()
     spool.renumber(batch(1))
     after = {each.id: each for each in spool.unfinished()}
@@ -90,7 +92,7 @@ def test_a_used_number_begins_a_new_stream(spool: Spool) -> None:
     assert after[batch(1)].n == 1
     assert after[batch(2)] == before[1]
     put(spool, 3)
-    assert (spool.unfinished()[2].stream, spool.unfinished()[2].n) == (after[batch(1)].stream, 2)
+    assert spool.number(batch(3)) == (after[batch(1)].stream, 2)
 
 
 def test_the_file_holds_no_plain_body_and_none_after_sealing(path: Path) -> None:

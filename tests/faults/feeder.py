@@ -9,7 +9,7 @@ import pyarrow as pa
 import zstandard
 
 from icrstore.collector.config import Config
-from icrstore.collector.push import Push
+from icrstore.collector.push import Push, utc_now
 from icrstore.collector.spool import Spool
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import batch_id
@@ -42,7 +42,7 @@ class Feeder:
         made = batch_id(self._secret, hashlib.sha256(content).digest())
         hours = [hour_start(each.observed_at) for each in records]
         frame = zstandard.ZstdCompressor(level=1).compress(content)
-        self._spool.put(made, frame, min(hours), last_hour or max(hours), len(records))
+        self._spool.put(made, frame, min(hours), last_hour or max(hours), len(records), utc_now())
         return made
 
     def push(self, seconds: float = 60) -> None:

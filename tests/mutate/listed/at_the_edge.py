@@ -9,14 +9,14 @@ MUTATIONS = (
     Mutation(
         "spool-bound-to-its-batch",
         SPOOL,
-        "return self._key.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], enc(batch_id))",
+        "return self._key.decrypt(locked[:_NONCE_BYTES], locked[_NONCE_BYTES:], enc(*place))",
         "tests/collector/test_spool.py::test_a_body_opens_only_with_its_secret_and_under_its_id",
-        "return body[_NONCE_BYTES:]",
+        "return locked[_NONCE_BYTES:]",
     ),
     Mutation(
         "spool-body-kept",
         SPOOL,
-        "CHECK ((body IS NULL) = (state = 'sealed')),",
+        "CHECK ((body IS NULL) = (state IN ('sealed', 'split'))),",
         "tests/collector/test_spool.py::test_a_body_cannot_go_without_a_sealed_receipt",
         "",
     ),
@@ -30,7 +30,7 @@ MUTATIONS = (
     Mutation(
         "push-intake-signature",
         PUSH,
-        "signed.verify(self._config.sealer_key)",
+        "signed.verify(sealer_key)",
         "tests/collector/test_push.py::test_what_cannot_be_believed_stops_the_push_and_deletes_nothing",
     ),
     Mutation(
