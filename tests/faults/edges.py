@@ -33,12 +33,14 @@ class Edge:
         config |= {
             "server": f"http://127.0.0.1:{store_port}",
             "spool": str(folder / f"{name}.spool"),
-            "tail": [{"files": [str(self._files / "*.ndjson")]}],
+            "metrics": {"listen": "off"},
+            "tail": [{"files": [str(self._files / "*.ndjson")], "format": "ndjson"}],
         }
         self._config = site.folder / f"{name}-tail.json"
         self._config.write_text(json.dumps(config))
         self._process: subprocess.Popen[bytes] | None = None
         self._is_wanted = threading.Event()
+        self._is_closed = False
         threading.Thread(target=self._keep_up, daemon=True).start()
 
     def write(self, records: pa.Table, rotate: bool) -> None:
@@ -70,10 +72,15 @@ class Edge:
             assert time.monotonic() < deadline, f"{self.name} does not stop"
             time.sleep(0.5)
 
+    def close(self) -> None:
+        self._is_closed = True
+        self._is_wanted.set()
+        self.kill()
+
     def finish(self) -> None:
         """Everything that is there, pushed until it is sealed. Raises AssertionError."""
         done = subprocess.run(
-            [PROGRAM, "tail", "--once", "--config", str(self._config), "--json"],
+            [PROGRAM, "run", "--once", "--config", str(self._config), "--json"],
             capture_output=True, text=True, timeout=_END_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{self.name}: {done.stderr[-2000:]}"
@@ -89,9 +96,11 @@ class Edge:
     def _keep_up(self) -> None:
         while True:
             self._is_wanted.wait()
+            if self._is_closed:
+                return
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [PROGRAM, "tail", "--config", str(self._config), "--json"],
+                    [PROGRAM, "run", "--config", str(self._config), "--json"],
                     stdout=log, stderr=log,
                 )  # fmt: skip
             with contextlib.suppress(ChildProcessError):

@@ -7,6 +7,7 @@ empty.
 """
 
 import argparse
+import os
 import random
 import shutil
 import sys
@@ -33,7 +34,7 @@ from tests.site import Site, last_hours
 from tests.stack import Stack, new_stack
 
 EDGES = 3
-SPOOL_MEGABYTES = 64
+SPOOL_MEGABYTES = 256
 # How often each is chosen; a disk is filled, and freed at the step after the next.
 VICTIMS = {"edge-a": 3, "edge-b": 3, "edge-c": 3, "sealer": 4, "web": 3, "valkey": 2, "postgres": 2,
            "keeper-operator": 1, "keeper-oversight": 1, "disk": 1}  # fmt: skip
@@ -71,9 +72,9 @@ def schedule(seed: int, kills: int) -> list[Step]:
 class Soak:
     """One run on a site of its own."""
 
-    def __init__(self, site: Site, disk: Disk, seed: int, size: Size) -> None:
+    def __init__(self, site: Site, network: Network, disk: Disk, seed: int, size: Size) -> None:
         self._site, self._disk, self._seed, self._size = site, disk, seed, size
-        self._network = Network(site.stack.layout.port, random.Random(seed))
+        self._network = network
         self._records = records(
             Shape("soak", size.accounts, 24), size.records, last_hours(1)[1], seed
         )
@@ -127,7 +128,14 @@ class Soak:
         elif victim.startswith("edge-"):
             next(edge for edge in self.edges if edge.name == victim).kill()
         else:
+            # It may be down already: a worker ends by itself when its broker does.
+            self._site.stack.installation.supervisor.wait(victim)
             self._site.stack.kill(victim)
+
+    def close(self) -> None:
+        """Nothing of it runs any more."""
+        for edge in self.edges:
+            edge.close()
 
     def _parts(self, count: int) -> Iterator[pa.Table]:
         size = -(-self._records.num_rows // count)
@@ -142,12 +150,20 @@ class Soak:
             edge.write(part.filter(pa.array(mine)), rotate)
 
 
-def soak(site: Site, seed: int, size: Size) -> Iterator[str]:
-    """A whole run; what it tells ends in how many records were compared."""
-    with small_disk(site.folder / f"spools-{seed}", SPOOL_MEGABYTES) as disk:
-        made = Soak(site, disk, seed, size)
+def soak(directory: Path, seed: int, size: Size) -> Iterator[str]:
+    """A whole run on a new site; what it tells ends in how many records were compared."""
+    with ExitStack() as stack:
+        installation = stack.enter_context(new_stack(directory))
+        network = Network(installation.layout.port, random.Random(seed))
+        stack.callback(network.close)
+        # By this name collectors reach the store, and sign it.
+        os.environ["ICR_AUTHORITY"] = f"127.0.0.1:{network.port}"
+        site = Site(Stack(installation))
+        disk = stack.enter_context(small_disk(site.folder / "spools", SPOOL_MEGABYTES))
+        made = Soak(site, network, disk, seed, size)
+        stack.callback(made.close)
         yield from made.run()
-        yield f"hit: {dict(made.hits)}; connections: {dict(made._network.fates)}"
+        yield f"hit: {dict(made.hits)}; connections: {dict(network.fates)}"
         yield f"{made.check()} records, each held exactly once"
 
 
@@ -158,11 +174,11 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a minute instead of half an hour")
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="icr-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        installation = stack.enter_context(new_stack(directory))
-        for told in soak(Site(Stack(installation)), given.seed, SHORT if given.short else LONG):
+    try:
+        for told in soak(directory, given.seed, SHORT if given.short else LONG):
             print(told, flush=True)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 
