@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -66,11 +67,9 @@ class Edge:
     def stop(self) -> None:
         """As systemd would: it has the time to drain."""
         self._is_wanted.clear()
-        deadline = time.monotonic() + 60
-        while self._process and self._process.poll() is None:
+        if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            assert time.monotonic() < deadline, f"{self.name} does not stop"
-            time.sleep(0.5)
+            self._process.wait(60)
 
     def close(self) -> None:
         self._is_closed = True
@@ -85,12 +84,19 @@ class Edge:
         )  # fmt: skip
         assert done.returncode == 0, f"{self.name}: {done.stderr[-2000:]}"
 
-    def status(self) -> dict[str, object]:
+    def is_empty(self) -> bool:
+        """Whether nothing is in the spool but receipts."""
+        told = self.status()
+        spool = told["spool"]
+        batches = [each["batches"] for each in spool["states"].values()]
+        return not any(batches) and not spool["held_records"] and not told["gaps"]
+
+    def status(self) -> dict[str, Any]:
         told = subprocess.run(
             [PROGRAM, "status", "--config", str(self._config), "--json"],
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
-        made: dict[str, object] = json.loads(told.stdout)
+        made: dict[str, Any] = json.loads(told.stdout)
         return made
 
     def _keep_up(self) -> None:

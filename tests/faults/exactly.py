@@ -9,7 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from icrstore.seal.account_map import AccountRows
-from icrstore.seal.group import HAS_DESTINATION_PORT, HAS_PUBLIC_PORT, HAS_SOURCE_PORT
+from icrstore.seal.group import (
+    HAS_DESTINATION_PORT,
+    HAS_PUBLIC_ADDRESS,
+    HAS_PUBLIC_PORT,
+    HAS_SOURCE_PORT,
+)
 from tests.faults.stored import opened
 from tests.site import Site
 
@@ -43,13 +48,14 @@ def _together(rows: Iterable[Rows]) -> Rows:
 
 def _opened(hour: int, rows: AccountRows) -> Rows:
     def ports(numbers: Any, flag: int) -> Any:
-        return np.where((rows.flags & flag) != 0, numbers, _NO_PORT)
+        return np.where((rows.flags & flag) != 0, numbers.astype(np.uint32), np.uint32(_NO_PORT))
 
+    is_translated = (rows.flags & HAS_PUBLIC_ADDRESS) != 0
     return _rows([
         rows.nanoseconds.astype(np.int64) + hour, rows.protocol,
         rows.source, ports(rows.source_port, HAS_SOURCE_PORT),
         rows.destination, ports(rows.destination_port, HAS_DESTINATION_PORT),
-        rows.public, ports(rows.public_port, HAS_PUBLIC_PORT),
+        np.where(is_translated[:, None], rows.public, 0), ports(rows.public_port, HAS_PUBLIC_PORT),
     ])  # fmt: skip
 
 
@@ -63,7 +69,9 @@ def _rows(columns: Sequence[Any]) -> Rows:
 
 
 def _nanoseconds(records: pa.Table) -> Any:
-    return np.asarray(records.column("observed_at").cast(pa.timestamp("ns", "UTC")).cast(pa.int64()))
+    return np.asarray(
+        records.column("observed_at").cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+    )
 
 
 def _addresses(column: Any) -> Any:

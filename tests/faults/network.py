@@ -49,14 +49,18 @@ class Network:
 
 def _carry(caller: socket.socket, port: int, fate: str) -> None:
     """One connection until either side ends it. A store that is away ends it at once."""
-    with caller, suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as store:
-        with selectors.DefaultSelector() as both:
-            both.register(caller, selectors.EVENT_READ, store)
-            both.register(store, selectors.EVENT_READ, caller)
-            while ready := both.select(120):
-                for key, _ in ready:
-                    if not _pass_on(key.fileobj, key.data, key.data is caller, fate):
-                        return
+    with (
+        caller,
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), 5) as store,
+        selectors.DefaultSelector() as both,
+    ):
+        both.register(caller, selectors.EVENT_READ, store)
+        both.register(store, selectors.EVENT_READ, caller)
+        while ready := both.select(120):
+            for key, _ in ready:
+                if not _pass_on(key.fileobj, key.data, key.data is caller, fate):
+                    return
 
 
 def _pass_on(source: object, target: socket.socket, is_answer: bool, fate: str) -> bool:

@@ -1,9 +1,9 @@
 """Three collectors, a store, and everything that goes wrong in a year: `--seed N [--short]`.
 
-Records are written to files that three collectors tail, while processes are killed (-9) in an order
-that follows from the seed, a spool's disk is filled and freed, and the network loses answers. At the
-end every record must be held exactly once, every batch have its sealed receipt, and the spools be
-empty.
+Records are written to files that three collectors follow, while processes are killed (-9) in an
+order that follows from the seed, the spools' disk is filled and freed, and the network loses
+answers. At the end every record must be held exactly once, every batch have its sealed receipt, and
+the spools be empty.
 """
 
 import argparse
@@ -23,7 +23,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.seal.epoch import hour_start
 from tests.bench.generate import Shape, records
 from tests.faults.disk import Disk, small_disk
 from tests.faults.edges import Edge
@@ -98,13 +97,15 @@ class Soak:
             self._hit(step.victim)
             if step.victim == "disk":
                 filled_at = n
-            yield f"{n + 1:3}/{len(steps)} {step.victim:17} back in {time.monotonic() - began:4.1f} s"
+            took = time.monotonic() - began
+            yield f"{n + 1:3}/{len(steps)} {step.victim:17} back in {took:4.1f} s"
         self._disk.free()
         self._network.heal()
         for edge in self.edges:
             edge.stop()
             edge.finish()
-            yield f"{edge.name}: exits {dict(edge.exits)}, {edge.status()}"
+            assert edge.is_empty(), f"{edge.name}: {edge.status()}"
+            yield f"{edge.name}: nothing is left in its spool; exits {dict(edge.exits)}"
 
     def check(self) -> int:
         """How many records were compared, one by one. Raises AssertionError."""

@@ -1,7 +1,7 @@
 """Fuzz every reader for some minutes each: `python -m tests.fuzz --seconds 600`.
 
-By itself it mutates samples. Where atheris is installed (`pip install atheris`), `--atheris` lets it
-follow the readers' branches. An input that crashes a reader, takes longer than ten seconds or two
+By itself it mutates samples. Where atheris is installed (`pip install atheris`), `--atheris` lets
+it follow the readers' branches. An input that crashes a reader, takes longer than ten seconds or two
 gigabytes is kept in a file, which `--replay FILE` reads again.
 """
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _MOST_BYTES = 1 << 18
 _WORDS = (
-    b"\0", b"\n", b"\r\n", b"\t", b" ", b",", b'"', b"=", b"-", b"{", b"}", b"[[", b"\xff\xfe", b"\xc3",
-    b"\xed\xa0\x80", b"\\ud800", b"1e999", b"NaN", b"-1", b"65536", b"4294967296", b"::",
+    b"\0", b"\n", b"\r\n", b"\t", b" ", b",", b'"', b"=", b"-", b"{", b"}", b"[[", b"\xff\xfe",
+    b"\xc3", b"\xed\xa0\x80", b"\\ud800", b"1e999", b"NaN", b"-1", b"65536", b"4294967296", b"::",
     b"255.255.255.256", b"9" * 400, b"2026-02-30T25:61:61Z", b"#fields\t", b"#separator \\x09\n",
 )  # fmt: skip
 
