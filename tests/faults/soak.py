@@ -111,7 +111,7 @@ class Soak:
         """How many records were compared, one by one. Raises AssertionError."""
         check_whole(self._site)
         self._site.wait_ready(300)
-        names = pc.unique(self._records.column("account")).to_pylist()
+        names = [str(name) for name in pc.unique(self._records.column("account")).to_pylist()]
         found = held(self._site, names)
         for name in names:
             expected = written(self._records, name)

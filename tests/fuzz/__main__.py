@@ -1,8 +1,8 @@
 """Fuzz every reader for some minutes each: `python -m tests.fuzz --seconds 600`.
 
 By itself it mutates samples. Where atheris is installed (`pip install atheris`), `--atheris` lets
-it follow the readers' branches. An input that crashes a reader, takes longer than ten seconds or two
-gigabytes is kept in a file, which `--replay FILE` reads again.
+it follow the readers' branches. An input that crashes a reader, takes longer than ten seconds or
+two gigabytes is kept in a file, which `--replay FILE` reads again.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def _fuzz(target: Target, seconds: float, seed: int, kept: Path) -> None:
 
 
 def _guided(target: Target, seconds: float, seed: int, kept: Path) -> None:
-    import atheris  # type: ignore[import-not-found,unused-ignore]  # Nobody has to have it.
+    import atheris  # type: ignore[import-untyped,import-not-found]  # Nobody has to have it.
 
     corpus = kept.with_suffix(".corpus")
     corpus.mkdir(exist_ok=True)
