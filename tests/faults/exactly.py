@@ -26,7 +26,7 @@ _AT_ONCE = 20
 
 def written(records: pa.Table, account: str) -> Rows:
     """The records of one account, each as its bytes, in order."""
-    mine = records.filter(pc.equal(records.column("account"), account)).combine_chunks()
+    mine = records.filter(pc.equal(records.column("account"), pa.scalar(account))).combine_chunks()
     columns: list[Any] = [_nanoseconds(mine), np.asarray(mine.column("protocol"))]
     for side in ("source", "destination", "post_nat_source"):
         columns += [_addresses(mine.column(f"{side}_address")), _ports(mine.column(f"{side}_port"))]
