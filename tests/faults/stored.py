@@ -5,9 +5,8 @@ sealed twice shows every record twice, which an answer would hide.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 
 import psycopg
 
@@ -25,7 +24,7 @@ from icrstore.seal.group import (
     HAS_PUBLIC_PORT,
     HAS_SOURCE_PORT,
 )
-from icrstore.seal.rows import Segment, SelectorKeys
+from icrstore.seal.rows import SelectorKeys
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.trust import Trust
@@ -43,6 +42,17 @@ def stored(site: Site, accounts: Sequence[str]) -> Counter[Record]:
 
     Raises AssertionError where the keepers list different epochs or PostgreSQL lacks one.
     """
+    return Counter(
+        record
+        for account, hour, rows in opened(site, accounts)
+        for record in _records(account, hour, rows)
+    )
+
+
+def opened(
+    site: Site, accounts: Sequence[str]
+) -> Iterator[tuple[str, datetime, account_map.AccountRows]]:
+    """Every segment of these accounts in the last 50 hours: whose, of which hour, and its rows."""
     keys = EngineKeys.load(site.stack.layout.secrets("engine"), ENGINE)
     share_key = keys.new_share_key(TENANT, datetime.now(UTC))
     question = _question(site, accounts, share_key.statement)
@@ -51,7 +61,7 @@ def stored(site: Site, accounts: Sequence[str]) -> Counter[Record]:
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
     assert commits["operator"].epochs == commits["oversight"].epochs
-    return Counter(_opened(site, commits["operator"].epochs, shares, accounts))
+    yield from _opened(site, commits["operator"].epochs, shares, accounts)
 
 
 def check_whole(site: Site) -> None:
@@ -85,7 +95,7 @@ def _opened(
     epochs: Iterable[ListedEpoch],
     shares: Mapping[Role, Shares],
     accounts: Sequence[str],
-) -> Iterable[Record]:
+) -> Iterator[tuple[str, datetime, account_map.AccountRows]]:
     url = database.database_url(site.stack.layout, "admin")
     with psycopg.connect(url) as connection:
         for epoch in epochs:
@@ -97,10 +107,8 @@ def _opened(
                 place = epoch.eid, AccountSelector(account)
                 (operator,), (oversight,) = (shares[role][place] for role in ROLES)
                 keys = SelectorKeys(operator, oversight, epoch.eid, ACCOUNT, text(account))
-                segments = keys.open_all(_body_of(connection, *found[0]))
-                yield from chain.from_iterable(
-                    _records(account, epoch.hour, segment) for segment in segments
-                )
+                for segment in keys.open_all(_body_of(connection, *found[0])):
+                    yield account, epoch.hour, account_map.read(segment)
 
 
 def _body_of(
@@ -116,8 +124,7 @@ def _body_of(
     return body
 
 
-def _records(account: str, hour: datetime, segment: Segment) -> Iterable[Record]:
-    rows = account_map.read(segment)
+def _records(account: str, hour: datetime, rows: account_map.AccountRows) -> Iterator[Record]:
     start = int(hour.timestamp()) * 1000
     for n, bits in enumerate(rows.flags.tolist()):
         yield Record(
