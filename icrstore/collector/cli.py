@@ -59,9 +59,11 @@ _KEY = """example:
 Hand the public key to the store's operator, who adds it. Keep both files on this machine only:
 the key signs what is pushed, the secret names the batches and locks the spool."""
 _READ = """example:
+  icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read nfdump.json --map nfdump --zone UTC
+  icr-collect read fw.log --zone Europe/London   # deploy/DIALECTS.md: ASA, Juniper, conntrack, ...
   icr-collect read templates.dat flows.dat     # exports of NetFlow or IPFIX, templates first
 
 Shows each record as one line of JSON and pushes nothing."""
@@ -291,7 +293,7 @@ def _spool_file(
     tally, now = Tally(), utc_now()
     try:
         if leases and path != STDIN:
-            waiting, latest = held_until(path, given.format, leases, _hints(given))
+            waiting, latest = held_until(path, given.format, leases, hints)
             if waiting:
                 words = held_words(waiting, latest, leases)
                 summary.held[path] = f"{words} and push it again; nothing of it was pushed"

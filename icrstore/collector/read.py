@@ -196,11 +196,16 @@ def _summary(
     not_records = dict(sorted(tally.not_records.items()))
     if as_json:
         facts = {"input": path, "records": tally.records, "not_records": not_records}
+        facts |= {"read_as": tally.read_as, "gaps": [gap.to_fields() for gap in tally.gaps]}
         facts |= {"left_out": dict(sorted(tally.left_out.items()))}
         facts |= {"first_lines": dict(sorted(tally.first_lines.items()))}
         return json.dumps(facts | {"cut_off": tally.cut_off, "failure": failure})
     parts = [f"{tally.records} records"]
+    if tally.read_as:
+        parts.append(f"read as {tally.read_as}")
     parts += [f"{count} {reason}" for reason, count in not_records.items()]
+    if tally.gaps:
+        parts.append(f"gaps in time: {len(tally.gaps)}")
     if tally.cut_off:
         parts.append("cut off: it ends in the middle, and what followed is not here")
     if failure:

@@ -36,7 +36,14 @@ def measure(
         made += _results(name, count, done[name], [one.seal for one in done["ndjson"]])
         paths[name].unlink()
     for name in WRITERS:
-        made.append(_memory(store, folder, name, growing, until))
+        peaks = [one.peak_bytes for one in done[name]]
+        peaks += _peaks(store, folder, name, growing, until)
+        spread = Spread.of([peak / 1e6 for peak in peaks])
+        bar = Bar("at most", PEAK_MEGABYTES)
+        what = f"the collector's peak, {name}"
+        # Whichever input it was: the greatest counts.
+        spread = Spread(spread.most, spread.least, spread.most)
+        made.append(Result(f"{name}.memory", what, "MB", spread, bar))
     return made
 
 
@@ -56,19 +63,17 @@ def _results(
         yield Result(f"{name}.{step}", f"{name}: {step}", "1,000/s", Spread.of(rates))
 
 
-def _memory(
+def _peaks(
     store: Store, folder: Path, name: str, growing: Sequence[int], until: datetime
-) -> Result:
-    """The peaks over inputs that grow: a bar for the greatest, whichever it is."""
-    peaks = []
+) -> Iterator[int]:
+    """The collector's peaks over inputs that grow."""
     for count in growing:
-        path = written(name, records(SHAPES[SHAPE].scaled(count / 1_000_000), count, until), folder)
-        peaks.append(store.collect(path, count).peak_bytes / 1e6)
-        _tell(f"{name}: {count:,} records, {peaks[-1]:.0f} MB")
+        table = records(SHAPES[SHAPE].scaled(count / 1_000_000), count, until)
+        path = written(name, table, folder)
+        peak = store.collect(path, count).peak_bytes
         path.unlink()
-    spread = Spread(max(peaks), min(peaks), max(peaks))
-    what = f"the collector's peak, {name}"
-    return Result(f"{name}.memory", what, "MB", spread, Bar("at most", PEAK_MEGABYTES))
+        _tell(f"{name}: {count:,} records, {peak / 1e6:.0f} MB")
+        yield peak
 
 
 def _tell(line: str) -> None:

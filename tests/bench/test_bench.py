@@ -15,8 +15,9 @@ from icrstore.seal.epoch import Epoch, new_atoms
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
-from tests.bench import ingest
+from tests.bench import ingest, reading
 from tests.bench.generate import SHAPES, records
+from tests.bench.inputs import WRITERS
 from tests.bench.measure import Cost, Spread, timed
 from tests.bench.results import Bar, Result, table
 
@@ -66,6 +67,22 @@ def test_two_keepers_are_measured_beside_one_alone(tmp_path: Path) -> None:
     }
     assert results.keys() >= {"keepers.alone", "keepers.ratio", "keepers.cpu"}
     assert all(each["median"] > 0 for each in results.values())
+
+
+def test_files_of_text_are_measured_beside_the_sealing_of_their_records(tmp_path: Path) -> None:
+    told = tmp_path / "bench.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--collector", "--tiny", "--json", str(told)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    results = {each["id"]: each for each in json.loads(told.read_text())["results"]}
+    assert ended.returncode == (0 if all(each.get("met", True) for each in results.values()) else 1)
+    assert {name: each["bar"] for name, each in results.items() if "bar" in each} == {
+        **{f"{n}.of-sealing.{by}": reading.OF_SEALING for n in WRITERS for by in ("cpu", "wall")},
+        **{f"{n}.memory": reading.PEAK_MEGABYTES for n in WRITERS},
+    }
+    assert all(0 < each["min"] <= each["median"] <= each["max"] for each in results.values())
+    assert all(results[f"{name}.memory"]["met"] for name in WRITERS)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -89,6 +89,8 @@ def test_the_summary_can_be_json(log: Path) -> None:
         "not_records": {"comment": 1, "truncated-line": 1},
         "left_out": {},
         "first_lines": {"comment": 2, "truncated-line": 3},
+        "read_as": None,
+        "gaps": [],
         "cut_off": True,
         "failure": None,
     }

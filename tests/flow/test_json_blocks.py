@@ -98,10 +98,10 @@ def test_a_clean_block_is_read_at_once_and_a_bad_line_leaves_its_neighbours_so(
     records, tally = read(line * 1000, monkeypatch, by_line=False)
     assert (len(records), by_line) == (1000, [])
 
-    records, tally = read(line * 500 + b"{}\n" + line * 500, monkeypatch, by_line=False)
+    records, tally = read(line * 500 + b'{"url":1}\n' + line * 500, monkeypatch, by_line=False)
     assert (len(records), by_line) == (1000, [1])
     assert (tally.not_records, tally.first_lines) == (
-        {"unknown-protocol": 1}, {"unknown-protocol": 501},
+        {"unknown-field": 1}, {"unknown-field": 501},
     )  # fmt: skip
 
 

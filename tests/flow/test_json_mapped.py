@@ -90,6 +90,16 @@ def test_a_clean_block_is_read_at_once() -> None:
             assert tally.left_out == {"packets": 100}
 
 
+@pytest.mark.parametrize("time", ["1.77236640025e9", "1772366400250e-3", "17723664002500e-4"])
+def test_a_time_with_an_exponent_is_not_read_at_once_either(time: str) -> None:
+    lines = [json.dumps(LINE | {"timestamp_start": 1772366400.25})] * 2
+    lines[1] = lines[1].replace("1772366400.25", time)
+    content = "".join(f"{line}\n" for line in lines).encode()
+    for by_line in (False, True):
+        (connections, _), tally = read(content, by_line=by_line)
+        assert (len(connections), tally.not_records) == (1, {"bad-time": 1})
+
+
 def test_spread_objects_are_counted_on_the_line_where_they_begin() -> None:
     good = json.dumps({"first": "2026-03-01T12:00:00", "proto": 1, "src4_addr": "192.0.2.1",
                        "dst4_addr": "192.0.2.2"}, indent=1)  # fmt: skip

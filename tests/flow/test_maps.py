@@ -1,8 +1,10 @@
 """Each map's own vectors are read as they say; `test_csv_tables` refuses what lacks a column."""
 
 import io
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -62,5 +64,29 @@ def test_a_maps_vectors_are_read_as_it_says(name: str, vector: Mapping[str, Any]
 
 
 def test_every_map_has_vectors_and_knows_its_columns() -> None:
-    assert set(maps.names()) == {"pmacct", "nfdump", "goflow2", "akvorado", "vector"}
+    assert set(maps.names()) == {
+        "akvorado", "argus", "goflow2", "nfdump", "pmacct", "vector"
+    }  # fmt: skip
     assert {name for name, *_ in (each.values for each in VECTORS)} == set(maps.names())
+
+
+def test_the_map_and_the_names_that_the_docs_teach_are_good(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "deploy" / "COLLECTING.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (taught,) = (block for block in blocks if "[columns]" in block)
+    path = tmp_path / "taught.toml"
+    path.write_text(taught)
+    assert maps.load(str(path)).numbers == "ms"
+    assert set(re.findall(r'map = "(\w+)"', text)) <= set(maps.names())
+    for name in maps.names():
+        assert f"`{name}`" in text
+
+
+def test_a_map_may_be_of_text_between_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "tabs.toml"
+    names = ("observed_at", "protocol", "source_address", "destination_address")
+    columns = "\n".join(f'{name} = "{name[:4]}"' for name in names)
+    path.write_text(f'meaning = "tabs"\nseparator = "\\t"\n[columns]\n{columns}\n')
+    content = b"obse\tprot\tsour\tdest\n1772366400\t6\t192.0.2.1\t192.0.2.2\n"
+    rows, _ = read(content, Hints(map=maps.load(str(path))))
+    assert [row["protocol"] for row in rows] == [6]

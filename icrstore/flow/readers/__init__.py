@@ -11,6 +11,7 @@ from ..schema import is_of_events
 from .arrow import is_arrow, read_arrow
 from .captures import read_captures
 from .csv_tables import is_csv, read_csv
+from .dialects import is_radius, is_syslog, read_radius, read_syslog
 from .exports import is_exports, read_exports
 from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
@@ -75,15 +76,27 @@ _FORMATS = (
     ),
     _Format(
         "pcap",
-        "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
+        "a capture (pcap or pcapng): first packets of connections, pf's log, or exports alone",
         is_capture,
-        lambda source, tally, _: read_captures(source, tally),
+        lambda source, tally, hints: read_captures(source, tally, hints.templates),
     ),
     _Format(
         "exports",
-        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        "NetFlow v5, v9 or IPFIX as it was sent, one message after another; IPFIX files",
         is_exports,
         lambda source, tally, hints: read_exports(source, tally, hints.templates),
+    ),
+    _Format(
+        "radius",
+        "RADIUS accounting of a NAT, as FreeRADIUS writes it in detail files",
+        is_radius,
+        read_radius,
+    ),
+    _Format(
+        "syslog",
+        "what firewalls and NATs write, each line by itself: ASA, conntrack, EVE, PAN-OS, ...",
+        is_syslog,
+        read_syslog,
     ),
     _Format(
         "tcpdump",

@@ -53,13 +53,15 @@ def _header(block: bytes, map: Map, tally: Tally) -> tuple[Layout | None, bytes,
         at += 1
         if line.strip():
             tally.drop("header")
-            names = split(as_utf_8(line).decode().rstrip("\r"), map.separator) or []
-            return _layout(tuple(name.strip() for name in names), map), block, at
+            text = as_utf_8(line).decode().rstrip("\r")
+            separator = map.separator if map.separator in text else "\t"
+            names = split(text, separator) or []
+            return _layout(tuple(name.strip() for name in names), map, separator), block, at
         tally.drop("blank-line")
     return None, block, at
 
 
-def _layout(names: tuple[str, ...], map: Map) -> Layout:
+def _layout(names: tuple[str, ...], map: Map, separator: str) -> Layout:
     if lacking := map.missing_from(names):
         raise FormatRefused(
             f"the header has no column {lacking}, which the map {map.name!r} needs: "
@@ -74,7 +76,7 @@ def _layout(names: tuple[str, ...], map: Map) -> Layout:
                 f"the header has the column {name[:64]!r}, which no record has: rename it, leave "
                 "it out, or name a map with --map"
             )
-    return Layout(names, used & set(names), map.separator, frozenset(), has_quotes=True)
+    return Layout(names, used & set(names), separator, frozenset(), has_quotes=True)
 
 
 def _until_trailer(block: bytes, map: Map, tally: Tally) -> tuple[bytes, bool]:

@@ -1,20 +1,26 @@
 """What an input does not say of itself and its owner has to."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 from .exports.templates import Templates
 from .maps import Map, own
 
+_OFFSET = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
+
 
 def zone_named(name: str) -> tzinfo:
-    """A zone of the IANA database; ValueError if it has none of that name. UTC needs none."""
+    """A zone of the IANA database, or an offset as +01:00; ValueError if there is none such."""
+    if match := _OFFSET.fullmatch(name):
+        hours, minutes = int(match[2]), int(match[3])
+        return timezone((-1 if match[1] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"{name!r} is no zone: name one as UTC or Europe/London") from None
+        raise ValueError(f"{name!r} is no zone: name one as Europe/London or +01:00") from None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 Arrow refuses what JSON forbids, a name given twice, and a value of another type than its column's.
 What it lets pass is asked here: several objects in a line, an object over several lines, bytes that
-are no UTF-8. A block that is not clean beyond doubt is halved until its few doubtful lines are left
-to the reader that takes each line by itself.
+are no UTF-8. A block that is doubtful is halved as long as half of it is clean; what is left is for
+the reader that takes each line by itself.
 """
 
 import io
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import json
 
@@ -25,27 +26,35 @@ def pieces(
     """The block in parts: how many lines stand before each, its bytes, and what `read` made of it,
     None where it could not."""
     at, doubtful = 0, b""
-    for part, made in _halved(block, read):
-        if made is None:
+    made = read(block)
+    for part, of_part in [(block, made)] if made is not None else _split(block, read):
+        if of_part is None:
             doubtful += part
             continue
         if doubtful:
             yield at, doubtful, None
             at, doubtful = at + doubtful.count(b"\n"), b""
-        yield at, part, made
+        yield at, part, of_part
         at += part.count(b"\n")
     if doubtful:
         yield at, doubtful, None
 
 
-def _halved(block: bytes, read: Callable[[bytes], T | None]) -> Iterator[tuple[bytes, T | None]]:
-    made = read(block)
-    if made is not None or block.count(b"\n") <= _FEW_LINES:
-        yield block, made
+def _split(block: bytes, read: Callable[[bytes], T | None]) -> Iterator[tuple[bytes, T | None]]:
+    """A doubtful block, halved as long as one half of it is clean."""
+    if block.count(b"\n") <= _FEW_LINES:
+        yield block, None
         return
     middle = block.rfind(b"\n", 0, len(block) // 2) + 1 or block.find(b"\n") + 1
-    for half in (block[:middle], block[middle:]):
-        yield from _halved(half, read)
+    halves = [(half, read(half)) for half in (block[:middle], block[middle:])]
+    if all(made is None for _, made in halves):
+        yield block, None
+        return
+    for half, made in halves:
+        if made is None:
+            yield from _split(half, read)
+        else:
+            yield half, made
 
 
 def table(
@@ -59,7 +68,7 @@ def table(
     if not block.startswith(b"{") or not block.endswith(b"\n"):
         return None
     # A line that begins with a brace begins an object: a text cannot have a bare newline in it.
-    if block.count(b"\n{") != lines - 1 or not _is_utf_8(block):
+    if _braces_after_newlines(block) != lines - 1 or not _is_utf_8(block):
         return None
     try:
         made = json.read_json(
@@ -79,6 +88,11 @@ def table(
 def column(made: pa.Table, name: str) -> Any:
     """One of its columns in one piece."""
     return made.column(name).combine_chunks()
+
+
+def _braces_after_newlines(block: bytes) -> int:
+    octets = np.frombuffer(block, np.uint8)
+    return int(np.count_nonzero((octets[:-1] == ord("\n")) & (octets[1:] == ord("{"))))
 
 
 def _is_utf_8(block: bytes) -> bool:

@@ -20,7 +20,7 @@ from ..schema import Column
 from . import json_blocks
 from .events import EventRows, assemble_events
 from .lines import Input, line_blocks
-from .rows import Rows, assemble, nothing, only_ported
+from .rows import Fault, Rows, assemble, mask_of, nothing, only_ported
 from .tally import Tally
 from .times import instants
 from .zeek import COLUMNS, protocol_numbers
@@ -81,8 +81,11 @@ def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """Records and NAT events as `icr-collect read` prints them; a field that neither has refuses
     its line."""
     for block in line_blocks(source, tally):
-        for at, part, clean in json_blocks.pieces(block, _clean):
-            yield from [clean] if clean else _own_records(part, at, tally)
+        for at, part, table in json_blocks.pieces(block, _table):
+            if table is None:
+                yield from _own_records(part, at, tally)
+            else:
+                yield _of_table(table, at, tally)
 
 
 def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -96,45 +99,28 @@ def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
         yield assemble(Rows(time, protocol, src, sport, dst, dport, none, none, none), tally, lines)
 
 
-def _clean(block: bytes) -> pa.RecordBatch | None:
-    return clean_events(block) if b'"nat_event"' in block else clean_records(block)
-
-
-def clean_records(block: bytes) -> pa.RecordBatch | None:
-    """The records of whole lines without a fault; None if there may be one."""
-    table = json_blocks.table(block, _SCHEMA, "error")
-    if table is None:
-        return None
-    columns = [json_blocks.column(table, name) for name in NAMES]
-    return _unless_faulty(columns[0], lambda time, tally: assemble(Rows(time, *columns[1:]), tally))
-
-
-def clean_events(block: bytes) -> pa.RecordBatch | None:
-    """The NAT events of whole lines without a fault; None if there may be one."""
+def _table(block: bytes) -> pa.Table | None:
+    """Whole lines that are connections, or NAT events, alone; None if there may be another."""
+    if b'"nat_event"' not in block:
+        return json_blocks.table(block, _SCHEMA, "error")
     table = json_blocks.table(block, _EVENT_SCHEMA, "error")
-    if table is None:
-        return None
-    observed, said, *columns = [json_blocks.column(table, name) for name in EVENT_NAMES]
-    kinds = pc.index_in(said, value_set=_EVENTS)
-    if kinds.null_count:
-        return None
-    kind = pc.add(kinds, pa.scalar(1)).cast(pa.uint8())
-    return _unless_faulty(
-        observed,
-        lambda time, tally: assemble_events(EventRows(time, kind, *columns), tally, None),
-    )
+    return None if table is None or table.column("nat_event").null_count else table
 
 
-def _unless_faulty(
-    observed: Column, assembled: Callable[[Column, Tally], pa.RecordBatch]
-) -> pa.RecordBatch | None:
+def _of_table(table: pa.Table, at: int, tally: Tally) -> pa.RecordBatch:
+    """The rows of a table whose values may have faults; they begin `at` lines after tally.line."""
+    observed, *columns = [json_blocks.column(table, name) for name in table.schema.names]
+    lines = range(at, at + table.num_rows)
+    time, faults = instants(observed, "s", None)
     # A number of seconds is a time elsewhere, not here.
-    if not pc.all(pc.match_substring(observed, ":"), skip_nulls=False).as_py():
-        return None
-    time, _ = instants(observed, "s", None)
-    scratch = Tally()
-    made = assembled(time, scratch)
-    return None if scratch.not_records else made
+    faults.append(("bad-time", ~mask_of(pc.match_substring(observed, ":"))))
+    if "nat_event" not in table.schema.names:
+        unknown: Fault = ("unknown-protocol", pc.is_null(columns[0]))
+        return assemble(Rows(time, *columns), tally, lines, [unknown, *faults])
+    kind = pc.index_in(columns[0], value_set=_EVENTS)
+    number = pc.add(kind, pa.scalar(1)).cast(pa.uint8())
+    unknown = ("unknown-event", pc.is_null(kind))
+    return assemble_events(EventRows(time, number, *columns[1:]), tally, lines, [unknown, *faults])
 
 
 def _own_records(block: bytes, at: int, tally: Tally) -> Iterator[pa.RecordBatch]:

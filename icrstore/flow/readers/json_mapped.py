@@ -43,14 +43,14 @@ def read_mapped_json(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.R
         pass
     if source.head.lstrip().split(b"\n")[0].strip() in (b"{", b"[", b"[{"):
         for objects in _spread(source, tally):
-            yield from reader.slow(objects, is_open=False)
+            yield from reader.by_line(objects, is_open=False)
         return
     for block in line_blocks(source, tally):
-        for at, part, clean in json_blocks.pieces(block, reader.clean):
-            if clean is None:
-                yield from reader.slow(*numbered(part, at))
+        for at, part, table in json_blocks.pieces(block, reader.table):
+            if table is None:
+                yield from reader.by_line(*numbered(part, at))
             else:
-                yield from clean
+                yield from reader.at_once(table, at)
 
 
 class _Reader:
@@ -60,27 +60,31 @@ class _Reader:
         # A name given twice could be believed twice, if it is one of ours.
         self._json = json.JSONDecoder(parse_float=str, object_pairs_hook=self._ours_once)
 
-    def clean(self, block: bytes) -> list[pa.RecordBatch] | None:
-        """What a block without a fault gives; None if there may be one."""
+    def table(self, block: bytes) -> pa.Table | None:
+        """The lines of a block if each is one object, and our fields are of one type each."""
         schema = self._schema(block)
         table = json_blocks.table(block, schema, "infer") if schema else None
         if schema is None or table is None:
             return None
-        others = [name for name in table.schema.names if name not in schema.names]
-        if not self._used.isdisjoint(others):
-            return None
-        columns = {name: _as_text(json_blocks.column(table, name)) for name in schema.names}
-        scratch = Tally()
-        given = mapped.Given(columns, table.num_rows, None)
-        made = list(mapped.batches(given, self._map, self._zone, scratch))
-        if scratch.not_records:
-            return None
-        for name in others:
-            if count := table.num_rows - table.column(name).null_count:
-                self._tally.leave_out([name], count)
-        return made
+        others = set(table.schema.names) - set(schema.names)
+        return table if self._used.isdisjoint(others) else None
 
-    def slow(self, lines: Sequence[tuple[int, bytes]], is_open: bool) -> Iterator[pa.RecordBatch]:
+    def at_once(self, table: pa.Table, before: int) -> Iterator[pa.RecordBatch]:
+        """What the lines of a table give, which has so many `before` it."""
+        columns = {}
+        for name in table.schema.names:
+            column = json_blocks.column(table, name)
+            if name in self._used:
+                columns[name] = _as_text(column)
+            elif count := table.num_rows - column.null_count:
+                self._tally.leave_out([name], count)
+        lines = range(before, before + table.num_rows)
+        given = mapped.Given(columns, table.num_rows, lines)
+        yield from mapped.batches(given, self._map, self._zone, self._tally)
+
+    def by_line(
+        self, lines: Sequence[tuple[int, bytes]], is_open: bool
+    ) -> Iterator[pa.RecordBatch]:
         """What these lines give, each by itself."""
         rows, at = parsed(lines, is_open, self._tally, self._row, self._json)
         columns = {
@@ -111,10 +115,10 @@ class _Reader:
             return None
         kinds = {name: _TYPES.get(type(held)) for name, held in first.items() if name in self._used}
         times = self._map.columns["observed_at"]
-        has_exact_times = self._map.numbers == "s" and not _UNPLAIN.search(block)
-        for name, kind in kinds.items():
-            if kind == _DECIMAL and not (name in times and has_exact_times):
-                return None
+        decimals = [name for name, kind in kinds.items() if kind == _DECIMAL]
+        are_times = self._map.numbers == "s" and set(decimals) <= set(times)
+        if decimals and not (are_times and not _UNPLAIN.search(block)):
+            return None
         exact = {name: kind for name, kind in kinds.items() if kind is not None}
         return pa.schema(exact) if len(exact) == len(kinds) else None
 

@@ -8,8 +8,10 @@ from ..gaps import Gap
 
 # Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
 MENDS = {
+    "ambiguous-line": "more devices than one could have written it: keep their logs apart",
     "bad-account": "an account is text in UTF-8, in quotes",
     "bad-address": "write an IPv4 or IPv6 address, without a name or a prefix",
+    "bad-frame": "begin each message with its length (RFC 6587), or end each with a newline",
     "bad-packet": "the packet contradicts itself: nothing of it can be believed",
     "bad-port": "write a port as a whole number",
     "bad-time": "write seconds since 1970, or a time as 2026-01-31T12:00:00Z",
@@ -24,14 +26,16 @@ MENDS = {
     "no-template": "read the file with the templates first: icr-collect read templates data",
     "not-a-record": "write one record a line",
     "not-json": "write one JSON object in UTF-8 a line, and nothing after it",
+    "not-understood": "log in the device's default format: see deploy/DIALECTS.md",
     "packet-cut-off": "the capture ends inside a packet: copy it again, or once it is finished",
     "packet-without-time": "capture in pcap, or in pcapng with enhanced packet blocks",
     "port-block-in-steps": "have the translator allot ports that follow one another",
     "port-out-of-range": "ports are 0 to 65535",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
+    "time-missing": "have the device, or a relay, write when: RFC 5424, conntrack -o timestamp",
     "time-without-date": "have tcpdump print the date: tcpdump -tt -n",
+    "time-without-year": "have the year written: tcpdump -tt -n, syslog as RFC 5424",
     "time-without-offset": "write times as 2026-01-31T12:00:00Z, or name their zone with --zone",
-    "time-without-year": "have tcpdump print the date: tcpdump -tt -n",
     "truncated-packet": "capture more of each packet: tcpdump -s 128",
     "truncated-line": "the last line may have gone on: export the file again",
     "undecodable": "it is not the NetFlow v5, v9 or IPFIX that it says it is: record it again",
@@ -41,6 +45,7 @@ MENDS = {
     "unknown-field": "a record has the fields that `icr-collect read` prints: leave out any other",
     "unknown-nat-event": "have the exporter use the events of RFC 8158",
     "unknown-protocol": "write the protocol's number, 0 to 255",
+    "verdict-missing": "give the rule's log a prefix that says ACCEPT or DROP",
     "wrong-number-of-fields": "a line has as many fields as its header names",
     "wrong-quotes": "a quoted field begins and ends with a quote; one in it is written twice",
 }
@@ -60,7 +65,7 @@ class Tally:
     `records` counts connections and NAT events; `events` says how many of them are NAT events.
     `left_out` counts, by the input's own name for it, each value that the input had and a record
     has not: it stays here. `gaps` are stretches of which the input itself tells that something is
-    missing (`flow.gaps`).
+    missing (`flow.gaps`). `read_as` says what a capture was taken for, "exports" or "packets".
 
     `latest_held` is when the last record was observed, in nanoseconds since 1970, that waits for
     leases (`not_records["held"]`).
@@ -78,6 +83,7 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
     gaps: list[Gap] = field(default_factory=list)
     latest_held: int = 0
+    read_as: str | None = None
 
     def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
         """Count what is no record under a stable reason, which never quotes the input.

@@ -17,6 +17,8 @@ _LAST = LAST_SECOND * 10**9 + 10**9 - 1
 _SECONDS = r"^[0-8]?\d{1,9}(\.\d{1,9})?$"
 _COUNT = r"^\d{1,19}$"
 _CLOCK = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?"
+# Argus writes days with slashes.
+_SLASHED = r"^(\d{4})/(\d\d)/(\d\d)"
 _OFFSET = r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
 _PARTS = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
@@ -39,6 +41,8 @@ def instants(
     A plain number counts `unit`s since 1970. A time without an offset is one of `zone`; without a
     zone, and in the hour that its clocks repeat, nobody can say which time it is.
     """
+    if pc.any(pc.match_substring(text, "/")).as_py():
+        text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
     local = np.zeros(len(text), np.bool_) if offset.all() else _matches(text, _CLOCK + "$")
     number = ~offset & ~local
@@ -87,7 +91,7 @@ def _numbers(text: Column, unit: Unit) -> tuple[Ticks, Ticks]:
 
 
 def _with_offset(text: Column) -> tuple[Ticks, Ticks]:
-    is_utc = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
+    is_utc: Column = pc.or_(pc.ends_with(text, "Z"), pc.ends_with(text, "z"))
     suffix = np.where(np.asarray(is_utc.to_numpy(zero_copy_only=False)), 1, 6)
     return _clock(text, pa.timestamp("ns", tz="UTC")), _fraction(text, suffix)
 

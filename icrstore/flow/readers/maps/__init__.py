@@ -125,7 +125,7 @@ def _read(name: str, content: Mapping[str, Any]) -> Map:
         optional=_texts(fields, "optional"),
         none=_none(fields.take("none") if fields.has("none") else {}),
         numbers=_unit(fields),
-        separator=fields.text("separator", 1) if fields.has("separator") else ",",
+        separator=_separator(fields),
         trailer=fields.text("trailer") if fields.has("trailer") else "",
         events=_events(fields.take("events")) if fields.has("events") else None,
         vectors=tuple(fields.take("vectors")) if fields.has("vectors") else (),
@@ -168,6 +168,13 @@ def _events(value: Any) -> Events:
     )
     fields.finish()
     return made
+
+
+def _separator(fields: Fields) -> str:
+    told = fields.take("separator") if fields.has("separator") else ","
+    if not isinstance(told, str) or len(told) != 1 or not told.isascii() or told in '"\r\n':
+        raise StatementError("not-one-character", "separator")
+    return told
 
 
 def _unit(fields: Fields) -> Unit:
