@@ -88,7 +88,7 @@ def _while_leased(
 ) -> tuple[Rows, Numbers, Mask, int]:
     """The rows cut where the lease of the inside address ends, each part with the account of its
     own time; and how many parts are nobody's. Of a later time than leases are known of, nothing is
-    said: there it goes on as it began."""
+    said: there it goes on as it was."""
     by_lease = _holders(leases, rows, rows.time) == rows.account
     by_lease &= rows.account != None  # noqa: E711 - of each
     row, moment = leases.changes(rows.inside, rows.since, np.minimum(until, leases.until))

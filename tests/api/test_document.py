@@ -14,7 +14,7 @@ from django.urls.resolvers import URLPattern
 from rest_framework.views import APIView
 
 from api.document import PATH, document
-from icrstore.flow.elements import ELEMENTS
+from icrstore.flow.elements import BINDING_ELEMENTS, ELEMENTS
 from icrstore.urls import urlpatterns
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.problem import TITLES
@@ -95,7 +95,8 @@ def test_every_reason_for_which_a_record_falls_out_is_in_the_document() -> None:
         "icrstore/vault/sealer.py": r"batch-[a-z-]+",
         "api/collectors.py": r"batch-[a-z-]+",
     }
-    reasons = {f"{one.name.replace('_', '-')}-missing" for one in ELEMENTS if one.required}
+    elements = (*ELEMENTS, *BINDING_ELEMENTS)
+    reasons = {f"{one.name.replace('_', '-')}-missing" for one in elements if one.required}
     for path, pattern in source.items():
         for node in ast.walk(ast.parse((ROOT / path).read_text())):
             if isinstance(node, ast.Constant) and re.fullmatch(pattern, str(node.value)):

@@ -103,7 +103,7 @@ def test_an_account_that_an_event_says_needs_no_lease(leases: Leases) -> None:
     assert retained(Attribute(leases), *rows)[1] == [Piece("said", 10, 700, (640, 640))]
 
 
-def test_beyond_what_is_known_of_leases_it_goes_on_as_it_began(leases: Leases) -> None:
+def test_beyond_what_is_known_of_leases_it_goes_on_as_it_was(leases: Leases) -> None:
     known = replace(leases, until=moment(300))
     attribute = Attribute(known)
     list(attribute.take(events(event(10, CREATE, 1, 640, account=None)), Tally()))
