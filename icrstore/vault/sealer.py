@@ -38,6 +38,7 @@ from icrstore.seal.epoch import (
     Epoch,
     Role,
     commitment,
+    day_of,
     hour_start,
     new_atoms,
     seal_atom,
@@ -170,10 +171,14 @@ def _seal_group(
             return None
         waiting = {batch.id for batch in batches if by.backfills.must_wait(batch)}
         passed |= waiting
+        chain = by.keys.intake()
         with blamed():
-            opened = _open_all((one for one in batches if one.id not in waiting), by)
+            opened = _open_all((one for one in batches if one.id not in waiting), chain, by)
             hours = _hours(opened)
         months.make({month_of(hour) for hour in hours})
+        for hour in hours:
+            # Asked for once, here: what a keeper says wrong is no batch's fault.
+            by.day_keys(day_of(hour))
         with blamed():
             made = [
                 _make_epoch(tenant.name, hour, shard, groups, those, by, now)
@@ -188,9 +193,8 @@ def _seal_group(
     return 0
 
 
-def _open_all(batches: Iterable[Batch], by: _SealedBy) -> list[Opened]:
+def _open_all(batches: Iterable[Batch], chain: IntakeChain, by: _SealedBy) -> list[Opened]:
     """Open batches until the group is full; those left over keep for the next group."""
-    chain = by.keys.intake()
     made: list[Opened] = []
     records = 0
     for batch in batches:

@@ -16,7 +16,9 @@ from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.seal.intake import IntakeKeyGone, hour_number
 from icrstore.vault import sealer, trying
 from icrstore.vault.publish import publish_intake_keys
+from icrstore.vault.schedule import DayKeys
 from icrstore.vault.sealer import seal_waiting
+from icrstore.warrant.strict import StatementError
 from tests.keeper.pair import TENANT
 from tests.vault.rooms import Rooms, record
 
@@ -121,6 +123,19 @@ def test_what_fails_by_the_host_is_no_try(
         with pytest.raises(failure):
             look(rooms)
         assert states(batch) == [("accepted", 0)]
+
+
+def test_what_a_keeper_says_wrong_is_no_try(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(*_: Any) -> Any:
+        raise StatementError("not-json")
+
+    batch = take(rooms)
+    with monkeypatch.context() as patch:
+        patch.setattr(DayKeys, "of", of)
+        with pytest.raises(StatementError):
+            look(rooms)
+    assert states(batch) == [("accepted", 0)]
+    assert look(rooms) == 1
 
 
 def test_it_is_listed_and_tried_again_when_somebody_says_so(rooms: Rooms, fragile: Any) -> None:
