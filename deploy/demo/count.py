@@ -27,7 +27,17 @@ FROM ({raw.NDJSON}) AS line JOIN read_csv(?, header=true, all_varchar=true) AS l
  AND ("to" IS NULL OR line.moment < epoch_ns(CAST("to" AS TIMESTAMP_NS)))
 """  # noqa: S608 - of constants, as all below
 _MOVED = """
-CREATE TABLE record AS WITH line AS ({reading}),
+CREATE TABLE record AS WITH read AS ({reading}),
+ends AS (SELECT *, row_number() OVER () AS place,
+    concat(source_address, ' ', source_port) AS near,
+    concat(destination_address, ' ', destination_port) AS far FROM read),
+-- A pair that is silent for an hour begins anew; who speaks first in it is the subscriber.
+runs AS (SELECT *, count_if(is_new) OVER pair AS run FROM (
+    SELECT *, coalesce(moment - lag(moment) OVER pair > 3600000000000, true) AS is_new FROM ends
+    WINDOW pair AS (PARTITION BY protocol, least(near, far), greatest(near, far) ORDER BY place))
+    WINDOW pair AS (PARTITION BY protocol, least(near, far), greatest(near, far) ORDER BY place)),
+line AS (SELECT * EXCLUDE (place, near, far, is_new, run) FROM runs QUALIFY near = first_value(near)
+    OVER (PARTITION BY protocol, least(near, far), greatest(near, far), run ORDER BY place)),
 moved AS (SELECT min(moment) AS first, max(moment) AS last FROM ({ndjson})),
 shift AS (SELECT first, last - (SELECT max(moment) FROM line) AS moved_by FROM moved)
 SELECT DISTINCT coalesce(account, ?) AS account, moment + moved_by AS moment,

@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import Leases, address_column, nanoseconds
+from icrstore.collector.held import Held
+from icrstore.collector.leases import AMBIGUOUS, Leases, nanoseconds
 from icrstore.collector.nat import Bindings, connections_of
 from icrstore.collector.whose import Attribution
 from icrstore.flow.elements import NAT_EVENTS
+from icrstore.flow.first import address_column
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Column, is_of_events
 
@@ -24,10 +26,22 @@ class Attribute:
     (`binding_schema`), never events.
     """
 
-    def __init__(self, leases: Leases | None = None, account: str | None = None) -> None:
-        self._leases, self._account = leases, account
-        self._whose = Attribution(leases) if leases else None
-        self._bindings = Bindings()
+    def __init__(
+        self, leases: Leases | None = None, account: str | None = None, held: Held | None = None
+    ) -> None:
+        self._account = account
+        self._whose = Attribution(leases, account, held)
+        self._bindings = Bindings(leases)
+
+    def learn(self, leases: Leases) -> None:
+        """Newer leases: from here on `again` gives what was held for them."""
+        self._whose.leases = self._bindings.leases = leases
+
+    def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
+        """What is retained of the rows that were held and are known about by now. Those observed
+        before the given nanosecond wait no longer: they have no lease that is known."""
+        for batch in self._whose.again(tally, give_up_before):
+            yield from self.take(batch, tally)
 
     def take(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[pa.RecordBatch]:
         """What is retained of these rows: of events, the connections that they tell of, and the
@@ -39,7 +53,7 @@ class Attribute:
         connections = connections_of(named)
         if connections.num_rows:
             # Whose they are is known, and as events they have been counted.
-            yield self._whose.of(connections, Tally()) if self._whose else connections
+            yield self._whose.of(connections, Tally())
         yield from self._bindings.take(named, tally)
 
     def turn(self, now_nanoseconds: int) -> Iterator[pa.RecordBatch]:
@@ -49,6 +63,10 @@ class Attribute:
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of bindings still open, up to the end of the hour of the last event."""
         return self._bindings.end()
+
+    def tell(self, tally: Tally) -> None:
+        """What `turn` and `end` counted; the next `take` does too."""
+        self._bindings.tell(tally)
 
     def state(self) -> bytes:
         """The bindings that are open: addresses and accounts in the clear, to be sealed."""
@@ -64,19 +82,21 @@ class Attribute:
 
         An event that ends what it does not name stays: whose it was, its beginning has said.
         """
-        if self._leases is None or self._whose is None:
-            return _filled(batch, self._account)
         if not is_of_events(batch):
             return self._whose.of(batch, tally)
+        batch, leases = self._whose.known(batch, tally), self._whose.leases
+        if leases is None:
+            return _filled(batch, self._account)
         observed: Column = batch.column("observed_at")
         inside = address_column(batch.column("source_address"))
-        codes = self._leases.find(inside, nanoseconds(observed, observed.type.unit))
+        codes = leases.find(inside, nanoseconds(observed, observed.type.unit))
         places: Column = pa.array(codes, mask=codes < 0)
-        held = self._leases.accounts.take(places)
+        held = leases.accounts.take(places)
         named = _with_accounts(batch, pc.coalesce(batch.column("account"), held))
         created = np.asarray(batch.column("nat_event")) == NAT_EVENTS["create"]
         unknown = created & np.asarray(named.column("account").is_null())
-        tally.withdraw("no-lease", int(unknown.sum()))
+        tally.withdraw("ambiguous", int((unknown & (codes == AMBIGUOUS)).sum()))
+        tally.withdraw("no-lease", int((unknown & (codes != AMBIGUOUS)).sum()))
         return named.filter(pa.array(~unknown))
 
 

@@ -16,15 +16,22 @@ import pyarrow as pa
 from icrstore.collector.config import SECRET_BYTES, Config
 from icrstore.collector.cut import cut
 from icrstore.collector.enrol import enrol
-from icrstore.collector.leases import Leases
+from icrstore.collector.leases import Leases, add_leases, leases_of
 from icrstore.collector.push import Push, spool_cut, utc_now
-from icrstore.collector.read import iter_retained, read_files
+from icrstore.collector.read import (
+    STDIN,
+    held_until,
+    held_words,
+    iter_retained,
+    left_here,
+    read_files,
+)
 from icrstore.collector.spool import Spool, Spooled
 from icrstore.flow.errors import FlowRefused, FormatRefused
 from icrstore.flow.readers import FORMATS, Hints, Tally, maps, zone_named
 from icrstore.shell.harden import harden
 from icrstore.shell.keyfile import KeyFile, write_secret
-from icrstore.shell.stop import DATA, NO_INPUT, USAGE, Stop
+from icrstore.shell.stop import DATA, NO_INPUT, TEMPORARY, USAGE, Stop
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.strict import encode_base64
@@ -52,6 +59,7 @@ _KEY = """example:
 Hand the public key to the store's operator, who adds it. Keep both files on this machine only:
 the key signs what is pushed, the secret names the batches and locks the spool."""
 _READ = """example:
+  icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read nfdump.json --map nfdump --zone UTC
@@ -156,10 +164,7 @@ def _add_inputs(command: argparse.ArgumentParser, many: str) -> None:
     command.add_argument("--zone", metavar="ZONE", help=zone)
     whose = command.add_mutually_exclusive_group()
     whose.add_argument("--account", help="whose records they are, where they do not say")
-    told = (
-        "CSV of who held which address: address,account,from,to with times like 2026-01-31T12:00Z"
-    )
-    whose.add_argument("--leases", type=Path, metavar="FILE", help=told)
+    add_leases(command, whose)
 
 
 def _enrol(given: argparse.Namespace) -> int:
@@ -205,7 +210,7 @@ def _read(given: argparse.Namespace) -> int:
         sys.stdout,
         sys.stderr,
         as_json=given.json,
-        leases=_leases(given),
+        leases=_told(leases_of(given)),
         hints=_hints(given),
     )
 
@@ -224,8 +229,11 @@ def _hints(given: argparse.Namespace) -> Hints:
         raise Stop(USAGE, f"--map: {error}") from None
 
 
-def _leases(given: argparse.Namespace) -> Leases | None:
-    return Leases.read(given.leases) if given.leases else None
+def _told(leases: Leases | None) -> Leases | None:
+    """Says what their owner should know of how they were read."""
+    for note in leases.notes if leases else ():
+        print(f"leases: {note}", file=sys.stderr)
+    return leases
 
 
 @dataclass
@@ -235,6 +243,8 @@ class _Summary:
     read: int = 0
     cut_off: bool = False
     not_records: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    held: dict[str, str] = field(default_factory=dict)  # what waits of each input, in words
     refused: Counter[str] = field(default_factory=Counter)
     batches: list[bytes] = field(default_factory=list)
     mends: list[str] = field(default_factory=list)
@@ -244,12 +254,13 @@ class _Summary:
         self.read += tally.records
         self.cut_off |= tally.cut_off
         self.not_records.update(tally.not_records)
+        self.left_out.update(tally.left_out)
 
 
 def _push(given: argparse.Namespace) -> int:
     config = Config.read(given.config)
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
-    leases, hints = _leases(given), _hints(given)
+    hints, leases = _hints(given), _told(leases_of(given))
     spool = Spool(config.spool, secret)
     try:
         summary = _Summary(batches=[each.id for each in spool.unfinished()])
@@ -264,7 +275,9 @@ def _push(given: argparse.Namespace) -> int:
             _report(given, spool, summary, push.refused)
     finally:
         spool.close()
-    return DATA if push.refused or summary.cut_off else os.EX_OK
+    if push.refused or summary.cut_off:
+        return DATA
+    return TEMPORARY if summary.held else os.EX_OK
 
 
 def _spool_file(
@@ -279,6 +292,13 @@ def _spool_file(
     """Each file is cut by itself, so that its batches are the same whatever comes with it."""
     tally, now = Tally(), utc_now()
     try:
+        if leases and path != STDIN:
+            waiting, latest = held_until(path, given.format, leases, hints)
+            if waiting:
+                words = held_words(waiting, latest, leases)
+                summary.held[path] = f"{words} and push it again; nothing of it was pushed"
+                summary.not_records["held"] += waiting
+                return
         records = iter_retained(path, given.format, given.account, tally, leases, hints)
         for made in cut(records, summary.refused):
             kept = spool_cut(spool, made, secret, now, is_backfill=given.backfill)
@@ -295,6 +315,10 @@ def _spool_file(
     except ValueError as error:
         raise Stop(USAGE, str(error)) from None
     summary.count(path, tally)
+    if leases and (waiting := tally.not_records["held"]):
+        words = held_words(waiting, tally.latest_held, leases)
+        summary.held[path] = f"{words}, and push a file, which waits as a whole; the others of this"
+        summary.held[path] += " input were pushed, and pushed again they are one when opened"
 
 
 class _Progress:
@@ -334,6 +358,10 @@ def _report(
     _list("batches refused by the store", told["refused_batches"])
     _list("refused here, not pushed", told["refused"], sys.stderr)
     _list("not records", told["not_records"], sys.stderr)
+    if summary.left_out:
+        print(left_here(summary.left_out), file=sys.stderr)
+    for path, words in summary.held.items():
+        print(f"{path}: {words}", file=sys.stderr)
     for mend in summary.mends:
         print(mend, file=sys.stderr)
     if summary.cut_off:
@@ -352,6 +380,8 @@ def _totals(spool: Spool, summary: _Summary) -> dict[str, Any]:
         "read": summary.read,
         "refused": dict(summary.refused),
         "not_records": dict(summary.not_records),
+        "left_out": dict(summary.left_out),
+        "held": dict(summary.held),
         "pushed": spool.records_pushed(summary.batches),
         "sealed": sealed,
         "rejected": dict(rejected),

@@ -7,11 +7,11 @@ connection, since NATs lend one port to several for different destinations - in 
 2. A delete by that inside address ends it. Any other delete is a binding of that moment alone.
 3. A create by another inside address ends the one before (counted: binding-replaced).
 
-A binding is given out in pieces, one for each UTC hour that it lives in, both ends included: a
-piece may end at its hour's end exactly, where the next one begins. What is still open is given out
-up to the end of the hour. One connection's lasts a day at most, since a delete may be lost.
+It is given out by the hour (`pieces`); what is still open, up to the hour's end. One connection's
+lasts a day at most, since a delete may be lost.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -21,56 +21,32 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from icrstore.collector.leases import Bytes, Numbers, address_column, nanoseconds
+from icrstore.collector.leases import Leases, nanoseconds
+from icrstore.collector.pieces import (
+    ALL_PORTS,
+    ANY_PROTOCOL,
+    HOUR,
+    KEY,
+    KEY_BYTES,
+    NO_PORT,
+    NOTHING,
+    Rows,
+    fixed,
+    keys_of,
+    objects,
+    pieces,
+)
 from icrstore.flow.elements import ADDRESS, NAT_EVENTS
+from icrstore.flow.first import Bytes, Numbers, address_column
 from icrstore.flow.readers import Tally
-from icrstore.flow.schema import PORT_PROTOCOLS, Column, binding_schema, record_schema
+from icrstore.flow.schema import PORT_PROTOCOLS, Column, record_schema
 
-Mask = npt.NDArray[np.bool_]
-
-HOUR = 3600 * 10**9
 CONNECTION_LIFE = 24 * HOUR
-# Of a binding that lasted longer, the first hours are given out: one wrong time fills no disk.
-MOST_HOURS = 31 * 24
 # Of more, the oldest are ended (counted: binding-forgotten).
-MOST_OPEN = 1_000_000
-MOST_PIECES = 1 << 16
-_ALL_PORTS, _NO_PORT, _ANY_PROTOCOL = 0xFFFF, 1 << 16, 256
+MOST_OPEN = 500_000
 _PORTED = np.array([number in PORT_PROTOCOLS for number in range(256)] + [True])
-# Outside address, protocol, first and last port, destination and its port: 256, 0 to 65,535 and
-# 65,536 stand for every protocol, for the whole address and for no port.
-_KEY = np.dtype([("outside", "V16"), ("protocol", ">u2"), ("first", ">u2"), ("last", ">u2"),
-                 ("destination", "V16"), ("port", ">u4")])  # fmt: skip
-_KEY_BYTES = f"S{_KEY.itemsize}"
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Events, or bindings that are open: ``time`` is the event's, ``since`` from when nothing has
-    been given out of it. ``account`` may be None."""
-
-    key: Bytes
-    inside: Bytes
-    time: Numbers
-    since: Numbers
-    creates: Mask
-    account: npt.NDArray[np.object_]
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def at(self, which: Any) -> "_Rows":
-        return _Rows(*(getattr(self, each.name)[which] for each in fields(self)))
-
-    def join(self, other: "_Rows") -> "_Rows":
-        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
-        return _Rows(*map(np.concatenate, pairs))
-
-
-_NOTHING = _Rows(np.empty(0, _KEY_BYTES), np.empty(0, "S16"), np.empty(0, np.int64),
-                 np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, object))  # fmt: skip
 _COLUMNS: dict[str, pa.DataType] = {
-    "key": pa.binary(_KEY.itemsize), "inside": ADDRESS, "time": pa.int64(), "since": pa.int64(),
+    "key": pa.binary(KEY.itemsize), "inside": ADDRESS, "time": pa.int64(), "since": pa.int64(),
     "account": pa.string(),
 }  # fmt: skip
 _STATE = pa.schema(_COLUMNS)
@@ -79,16 +55,16 @@ _STATE = pa.schema(_COLUMNS)
 class Bindings:
     """The open bindings of one input, by key; each key once."""
 
-    def __init__(self) -> None:
-        self._open = _NOTHING
+    def __init__(self, leases: Leases | None = None) -> None:
+        self.leases = leases
+        self._open = NOTHING
         self._latest = -1
-        self._forgotten = 0
+        self._counted: Counter[str] = Counter()
 
     def take(self, batch: pa.RecordBatch, tally: Tally) -> Iterator[pa.RecordBatch]:
         """The pieces of what ends with these events, in the order of what ends them."""
         events = _events(batch, tally)
-        tally.drop("binding-forgotten", self._forgotten)
-        self._forgotten = 0
+        self.tell(tally)
         if not len(events):
             return
         self._latest = max(self._latest, int(events.time.max()))
@@ -96,7 +72,7 @@ class Bindings:
         paired = _paired(recalled.join(events))
         tally.drop("binding-replaced", paired.replaced)
         self._remember(paired.open)
-        yield from _pieces(paired.ended, paired.until, has_ended=True)
+        yield from self._given(paired.ended, paired.until, has_ended=True)
         yield from self._forget_oldest()
 
     def turn(self, now_nanoseconds: int) -> Iterator[pa.RecordBatch]:
@@ -106,22 +82,22 @@ class Bindings:
         given = self._open.at(told)
         until = _until(given, end)
         is_over = told & (_until(self._open, end) < end)
-        self._forgotten += int(is_over.sum())
+        self._counted["binding-forgotten"] += int(is_over.sum())
         since = np.where(told, end, self._open.since)
         self._open = replace(self._open, since=since).at(~is_over)
         # From here it has been given out: `state` belongs to the batch that these go into.
-        return _pieces(given, until, has_ended=False)
+        return self._given(given, until, has_ended=False)
 
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of what is open, up to the end of the hour of the latest event; then nothing
         is."""
-        given, self._open = self._open, _NOTHING
-        return _pieces(given, _until(given, (self._latest // HOUR + 1) * HOUR), has_ended=False)
+        given, self._open = self._open, NOTHING
+        return self._given(given, _until(given, (self._latest // HOUR + 1) * HOUR), has_ended=False)
 
     def state(self) -> bytes:
         """What is open, as an Arrow IPC stream."""
         columns = [
-            _fixed(self._open.key, _KEY.itemsize), _fixed(self._open.inside, 16),
+            fixed(self._open.key, KEY.itemsize), fixed(self._open.inside, 16),
             pa.array(self._open.time), pa.array(self._open.since),
             pa.array(self._open.account, pa.string()),
         ]  # fmt: skip
@@ -140,17 +116,26 @@ class Bindings:
         if not table.schema.equals(_STATE):
             raise ValueError("not the state of bindings")
         key, inside, time, since, account = table.columns
-        held = _Rows(
-            _bytes(key, _KEY.itemsize), _bytes(inside, 16), np.asarray(time), np.asarray(since),
-            np.ones(table.num_rows, np.bool_), _objects(account),
+        held = Rows(
+            _bytes(key, KEY.itemsize), _bytes(inside, 16), np.asarray(time), np.asarray(since),
+            np.ones(table.num_rows, np.bool_), objects(account),
         )  # fmt: skip
         self._open = held.at(np.argsort(held.key, kind="stable"))
         self._latest = int(held.time.max(initial=-1))
 
-    def _recall(self, keys: Bytes) -> _Rows:
+    def tell(self, tally: Tally) -> None:
+        """What was counted while something was given out, each once."""
+        for reason, count in self._counted.items():
+            tally.drop(reason, count)
+        self._counted.clear()
+
+    def _given(self, rows: Rows, until: Numbers, *, has_ended: bool) -> Iterator[pa.RecordBatch]:
+        return pieces(rows, until, self.leases, self._counted, has_ended=has_ended)
+
+    def _recall(self, keys: Bytes) -> Rows:
         """Take the open ones of these keys out of what is remembered."""
         if not len(self._open):
-            return _NOTHING
+            return NOTHING
         wanted = np.unique(keys)
         at = np.minimum(np.searchsorted(self._open.key, wanted), len(self._open) - 1)
         places = at[self._open.key[at] == wanted]
@@ -160,12 +145,12 @@ class Bindings:
         self._open = self._open.at(stay)
         return recalled
 
-    def _remember(self, rows: _Rows) -> None:
+    def _remember(self, rows: Rows) -> None:
         """Rows by key, of keys that are not remembered."""
         at = np.searchsorted(self._open.key, rows.key)
-        self._open = _Rows(*(
+        self._open = Rows(*(
             np.insert(getattr(self._open, each.name), at, getattr(rows, each.name))
-            for each in fields(_Rows)
+            for each in fields(Rows)
         ))  # fmt: skip
 
     def _forget_oldest(self) -> Iterator[pa.RecordBatch]:
@@ -174,8 +159,8 @@ class Bindings:
         oldest = np.zeros(len(self._open), np.bool_)
         oldest[np.argsort(self._open.time, kind="stable")[:excess]] = True
         given, self._open = self._open.at(oldest), self._open.at(~oldest)
-        self._forgotten += excess
-        yield from _pieces(given, np.maximum(self._latest, given.since), has_ended=True)
+        self._counted["binding-forgotten"] += excess
+        yield from self._given(given, np.maximum(self._latest, given.since), has_ended=True)
 
 
 def connections_of(events: pa.RecordBatch) -> pa.RecordBatch:
@@ -199,13 +184,13 @@ def connections_of(events: pa.RecordBatch) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class _Paired:
-    ended: _Rows
+    ended: Rows
     until: Numbers
-    open: _Rows
+    open: Rows
     replaced: int
 
 
-def _paired(rows: _Rows) -> _Paired:
+def _paired(rows: Rows) -> _Paired:
     """Pair all creates and deletes of some keys, those that are open coming first."""
     keys, code = np.unique(rows.key, return_inverse=True)
     order = np.lexsort((rows.time, code))
@@ -231,9 +216,6 @@ def _paired(rows: _Rows) -> _Paired:
 
     begins = np.concatenate([opened[last[closes]], opened[before[replaces]], moments])
     ends = np.concatenate([closes, replaces, moments])
-    # What lies before `since` has been given out, by the end of an hour.
-    fresh = rows.since[begins] <= rows.time[ends]
-    begins, ends = begins[fresh], ends[fresh]
     by_arrival = np.argsort(order[ends], kind="stable")
     final = last[np.append(head[1:][np.diff(code) != 0], len(rows)) - 1]
     final = final[(final >= np.unique(head)) & ~is_closed[final]]
@@ -243,104 +225,51 @@ def _paired(rows: _Rows) -> _Paired:
     )  # fmt: skip
 
 
-def _events(batch: pa.RecordBatch, tally: Tally) -> _Rows:
+def _events(batch: pa.RecordBatch, tally: Tally) -> Rows:
     """The events that tell of a binding; those that tell of nothing are counted."""
     said: Column = batch.column("protocol").cast(pa.uint16())
-    protocol = np.asarray(pc.fill_null(said, _ANY_PROTOCOL))
+    protocol = np.asarray(pc.fill_null(said, ANY_PROTOCOL))
     port, first, last, destination_port = (
         _ports(batch.column(name))
         for name in ("post_nat_source_port", "port_range_start", "port_range_end",
                      "destination_port")
     )  # fmt: skip
-    is_one, is_range = port != _NO_PORT, (first != _NO_PORT) | (last != _NO_PORT)
+    is_one, is_range = port != NO_PORT, (first != NO_PORT) | (last != NO_PORT)
     is_whole = ~is_one & ~is_range
     first = np.where(is_one, port, np.where(is_whole, 0, first))
-    last = np.where(is_one, port, np.where(is_whole, _ALL_PORTS, last))
+    last = np.where(is_one, port, np.where(is_whole, ALL_PORTS, last))
     creates = np.asarray(batch.column("nat_event")) == NAT_EVENTS["create"]
     # One connection has no whole address, and what has no ports has no port of it.
     is_connection = np.asarray(batch.column("destination_address").is_valid())
     tells = np.where(is_whole, ~is_connection, _PORTED[protocol])
-    tells &= (first <= last) & (last <= _ALL_PORTS)
+    tells &= (first <= last) & (last <= ALL_PORTS)
     tally.drop("event-without-binding", int((~tells & ~(is_connection & creates)).sum()))
 
-    key = np.zeros(batch.num_rows, _KEY)
+    key = np.zeros(batch.num_rows, KEY)
     key["outside"] = _void(batch.column("post_nat_source_address"))
     key["protocol"], key["first"], key["last"] = protocol, first, last
     key["destination"], key["port"] = _void(batch.column("destination_address")), destination_port
-    key["port"][~is_connection] = _NO_PORT + 1
+    key["port"][~is_connection] = NO_PORT + 1
     observed: Column = batch.column("observed_at")
     time = nanoseconds(observed, observed.type.unit)
-    return _Rows(
-        key.view(_KEY_BYTES), address_column(batch.column("source_address")), time, time, creates,
-        _objects(batch.column("account")),
+    return Rows(
+        key.view(KEY_BYTES), address_column(batch.column("source_address")), time, time, creates,
+        objects(batch.column("account")),
     ).at(tells)  # fmt: skip
 
 
-def _until(rows: _Rows, end: int) -> Numbers:
+def _until(rows: Rows, end: int) -> Numbers:
     """Until when these may be given out, at most to ``end``."""
-    is_connection = _keys(rows)["port"] <= _NO_PORT
+    is_connection = keys_of(rows)["port"] <= NO_PORT
     return np.where(is_connection, np.minimum(rows.time + CONNECTION_LIFE, end), end)
 
 
-def _pieces(rows: _Rows, until: Numbers, *, has_ended: bool) -> Iterator[pa.RecordBatch]:
-    """One piece for each hour, in batches. What ends as an hour does, is in the next one too: but
-    what goes on has its next piece begin there."""
-    hours = until // HOUR - rows.since // HOUR + 1
-    if not has_ended:
-        hours -= (until % HOUR == 0) & (until > rows.since)
-    some = hours > 0
-    rows, until, hours = rows.at(some), until[some], np.minimum(hours[some], MOST_HOURS)
-    portion = (np.cumsum(hours) - 1) // MOST_PIECES
-    for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(portion)) + 1):
-        if len(part):
-            yield _batch(rows.at(part), until[part], hours[part])
-
-
-def _batch(rows: _Rows, until: Numbers, hours: Numbers) -> pa.RecordBatch:
-    of = np.repeat(np.arange(len(rows)), hours)
-    nth = np.arange(len(of)) - np.repeat(np.cumsum(hours) - hours, hours)
-    start = (rows.since[of] // HOUR + nth) * HOUR
-    key = _keys(rows)[of]
-    whole = (key["first"] == 0) & (key["last"] == _ALL_PORTS)
-    schema = binding_schema("ns")
-    columns = [
-        pa.array(np.maximum(start, rows.since[of])).cast(schema.types[0]),
-        pa.array(np.minimum(start + HOUR, until[of])).cast(schema.types[1]),
-        pa.array(key["protocol"].astype(np.uint16), mask=key["protocol"] == _ANY_PROTOCOL)
-        .cast(pa.uint8()),
-        _fixed(np.ascontiguousarray(key["outside"]), 16),
-        pa.array(key["first"].astype(np.uint16), mask=whole),
-        pa.array(key["last"].astype(np.uint16), mask=whole),
-        pa.array(rows.account[of], pa.string()),
-    ]  # fmt: skip
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _keys(rows: _Rows) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(rows.key).view(_KEY)
-
-
 def _ports(column: Column) -> Numbers:
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), _NO_PORT))
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), NO_PORT))
 
 
 def _void(column: Column) -> npt.NDArray[Any]:
     return np.ascontiguousarray(address_column(column)).view("V16")
-
-
-def _objects(column: Column) -> npt.NDArray[np.object_]:
-    """Texts, of equal ones one object."""
-    encoded: Column = column.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    texts = np.array([*encoded.dictionary.to_pylist(), None], object)
-    return np.asarray(texts[np.asarray(pc.fill_null(encoded.indices, len(texts) - 1))])
-
-
-def _fixed(values: npt.NDArray[Any], width: int) -> Column:
-    """A column of fixed bytes."""
-    raw = pa.py_buffer(np.ascontiguousarray(values).tobytes())
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, raw])
 
 
 def _bytes(column: Column, width: int) -> Bytes:

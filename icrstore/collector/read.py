@@ -3,7 +3,9 @@
 import contextlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import BinaryIO, TextIO
 
 import pyarrow as pa
@@ -14,11 +16,13 @@ from ..flow.errors import FlowRefused
 from ..flow.readers import Hints, Tally, open_records
 from ..flow.schema import Column, addresses_to_text
 from ..flow.validate import account_failures
+from ..warrant.strict import time_text
 from .attribute import Attribute
 from .leases import Leases
+from .whose import Attribution
 
 STDIN = "-"
-OK, USAGE, BAD_INPUT, NO_INPUT = 0, 64, 65, 66  # sysexits(3)
+OK, USAGE, BAD_INPUT, NO_INPUT, TRY_AGAIN = 0, 64, 65, 66, 75  # sysexits(3)
 
 
 def iter_records(
@@ -42,6 +46,32 @@ def iter_records(
             yield attribute.name(batch, tally)
 
 
+def held_until(
+    path: str, format: str | None, leases: Leases, hints: Hints | None = None
+) -> tuple[int, int]:
+    """How many records of a file wait for leases that reach further, and how far, in nanoseconds
+    since 1970: the whole file waits with them, since it is cut into batches as a whole, and other
+    leases later would make other batches of records that were pushed."""
+    tally, attribute = Tally(), Attribution(leases)
+    with _opened(path) as source:
+        for batch in open_records(source, format, tally, hints):
+            attribute.known(batch, tally)
+    return tally.not_records["held"], tally.latest_held
+
+
+def held_words(count: int, latest: int, leases: Leases) -> str:
+    """What to do about records that are held."""
+    known, last = (_second(moment) for moment in (leases.until, latest))
+    return (
+        f"{count} held: the leases are known until {known}, and these were observed"
+        f" after that: export the leases once {last} is over"
+    )
+
+
+def _second(nanoseconds: int) -> str:
+    return time_text(datetime.fromtimestamp(nanoseconds // 10**9, UTC))
+
+
 def iter_retained(
     path: str,
     format: str | None,
@@ -53,7 +83,11 @@ def iter_retained(
     """What is pushed of an input: its connections, and the bindings of its NAT events. Raises what
     `iter_records` does."""
     for attribute, batch in _rows([path], format, account, tally, leases, hints):
-        yield from attribute.end() if batch is None else attribute.take(batch, tally)
+        if batch is not None:
+            yield from attribute.take(batch, tally)
+        else:
+            yield from attribute.end()
+            attribute.tell(tally)
 
 
 def _rows(
@@ -90,7 +124,7 @@ def read_files(
     The summary is a line of words for each input, with one more for each fault that names its first
     line and the mend; or one of JSON if `as_json`. One bad input does
     not keep the others from being read. Returns 0; 64 for an account that no record may have; 65
-    when an input is cut off or refused; 66 when one cannot be opened.
+    when an input is cut off or refused; 66 when one cannot be opened; 75 when records are held.
     """
     try:
         _check_account(account)
@@ -111,7 +145,12 @@ def read_files(
             failure, worst = f"cannot be opened: {error.strerror}", NO_INPUT
         if tally.cut_off:
             worst = max(worst, BAD_INPUT)
-        err.write(_summary(path, tally, failure, as_json=as_json) + "\n")
+        if tally.not_records["held"]:
+            worst = max(worst, TRY_AGAIN)
+        held = []
+        if (count := tally.not_records["held"]) and leases:
+            held = [held_words(count, tally.latest_held, leases)]
+        err.write(_summary(path, tally, failure, held, as_json=as_json) + "\n")
     return worst
 
 
@@ -150,17 +189,34 @@ def _check_account(account: str | None) -> None:
             raise ValueError(f"this account cannot be retained: {reason}")
 
 
-def _summary(path: str, tally: Tally, failure: str | None, *, as_json: bool) -> str:
+def _summary(
+    path: str, tally: Tally, failure: str | None, held: list[str], *, as_json: bool
+) -> str:
     name = "standard input" if path == STDIN else path
     not_records = dict(sorted(tally.not_records.items()))
     if as_json:
         facts = {"input": path, "records": tally.records, "not_records": not_records}
+        facts |= {"read_as": tally.read_as, "gaps": [gap.to_fields() for gap in tally.gaps]}
+        facts |= {"left_out": dict(sorted(tally.left_out.items()))}
         facts |= {"first_lines": dict(sorted(tally.first_lines.items()))}
         return json.dumps(facts | {"cut_off": tally.cut_off, "failure": failure})
     parts = [f"{tally.records} records"]
+    if tally.read_as:
+        parts.append(f"read as {tally.read_as}")
     parts += [f"{count} {reason}" for reason, count in not_records.items()]
+    if tally.gaps:
+        parts.append(f"gaps in time: {len(tally.gaps)}")
     if tally.cut_off:
         parts.append("cut off: it ends in the middle, and what followed is not here")
     if failure:
         parts.append(failure)
-    return "\n  ".join([f"{name}: {', '.join(parts)}", *tally.mends()])
+    lines = [f"{name}: {', '.join(parts)}"]
+    if tally.left_out:
+        lines.append(left_here(tally.left_out))
+    return "\n  ".join([*lines, *tally.mends(), *held])
+
+
+def left_here(left_out: Counter[str]) -> str:
+    """What an input had and no record has, by its own names: it does not leave this machine."""
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(left_out.items()))
+    return f"left here: {shown}"

@@ -1,22 +1,29 @@
 """Whose connection is it: the side that held a lease sent it, and what only came in is counted.
 
-1. A record that answers a pair seen within the hour before is a *reply*: its pair is retained
+1. A record of after the leases were known waits (*held*): the next lease may be of its time.
+2. A record that answers a pair seen within the hour before is a *reply*: its pair is retained
    already, under the account of whoever spoke first.
-2. A record whose source held a lease is that account's.
-3. One where only the destination did is *inbound*; where nobody did, there is *no-lease*.
+3. A record whose source held a lease is that account's; where two did, it is *ambiguous*.
+4. One where only the destination did is *inbound*; where nobody did, there is *no-lease*.
 
-Only 2 is retained. Nothing is guessed, and the same input gives the same records.
+A record that names its account needs no lease, and without leases every sender is the subscriber.
+Nothing is guessed, and the same input gives the same records.
 """
+
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from icrstore.collector.held import Held
 from icrstore.collector.leases import NO_LEASE, Leases, nanoseconds
 from icrstore.flow.first import KEY_BYTES, Bytes, Mask, Numbers, address_column, pair_keys
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Column
 
+_DAY_NANOSECONDS = 86_400 * 10**9
 REMEMBERED_NANOSECONDS = 3600 * 10**9
 # In an hour so busy that there are more, the pairs seen longest ago are forgotten; their replies
 # are then counted as inbound.
@@ -28,10 +35,17 @@ _NEEDED = ("observed_at", "protocol", "source_address", "destination_address")
 
 
 class Attribution:
-    """One input's records as they come; remembers the pairs of the last hour of their time."""
+    """One input's records as they come; remembers the pairs of the last hour of their time.
 
-    def __init__(self, leases: Leases) -> None:
-        self._leases = leases
+    ``leases`` may be replaced by newer ones; ``held`` keeps what waits for them, or if it is None
+    that is only counted. ``account`` is whose the records are that name none, without leases.
+    """
+
+    def __init__(
+        self, leases: Leases | None, account: str | None = None, held: Held | None = None
+    ) -> None:
+        self.leases, self.held = leases, held
+        self._account = account
         self._pairs = _Pairs()
 
     def of(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
@@ -40,32 +54,95 @@ class Attribution:
         A record without a value that it needs stays as it is: its lack is counted where records are
         checked.
         """
+        batch = self.known(batch, tally)
         whole = _whole(batch)
         rows = batch.filter(pa.array(whole))
-        observed: Column = rows.column("observed_at")
-        times = nanoseconds(observed, observed.type.unit)
-        source, destination = (
-            address_column(rows.column(f"{side}_address")) for side in ("source", "destination")
-        )
-        said = np.asarray(rows.column("account").is_valid())
-        sender = self._leases.find(source, times)
-        mine = said | (sender != NO_LEASE)
+        times = _times(rows)
+        sender = self._find(rows, "source", times)
+        named = np.asarray(rows.column("account").is_valid()) | (sender >= 0)
+        mine = named | (sender != NO_LEASE)
+        if self.leases is None:
+            named = mine = np.ones(len(times), np.bool_)
         keys, directions = pair_keys(*(rows.column(name) for name in _PAIR))
         reply = self._pairs.replies(keys, directions, times, mine)
-        inbound = ~reply & ~mine & (self._leases.find(destination, times) != NO_LEASE)
+        inbound = ~reply & ~mine & (self._find(rows, "destination", times) != NO_LEASE)
         tally.withdraw("reply", int(reply.sum()))
+        tally.withdraw("ambiguous", int((~reply & mine & ~named).sum()))
         tally.withdraw("inbound", int(inbound.sum()))
         tally.withdraw("no-lease", int((~reply & ~mine & ~inbound).sum()))
         keep, codes = np.ones(len(whole), np.bool_), np.full(len(whole), NO_LEASE)
-        keep[whole], codes[whole] = mine & ~reply, sender
+        keep[whole], codes[whole] = named & ~reply, sender
         return self._named(batch, codes).filter(pa.array(keep))
 
+    def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
+        """What was held and is known about by now, as it came and to be taken as if just read.
+
+        What was observed before the given nanosecond waits no longer: no lease of it is known.
+        """
+        if self.held is None or self.leases is None:
+            return
+        for batch in self.held.take(self.leases.until):
+            _count_again(tally, batch.num_rows)
+            yield batch
+        for batch in self.held.take(give_up_before - 1):
+            _count_again(tally, batch.num_rows)
+            tally.withdraw("no-lease", batch.num_rows)
+
+    def known(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+        """The records of a time about which leases say something; the others are held."""
+        if self.leases is None or not batch.num_rows:
+            return batch
+        times = _times(batch)
+        later = times > self.leases.until
+        later &= np.asarray(batch.column("account").is_null())
+        if not later.any():
+            return batch
+        # What no clock can have seen would wait for ever, and its file with it.
+        impossible = later & (times > time.time_ns() + _DAY_NANOSECONDS)
+        tally.withdraw("time-in-future", int(impossible.sum()))
+        batch, times, later = _without(impossible, batch, times, later)
+        if not later.any():
+            return batch
+        tally.withdraw("held", int(later.sum()))
+        tally.latest_held = max(tally.latest_held, int(times[later].max()))
+        if self.held is not None:
+            self.held.put(batch.filter(pa.array(later)))
+        return batch.filter(pa.array(~later))
+
+    def _find(self, rows: pa.RecordBatch, side: str, times: Numbers) -> Numbers:
+        if self.leases is None:
+            return np.full(len(times), NO_LEASE)
+        return self.leases.find(address_column(rows.column(f"{side}_address")), times)
+
     def _named(self, batch: pa.RecordBatch, codes: Numbers) -> pa.RecordBatch:
+        if self.leases is None and self._account is None:
+            return batch
         place = batch.schema.get_field_index("account")
-        places: Column = pa.array(codes, mask=codes == NO_LEASE)
-        held = self._leases.accounts.take(places)
+        held: Column = self._account
+        if self.leases is not None:
+            places: Column = pa.array(codes, mask=codes < 0)
+            held = self.leases.accounts.take(places)
         named: Column = pc.coalesce(batch.column(place), held)
         return batch.set_column(place, batch.schema.field(place), named)
+
+
+def _without(
+    gone: Mask, batch: pa.RecordBatch, times: Numbers, mask: Mask
+) -> tuple[pa.RecordBatch, Numbers, Mask]:
+    return batch.filter(pa.array(~gone)), times[~gone], mask[~gone]
+
+
+def _count_again(tally: Tally, count: int) -> None:
+    tally.records += count
+    tally.not_records["held"] -= count
+    if not tally.not_records["held"]:
+        del tally.not_records["held"]
+
+
+def _times(batch: pa.RecordBatch) -> Numbers:
+    """In nanoseconds since 1970; 0 where there is none."""
+    column: Column = batch.column("observed_at")
+    return nanoseconds(pc.fill_null(column.cast(pa.int64()), 0), column.type.unit)
 
 
 class _Pairs:

@@ -71,10 +71,11 @@ class _Fits:
     """Who fits in one hour, from the closest to the loosest.
 
     ``port``: used exactly this port then, or was lent it. ``lent``: was lent the address then, or
-    ports of it with this one among them. ``unported``: used the address then, by a port that was
-    merged away or not recorded. ``seen``: used the address then. ``address``: if anybody is
-    ``unported``, whoever used the address in that hour. ``network``: whoever used the network in
-    that hour, between its first record and its last, if the pool goes by networks.
+    ports of it with this one among them. ``rivals``: had this port, or may have, between two
+    records of it or while it was lent, though not then. ``unported``: used the address then, by a
+    port that was merged away or not recorded. ``seen``: used the address then. ``address``: if
+    anybody is ``unported``, whoever used the address in that hour. ``network``: whoever used the
+    network in that hour, between its first record and its last, if the pool goes by networks.
 
     Of an address with blocks of ports, "the address" is here the port's block and what has no port.
     ``is_open``: nobody used the block itself, so that others of the address may be ``unported``.
@@ -82,6 +83,7 @@ class _Fits:
 
     port: set[str]
     lent: set[str]
+    rivals: set[str]
     unported: set[str]
     seen: set[str]
     address: set[str]
@@ -102,7 +104,7 @@ def resolve(
         for hour, bindings in held.items()
     ]
     port = _all(one.port for one in fits)
-    known = port | _all(one.lent for one in fits)
+    known = port | _all(one.lent | one.rivals for one in fits)
     # What is not known of a port may be this one.
     found = known | _all(one.unported for one in fits) if known else _without_port(fits)
     accounts = tuple(sorted(found))
@@ -157,8 +159,6 @@ def _fits(
         ported = unported & has_port & in_range
         lent = unported & told & merged & in_range
         unported &= ~told & ~has_port
-        # Ports that were lent without this one among them are nothing to it.
-        here &= ~told | ported | lent
     if pool.has_blocks:
         # What has no port and another protocol is nothing to this block.
         here &= of_protocol | has_port | merged
@@ -170,11 +170,11 @@ def _fits(
         unported &= False
 
     between = (ported | lent) & (held.first < earliest) & (latest < held.last)
-    rivals = _within(held, between)
     is_in_use = held.first.min() <= latest and earliest <= held.last.max()
     return _Fits(
-        port=_accounts(held, ported & then) | _accounts(held, (ported | unported) & rivals),
-        lent=_accounts(held, lent & (then | rivals)),
+        port=_accounts(held, ported & then),
+        lent=_accounts(held, lent & then),
+        rivals=_accounts(held, (ported | lent | unported) & _within(held, between)),
         unported=_accounts(held, unported & then),
         seen=_accounts(held, here & then),
         address=_accounts(held, here) if (unported & then).any() else set(),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icrstore.collector.leases import NO_LEASE, Leases
+from icrstore.collector.leases import NO_LEASE, LeaseFile, Leases
 from icrstore.flow.schema import address_bytes
 from icrstore.shell.stop import Stop
 from icrstore.warrant.strict import time_text
@@ -74,22 +74,22 @@ def test_the_join_says_what_a_slow_reading_says(
     ]
     if met:
         with pytest.raises(Stop, match="two accounts hold one address") as refused:
-            Leases.read(path)
+            LeaseFile(path).read()
         named = str(refused.value).split("lines ")[1].split(":")[0].split(" and ")
         assert any(f"{a} and {b}" in str(refused.value) for a, b in met), named
         return
-    leases = Leases.read(path)
+    leases = LeaseFile(path).read()
     for address, minute in itertools.product(ADDRESSES, (-1, *range(0, 71, 1), 39.5)):
         holders = {lease.account for lease in listed if lease.holds(address, minute)}
         assert account(leases, address, minute) == (holders.pop() if holders else None)
 
 
 def test_a_lease_without_an_end_is_held_still(tmp_path: Path) -> None:
-    leases = Leases.read(write(tmp_path / "l.csv", f"192.0.2.1,ann,{at(0)},"))
+    leases = LeaseFile(write(tmp_path / "l.csv", f"192.0.2.1,ann,{at(0)},")).read()
     assert account(leases, "192.0.2.1", 10**8) == "ann"
     assert account(leases, "192.0.2.1", -1) is None
     forever = "192.0.2.1,ann,0001-01-01T00:00:00Z,9999-12-31T23:59:59Z"
-    assert account(Leases.read(write(tmp_path / "l.csv", forever)), "192.0.2.1", 0) == "ann"
+    assert account(LeaseFile(write(tmp_path / "l.csv", forever)).read(), "192.0.2.1", 0) == "ann"
 
 
 def test_columns_come_in_any_order_and_times_in_any_zone(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_columns_come_in_any_order_and_times_in_any_zone(tmp_path: Path) -> None
         'to,"account",address,from\r\n'
         '2026-11-22T02:00:00+01:00,"a, b",192.0.2.1,2026-11-21T23:00:00.5-01:00\r\n'
     )
-    leases = Leases.read(path)
+    leases = LeaseFile(path).read()
     assert account(leases, "192.0.2.1", 59) == "a, b"
     assert account(leases, "192.0.2.1", 60) is None
     assert account(leases, "192.0.2.1", 0) is None
@@ -106,7 +106,12 @@ def test_columns_come_in_any_order_and_times_in_any_zone(tmp_path: Path) -> None
 
 BAD = (
     ("192.0.2.256,ann,{a},{b}", "not an IPv4"),
-    ("192.0.2.0/24,ann,{a},{b}", "not an IPv4"),
+    ("192.0.2.0/33,ann,{a},{b}", "not an IPv4"),
+    ("192.0.2.0/,ann,{a},{b}", "not an IPv4"),
+    ("192.0.2.0/+8,ann,{a},{b}", "not an IPv4"),
+    ("192.0.2.0/8/8,ann,{a},{b}", "not an IPv4"),
+    ("192.0.2.1/24,ann,{a},{b}", "bits beyond the prefix"),
+    ("2001:db8::/129,ann,{a},{b}", "not an IPv4"),
     ("192.0.2.1,ann,2026-11-22T00:00:00,{b}", "not a time with an offset"),
     ("192.0.2.1,ann,{a},tomorrow", "not a time with an offset"),
     ("192.0.2.1,ann,,{b}", "not a time with an offset"),
@@ -134,7 +139,7 @@ def test_a_bad_line_is_named_and_not_quoted(
     path = tmp_path / "l.csv"
     path.write_text("\n".join(lines) + "\n", "utf-8", "surrogateescape")
     with pytest.raises(Stop, match=f"line {before + 2}: {why}") as refused:
-        Leases.read(path)
+        LeaseFile(path).read()
     assert refused.value.status == 65
     for secret in ("192.0.2", "ann", "x" * 65):
         assert secret not in str(refused.value)
@@ -144,12 +149,12 @@ def test_a_bad_line_far_down_is_named(tmp_path: Path) -> None:
     lines = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255},bob,{at(0)},{at(1)}" for n in range(60_000)]
     lines[45_677] = "10.0.0.1,bob,then,now"
     with pytest.raises(Stop, match="line 45679: not a time"):
-        Leases.read(write(tmp_path / "l.csv", *lines))
+        LeaseFile(write(tmp_path / "l.csv", *lines)).read()
 
 
 def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="line 2, 3, 4, 5, 6 and 15 more: not an IPv4"):
-        Leases.read(write(tmp_path / "l.csv", *[f"no,ann,{at(0)},{at(1)}"] * 20))
+        LeaseFile(write(tmp_path / "l.csv", *[f"no,ann,{at(0)},{at(1)}"] * 20)).read()
 
 
 @pytest.mark.parametrize(
@@ -159,11 +164,11 @@ def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_leases_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "l.csv").write_text(content)
     with pytest.raises(Stop) as refused:
-        Leases.read(tmp_path / "l.csv")
+        LeaseFile(tmp_path / "l.csv").read()
     assert refused.value.status == 65
 
 
 def test_no_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(Stop, match=r"nowhere\.csv") as refused:
-        Leases.read(tmp_path / "nowhere.csv")
+        LeaseFile(tmp_path / "nowhere.csv").read()
     assert refused.value.status == 66

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icrstore.collector import nat
+from icrstore.collector import pieces as pieces_module
 from icrstore.collector.nat import Bindings, connections_of
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import binding_schema, record_schema
@@ -234,7 +235,7 @@ def test_every_piece_may_be_retained(unit: Any) -> None:
 
 def test_a_block_is_there_in_every_hour_until_its_delete() -> None:
     _, tally, made = paired(event(10, CREATE, 1, **ports(1024, 2047)))
-    block = {"ports": (1024, 2047), "protocol": None}
+    block: dict[str, Any] = {"ports": (1024, 2047), "protocol": None}
     assert pieces(made.turn(moment(HOUR - 1))) == []
     assert pieces(made.turn(moment(HOUR))) == [Piece("a1", 10, HOUR, **block)]
     assert pieces(made.turn(moment(HOUR))) == []
@@ -318,14 +319,14 @@ def test_of_too_many_the_oldest_are_ended_and_counted(monkeypatch: pytest.Monkey
 
 
 def test_a_wrong_time_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nat, "MOST_PIECES", 100)
+    monkeypatch.setattr(pieces_module, "MOST_PIECES", 100)
     far = 20 * 365 * 24 * HOUR
     rows = [event(n, CREATE, n, n) for n in range(1, 5)]
     made = Bindings()
     list(made.take(events(*rows), Tally()))
     given = list(made.take(events(*(event(far, DELETE, n, n) for n in range(1, 5))), Tally()))
-    assert sum(batch.num_rows for batch in given) == 4 * nat.MOST_HOURS
-    assert max(batch.num_rows for batch in given) < nat.MOST_HOURS + 100
+    assert sum(batch.num_rows for batch in given) == 4 * pieces_module.MOST_HOURS
+    assert max(batch.num_rows for batch in given) < pieces_module.MOST_HOURS + 100
 
 
 # Connections.

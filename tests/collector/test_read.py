@@ -87,7 +87,10 @@ def test_the_summary_can_be_json(log: Path) -> None:
         "input": str(log),
         "records": 1,
         "not_records": {"comment": 1, "truncated-line": 1},
+        "left_out": {},
         "first_lines": {"comment": 2, "truncated-line": 3},
+        "read_as": None,
+        "gaps": [],
         "cut_off": True,
         "failure": None,
     }

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icrstore.collector import whose
-from icrstore.collector.leases import Leases
+from icrstore.collector.leases import LeaseFile, Leases
 from icrstore.collector.whose import Attribution
 from icrstore.flow.readers import Tally
 from icrstore.flow.schema import Unit, address_bytes, record_schema
@@ -60,7 +60,7 @@ class Packet:
 @pytest.fixture(scope="module")
 def leases(tmp_path_factory: pytest.TempPathFactory) -> Leases:
     lines = [f"{address},{who},{at(first)},{at(end)}" for address, who, first, end in LEASES]
-    return Leases.read(write_leases(tmp_path_factory.mktemp("leases") / "l.csv", *lines))
+    return LeaseFile(write_leases(tmp_path_factory.mktemp("leases") / "l.csv", *lines)).read()
 
 
 def batch(packets: Sequence[Packet], unit: Unit = "us") -> pa.RecordBatch:
@@ -192,13 +192,13 @@ def test_a_record_that_lacks_what_it_needs_is_left_for_the_check(leases: Leases)
     made = Attribution(leases).of(pa.RecordBatch.from_pylist([*rows, far], schema), tally)
     assert made.num_rows == 3
     assert made.column("account").null_count == 3
-    assert dict(tally.not_records) == {"no-lease": 1}
+    assert dict(tally.not_records) == {"time-in-future": 1}
 
 
 def test_read_shows_subscribers_and_counts_the_others(tmp_path: Path) -> None:
     out = Packet(1, ANN, OUT)
     some = (out, out.reversed(1.1), Packet(2, OUT, BOB, 1, 2), Packet(3, "203.0.113.1", OUT))
-    flows = write_records(tmp_path / "flows.ndjson", [_line(packet) for packet in some])
+    flows = write_records(tmp_path / "flows.ndjson", [line(packet) for packet in some])
     lines = [f"{address},{who},{at(0)},{at(end)}" for address, who, _, end in LEASES]
     held = write_leases(tmp_path / "l.csv", *lines)
     ran = run("read", str(flows), "--leases", str(held))
@@ -215,7 +215,7 @@ def test_push_with_leases_pushes_the_subscribers_and_twice_is_once(tmp_path: Pat
     some = [Packet(first + n, ANN, OUT, 1000 + n) for n in range(5)]
     flows = write_records(
         tmp_path / "flows.ndjson",
-        [_line(one) for packet in some for one in (packet, packet.reversed(packet.minute))],
+        [line(one) for packet in some for one in (packet, packet.reversed(packet.minute))],
     )
     held = write_leases(tmp_path / "l.csv", f"{ANN},ann,{at(first - 1)},")
     site = Site.make(tmp_path)
@@ -227,7 +227,7 @@ def test_push_with_leases_pushes_the_subscribers_and_twice_is_once(tmp_path: Pat
         assert len(store.held) == 1
 
 
-def _line(packet: Packet) -> dict[str, object]:
+def line(packet: Packet) -> dict[str, object]:
     row = packet.row()
     return {
         **{name: value for name, value in row.items() if value is not None},

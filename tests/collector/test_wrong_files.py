@@ -137,7 +137,7 @@ WRONG_LEASES = {
     "only a header": (LEASES, "it has no lease: export some"),
     "three values": (LEASES + LEASE + "192.0.2.1,needle,\n", "line 3: not the four values"),
     "no address": (LEASES + LEASE.replace("192.0.2.1", "needle"), "line 2: not an IPv4"),
-    "a network": (LEASES + LEASE.replace("192.0.2.1", "192.0.2.0/24"), "line 2: not an IPv4"),
+    "a network": (LEASES + LEASE.replace("192.0.2.1", "192.0.2.0/33"), "line 2: not an IPv4"),
     "a naive time": (LEASES + LEASE.replace("00Z", "00"), "line 2: not a time with an offset"),
     "no account": (LEASES + LEASE.replace("line-1", ""), "line 2: account-missing: an account is"),
     "10 kB": (LEASES + LEASE.replace("line-1", "needle" * 2000), "line 2: account-too-long"),

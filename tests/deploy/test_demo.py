@@ -22,11 +22,14 @@ TCPDUMP = """\
 1700000000.000001 IP 203.0.113.77.40000 > 198.51.100.53.53: 1+ A? www.example.net. (33)
 1700000000.000001 IP 203.0.113.77.40000 > 198.51.100.53.53: 1+ A? www.example.net. (33)
 1700000001.5 IP 203.0.113.77.40001 > 192.0.2.25.993: Flags [S], seq 1, win 65535, length 0
+1700000001.6 IP 192.0.2.25.993 > 203.0.113.77.40001: Flags [S.], seq 1, ack 2, length 0
+1700000001.7 IP 203.0.113.77.40001 > 192.0.2.25.993: Flags [.], ack 2, length 0
 1700000002 eth0  Out IP6 2001:db8::1.5 > 2001:db8::2.443: UDP, length 1250
 1700000003.25 rule 3/0(match): pass out on em0: 10.0.0.2 > 192.0.2.9: ICMP echo request, length 64
 1700000004 IP6 fe80::1 > ff02::2: ICMP6, router solicitation, length 16
 1700000005 IP6 2001:db8::8 > 2001:db8::9: IP 192.0.0.2.7 > 192.0.2.9.80: Flags [S], length 0
 1700000006 IP 10.0.0.2 > 10.0.0.3: ip-proto-99 12
+1700000007 IP 198.51.100.53.53 > 203.0.113.77.40000: 1 1/0/0 A 192.0.2.80 (49)
 1700000006 ARP, Request who-has 203.0.113.1 tell 203.0.113.77, length 28
 tcpdump: listening on em0
 """
@@ -64,7 +67,7 @@ def logs(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(
-    ("text", "records"), [(TCPDUMP, 7), (ZEEK, 4), (ZEEK_JSON, 3), (NDJSON, 2)]
+    ("text", "records"), [(TCPDUMP, 8), (ZEEK, 4), (ZEEK_JSON, 3), (NDJSON, 2)]
 )
 def test_it_reads_in_a_log_what_the_gateway_reads(text: str, records: int, tmp_path: Path) -> None:
     source, moved = tmp_path / "log.gz", tmp_path / "moved.ndjson"

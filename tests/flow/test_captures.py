@@ -1,6 +1,7 @@
 """The first packet of each connection of a capture is its record; every packet is counted once."""
 
 import io
+import struct
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -102,8 +103,11 @@ def test_what_was_idle_for_long_is_another_connection(
     assert moments(records) == [0, 2 * idle + 0.001]
 
 
-def test_a_port_used_again_is_another_connection_and_a_repeated_syn_is_not() -> None:
-    first, second = (there(tcp(1024, 443, SYN, sequence), 6) for sequence in (7, 8))
+@pytest.mark.parametrize("sequences", [(7, 8), (7, 7 | 1 << 16), (0, 1 << 31)])
+def test_a_port_used_again_is_another_connection_and_a_repeated_syn_is_not(
+    sequences: tuple[int, int],
+) -> None:
+    first, second = (there(tcp(1024, 443, SYN, sequence), 6) for sequence in sequences)
     answer, ack = back(tcp(443, 1024, SYN_ACK, 99), 6), there(tcp(1024, 443, ACK), 6)
     records, _ = seen(
         (0, first), (1, first), (1.1, answer), (1.2, ack), (3, second), (4, second), (4.1, answer),
@@ -199,3 +203,34 @@ def test_what_is_remembered_is_bounded_and_packets_are_not_held(
     assert counts == [1000] * 10
     assert tally.left_out["octets"] == 10_000 * (len(large) + 28)
     assert peak < 20 << 20
+
+
+def netflow(records: int = 1) -> bytes:
+    """A NetFlow v5 export, whose record has two addresses, a protocol and zeros."""
+    head = struct.pack(">HHIIIIBBH", 5, records, 1000, AT // SECOND, 0, 0, 0, 0, 0)
+    return head + (b"\xc0\0\2\1\xc0\0\2\2" + bytes(30) + b"\x11" + bytes(9)) * records
+
+
+EXPORT = there(udp(2055, 2055, netflow()))
+
+
+@pytest.mark.parametrize(
+    ("packets", "read_as"),
+    [
+        ([EXPORT], "exports"),
+        ([bytes(60), EXPORT, there(tcp(1, 2), 6)], "exports"),
+        ([EXPORT] * 300 + [there(QUERY)], "exports"),
+        ([EXPORT, there(QUERY)], "packets"),
+        ([there(udp(2055, 2055, netflow()[:-1]))], "packets"),
+        ([there(tcp(1, 2), 6)], "packets"),
+        ([], "packets"),
+    ],
+)
+def test_a_capture_of_exports_alone_is_read_as_exports(packets: list[bytes], read_as: str) -> None:
+    tally = Tally()
+    batches = list(open_records(io.BytesIO(pcap(packets)), None, tally))
+    assert tally.read_as == read_as
+    if read_as == "exports":
+        assert {each["destination_address"][12:] for each in batches[0].to_pylist()} == {
+            b"\xc0\0\2\2"
+        }

@@ -90,6 +90,16 @@ def test_what_pcapng_has_besides_packets_is_passed_over() -> None:
     assert not tally.not_records
 
 
+@pytest.mark.parametrize("offset", [-(1 << 63), -1, 0, (1 << 63) - 1])
+@pytest.mark.parametrize("ticks", [0, (1 << 64) - 1])
+def test_a_time_that_no_record_can_have_is_counted(offset: int, ticks: int) -> None:
+    late = option(14, struct.pack("<q", offset)) + option(9, b"\0")
+    found, tally = read(section() + interface(RAW, late) + enhanced(0, ticks, DATA))
+    assert (len(found), tally.not_records) == (
+        (1, {}) if (offset, ticks) == (0, 0) else (0, {"bad-time": 1})
+    )
+
+
 def test_a_packet_without_a_time_is_counted() -> None:
     simple = block(3, struct.pack("<I", len(DATA)) + DATA)
     found, tally = read(section() + interface(RAW) + simple + enhanced(0, 8, DATA))
@@ -122,7 +132,12 @@ HOSTILE = (
     pcap([DATA]) + struct.pack("<IIII", 0, 0, (1 << 18) + 1, 1) + bytes(1 << 19),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 6, 0xFFFFFFF0),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 6, 8) + bytes(99),
-    section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<II", 77, 13) + bytes(99),
+    section()
+    + interface(RAW)
+    + enhanced(0, 8, DATA)
+    + struct.pack("<II", 77, 13)
+    + bytes(5)
+    + enhanced(0, 8, DATA),
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<III", 0x0A0D0D0A, 28, 5),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"\xff" * 20),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"") + block(1, b""),
@@ -157,8 +172,9 @@ def test_what_is_no_capture_is_refused_and_nothing_is_nothing() -> None:
 
 @pytest.mark.parametrize(("near", "far"), [V4, V6])
 def test_the_payload_of_a_udp_datagram(near: str, far: str) -> None:
-    datagram = on_ethernet(ip(near, far, 17, udp(5, 2055, DATA)) + b"padding")
-    assert udp_payload(Packet(AT, ETHERNET, datagram)) == (near, DATA)
+    for may_not_be_cut in (0, 0x4000):
+        packet = ip(near, far, 17, udp(5, 2055, DATA), may_not_be_cut) + b"padding"
+        assert udp_payload(Packet(AT, ETHERNET, on_ethernet(packet))) == (near, DATA)
 
 
 @pytest.mark.parametrize(

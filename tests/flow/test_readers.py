@@ -14,6 +14,8 @@ from icrstore.flow.elements import ELEMENTS, EVENT_ELEMENTS
 from icrstore.flow.errors import FlowRefused, FormatRefused
 from icrstore.flow.readers import FORMATS, Tally, open_records
 
+from .captured import V4, ip, on_ethernet, pcap, udp
+from .exported import record_of_v5, v5
 from .readings import reading
 from .records import batch, record
 from .test_arrow import written
@@ -26,6 +28,8 @@ ONE_OF_EACH = {
     "tcpdump": DNS.encode(),
     "zeek": log(ROW),
     "ndjson": str(LINE).replace("'", '"').encode() + b"\n",
+    "pcap": pcap([on_ethernet(ip(*V4, 17, udp(49163, 53)))]),
+    "exports": v5(record_of_v5()),
     "csv": f"{','.join(LINE)}\n{','.join(map(str, LINE.values()))}\n".encode(),
     "arrow": written(batch(record())),
     "radius": (
@@ -67,8 +71,8 @@ def test_an_unknown_format_is_refused_with_the_names_of_those_it_reads(content: 
 
 
 def test_a_format_nobody_reads_is_refused() -> None:
-    with pytest.raises(FormatRefused, match="'pcap' is not a format"):
-        reading(DNS.encode(), "pcap")
+    with pytest.raises(FormatRefused, match="'erspan' is not a format"):
+        reading(DNS.encode(), "erspan")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"", mtime=0)])

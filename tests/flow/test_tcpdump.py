@@ -71,7 +71,7 @@ def test_what_has_ports_and_names_no_other_protocol_is_udp(text: str, protocol: 
         ("VRRPv2, Advertisement, vrid 1", 112),
         ("CARPv2-advertise 36: vhid=1", 112),
         (" ip-proto-99 32", 99),
-        ("ip-proto-17", 17),  # not the first fragment: no ports
+        ("ip-proto-17 32", 17),
         ("[|tcp]", 6),
         ("[|icmp]", 1),
     ],
@@ -101,6 +101,7 @@ def test_ipv6_is_recorded_under_the_header_it_begins_with(text: str, protocol: i
 def test_ipv4_that_travels_in_ipv6_is_the_connection() -> None:
     line = f"IP6 {V6[0]} > {V6[1]}: IP {V4[0]}.1024 > {V4[1]}.443: Flags [S], seq 1"
     assert connection(line) == (6, V4[0], 1024, V4[1], 443)
+    assert connection(f"IP6 {V6[0]} > {V6[1]}: IP  [|ip]") == (4, V6[0], None, V6[1], None)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,8 @@ def test_ipv4_that_travels_in_ipv6_is_the_connection() -> None:
     [
         "rule 0/0(match): pass out on em0: IP ",
         "rule 3/(match) pass out on xl0: ",
-        "rule 2..16777216/0(match): block in on em0.100: ",
+        "rule 2..16777216/0(match): pass in on em0.100: ",
+        "rule 4.anchor.1/(match) [uid 0, pid 100000] pass in on vlan3: ",
         "eth0  Out IP ",
         "wlan0 In  IP ",
         "IP truncated-ip - 12 bytes missing! ",
@@ -163,6 +165,12 @@ def test_one_fine_time_makes_the_others_finer_and_no_different() -> None:
         ("12 packets captured", "comment"),
         (f"{TIME} ARP, Request who-has 192.0.2.1 tell 192.0.2.2, length 28", "arp"),
         (f"{TIME} arp who-has 192.0.2.1 tell 192.0.2.2", "arp"),
+        (f"{TIME} rule 4/(match) block in on em0: 192.0.2.1.5 > 192.0.2.2.6: udp 73", "blocked"),
+        (f"{TIME} rule 4/(match): block in on em0: IP 192.0.2.1 > 192.0.2.2: ICMP", "blocked"),
+        (f"{TIME} rule 4/(match) match in on em0: 192.0.2.1.5 > 192.0.2.2.6: udp", "not-a-pass"),
+        (f"{TIME} IP 192.0.2.1 > 192.0.2.2: ip-proto-17", "fragment"),
+        (f"{TIME} IP6 2001:db8::7 > 2001:db8::8: IP 192.0.2.1 > 192.0.2.2: ip-proto-6", "fragment"),
+        (f"{TIME} 192.0.2.1 > 192.0.2.2: (frag 17921:920@1480)", "fragment"),
         (f"{TIME} STP 802.1d, Config, Flags [none]", "not-ip"),
         (DNS.strip().replace("192.0.2.34", "host.example"), "bad-address"),
         (DNS.strip().replace("192.0.2.34", "192.0.2.340"), "bad-address"),
@@ -173,7 +181,7 @@ def test_one_fine_time_makes_the_others_finer_and_no_different() -> None:
         (DNS.strip().replace(TIME, "May 18 17:20:41.947863"), "time-without-year"),
         (DNS.strip().replace(TIME, "9431969641.947863"), "bad-time"),
         (f"{TIME} IP 192.0.2.1 > 192.0.2.2: MYSTERY, length 1", "unknown-protocol"),
-        (f"{TIME} IP 192.0.2.1 > 192.0.2.2: ip-proto-256", "unknown-protocol"),
+        (f"{TIME} IP 192.0.2.1 > 192.0.2.2: ip-proto-256 8", "unknown-protocol"),
         ("    192.0.2.1.5 > 192.0.2.2.6: UDP, length 1", "not-a-record"),
         ("\t0x0000:  4500 003c", "not-a-record"),
     ],

@@ -81,7 +81,7 @@ _accounts = st.builds(AccountSelector, _names)
 _address_selectors = st.builds(
     AddressSelector,
     _addresses,
-    st.integers(0, 65535),
+    st.none() | st.integers(0, 65535),
     st.integers(0, 255),
     _times,
     st.integers(0, 3600).map(lambda seconds: timedelta(seconds=seconds)),

@@ -76,13 +76,13 @@ _FORMATS = (
     ),
     _Format(
         "pcap",
-        "a capture (pcap or pcapng), of which each connection's first packet counts; pf's log",
+        "a capture (pcap or pcapng): first packets of connections, pf's log, or exports alone",
         is_capture,
-        lambda source, tally, _: read_captures(source, tally),
+        lambda source, tally, hints: read_captures(source, tally, hints.templates),
     ),
     _Format(
         "exports",
-        "datagrams of NetFlow v5, v9 or IPFIX as they were sent, one after another",
+        "NetFlow v5, v9 or IPFIX as it was sent, one message after another; IPFIX files",
         is_exports,
         lambda source, tally, hints: read_exports(source, tally, hints.templates),
     ),

@@ -7,7 +7,7 @@ In pf's log every packet begins a state and is a record.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from struct import Struct
 from typing import Any
 
@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from ..elements import ADDRESS, PORT
 from ..first import KEY_BYTES, Bytes, First, Mask, Numbers, pair_keys
 from ..schema import NANOSECONDS, TCP, Column, Unit, record_schema
+from .exports import Templates, are_exports, read_packets
 from .layers import PFLOG, NotRead, before_translation, connection
 from .lines import Input
 from .packets import Packet, packets
 from .tally import Tally
-from .times import LAST_SECOND
 
 PACKETS_AT_ONCE = 1 << 16
+LOOKED_AT = 256
 _TCP_IDLE_SECONDS, _IDLE_SECONDS = 7440, 300
 
 # One for each packet that shows a connection, before it is known whether it is the first.
@@ -48,9 +49,23 @@ _ROW = np.dtype(
 _Rows = npt.NDArray[Any]
 
 
-def read_captures(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """The connections that the packets of a capture show."""
-    return connections(packets(source, tally), tally)
+def read_captures(
+    source: Input, tally: Tally, templates: Templates | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The connections that the packets of a capture show, or those that its exports tell of.
+
+    A capture is one of exports if among its first 256 packets there are UDP datagrams and every one
+    is a whole NetFlow or IPFIX message; `tally.read_as` says which it was taken for. What comes
+    later and is no export does not change that, and is counted.
+    """
+    captured = packets(source, tally)
+    first = list(islice(captured, LOOKED_AT))
+    every = chain(first, captured)
+    if are_exports(first):
+        tally.read_as = "exports"
+        return read_packets(every, tally, templates)
+    tally.read_as = "packets"
+    return connections(every, tally)
 
 
 def connections(captured: Iterable[Packet], tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -83,8 +98,6 @@ def _rows(some: Iterator[Packet], tally: Tally) -> _Rows | None:
 
 def _row(packet: Packet) -> bytes:
     nanoseconds, link_type, data = packet
-    if not 0 <= nanoseconds <= LAST_SECOND * 10**9:
-        raise NotRead("bad-time")
     found = connection(link_type, data)
     protocol, sent, has = found.protocol, found.ends, 0
     was, sequence = sent, b""

@@ -14,6 +14,7 @@ from ..errors import FormatRefused
 from .layers import NotRead, connection
 from .lines import BLOCK_BYTES, Input
 from .tally import Tally
+from .times import LAST_SECOND
 
 MOST_OCTETS = 1 << 18
 _MOST_INTERFACES = 1 << 16
@@ -164,6 +165,9 @@ class _Section:
             return None
         interface = self.interfaces[number]
         time = interface.nanoseconds(high, low)
+        if not 0 <= time < LAST_SECOND * 10**9:
+            tally.drop("bad-time")
+            return None
         return Packet(time, interface.link_type, body[20 : 20 + captured])
 
     def _options(self, body: bytes, at: int) -> Iterator[tuple[int, bytes]]:

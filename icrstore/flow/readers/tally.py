@@ -65,7 +65,10 @@ class Tally:
     `records` counts connections and NAT events; `events` says how many of them are NAT events.
     `left_out` counts, by the input's own name for it, each value that the input had and a record
     has not: it stays here. `gaps` are stretches of which the input itself tells that something is
-    missing (`flow.gaps`).
+    missing (`flow.gaps`). `read_as` says what a capture was taken for, "exports" or "packets".
+
+    `latest_held` is when the last record was observed, in nanoseconds since 1970, that waits for
+    leases (`not_records["held"]`).
 
     `line` is the number of the first line that is being read, 0 where there are no lines, and
     `first_lines` says for each reason where to look.
@@ -79,6 +82,8 @@ class Tally:
     first_lines: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     gaps: list[Gap] = field(default_factory=list)
+    latest_held: int = 0
+    read_as: str | None = None
 
     def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
         """Count what is no record under a stable reason, which never quotes the input.

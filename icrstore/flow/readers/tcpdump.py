@@ -1,5 +1,7 @@
 """Lines that `tcpdump -tt -n` prints, also of pf's log, after tcpdump's print-ip.c and kin.
 
+Of pf's log only what was passed is a connection. Later fragments show no ports and are counted.
+
 What has ports and names no other protocol is UDP: tcpdump prints what the datagram says instead.
 An IPv6 packet that begins with an extension header is recorded under that header's number, without
 ports. Where IPv6 carries IPv4 (DS-Lite, RFC 6333) the IPv4 packet is the connection and the IPv6
@@ -24,14 +26,20 @@ _V6 = rf"[0-9a-f:]{{1,38}}:(?:{_V4}|[0-9a-f]{{0,4}})"
 _ADDRESS = rf"(?:{_V4}|{_V6})"
 _TIME = r"[0-9]{1,10}(?:\.[0-9]{1,9})?"
 # `-i any` puts the interface before the packet; pf's log puts the rule there.
-_PLACE = r"(?:rule [^>\n]{1,80}? on [^\s:]{1,16}: |[^\s:]{1,16} +(?:In|Out|B|M|P) +)"
+_PLACE = (
+    r"(?:rule [^>\n]{1,80}?\bpass (?:in|out) on [^\s:]{1,16}: |[^\s:]{1,16} +(?:In|Out|B|M|P) +)"
+)
+_RULE = rf"{_TIME} rule [^>\n]{{1,80}}?\b"
+# Of a fragment that is not the first, tcpdump shows a number alone, and OpenBSD's which part it is.
+_FRAGMENT = r"ip-proto-[0-9]{1,3}$|\(frag "
 # OpenBSD's tcpdump prints `S 1:1(0)` and `. ack 1` where others print `Flags [S]`.
 _TCP = r"Flags \[|tcp\b|\[\|tcp\]|[SFPRUWE.]{1,8}(?= [0-9]+:[0-9]+\(| ack [0-9])"
 _KIND = r"ip-proto-[0-9]{1,3}|no next header|\[\|[a-z0-9]+\]|[A-Za-z][A-Za-z0-9]*"
 _LINE = re.compile(
-    rf"^(?:({_TIME}) {_PLACE}?(?:(?:IP6 {_ADDRESS} > {_ADDRESS}: )?IP |IP6 )?"
+    rf"^(?:({_TIME}) {_PLACE}?(?:(?:IP6 {_ADDRESS} > {_ADDRESS}: )?IP (?! *\[)|IP6 )?+"
     r"(?:truncated-ip6? - [0-9]+ bytes missing! ?)?"
-    rf"({_ADDRESS})(?:\.([0-9]+))? > ({_ADDRESS})(?:\.([0-9]+))?: *(?:({_TCP})|({_KIND}))?.*"
+    rf"({_ADDRESS})(?:\.([0-9]+))? > ({_ADDRESS})(?:\.([0-9]+))?: *+(?!{_FRAGMENT})"
+    rf"(?:({_TCP})|({_KIND}))?.*"
     r"|(.*))\n",
     re.MULTILINE,
 )
@@ -76,6 +84,9 @@ _OTHERS = (
     ("time-without-date", re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+ ")),
     ("time-without-offset", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:")),
     ("time-without-year", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
+    ("blocked", re.compile(rf"{_RULE}block (?:in|out) on ")),
+    ("not-a-pass", re.compile(rf"{_RULE}[a-z]+ (?:in|out) on ")),
+    ("fragment", re.compile(rf"{_TIME} .*: *(?:{_FRAGMENT})")),
     ("arp", re.compile(rf"{_TIME} (?:{_PLACE})?(?:ARP|arp)\b")),
     ("bad-address", re.compile(rf"{_TIME} (?:{_PLACE})?IP6? \S+ > \S+: ")),
     ("not-ip", re.compile(rf"{_TIME} ")),

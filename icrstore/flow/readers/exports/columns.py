@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..times import LAST_SECOND
 from .elements import SYSTEM_INIT, AddressKeys
 from .templates import Key, Place, Records, Template
 
@@ -18,7 +19,13 @@ Mask = npt.NDArray[np.bool_]
 
 V4_MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
 _LONG = 255
-_MILLISECOND = 10**6
+_MILLISECOND, _SECOND = 10**6, 10**9
+
+
+def nanoseconds(values: Unsigned, scale: int) -> Numbers:
+    """So many times `scale` nanoseconds; 0, which is no time, for what is too large for one."""
+    fitting = np.where(values <= np.uint64(LAST_SECOND * _SECOND // scale), values, np.uint64(0))
+    return fitting.astype(np.int64) * scale
 
 
 class Group:
@@ -53,8 +60,8 @@ class Group:
         sent = np.repeat(np.array(self._sent, np.int64), self._counts)
         booted = np.repeat(np.array(self._booted, np.int64), self._counts)
         rows = Rows(self.template, octets, starts, sent, booted)
-        if (since := rows.first_number(SYSTEM_INIT)) is not None:
-            rows.booted = since.astype(np.int64) * _MILLISECOND
+        if (since := rows.number(SYSTEM_INIT)) is not None:
+            rows.booted = nanoseconds(since, _MILLISECOND)
         return rows
 
 
@@ -92,15 +99,15 @@ class Rows:
         found = (self.number(key) for key in keys)
         return next((numbers for numbers in found if numbers is not None), None)
 
-    def address(self, keys: AddressKeys) -> Octets | None:
-        """16 bytes for each row; None: not here. Where it has both, the one that is not zero."""
+    def address(self, keys: AddressKeys, *, prefers_six: bool = False) -> Octets | None:
+        """16 bytes for each row; None: not here. Where both are, the one that is not zero."""
         four, six = self._fixed(keys.four, 4), self._fixed(keys.six, 16)
         if four is None:
             return six
         mapped = np.empty((len(self), 16), np.uint8)
         mapped[:, :12], mapped[:, 12:] = V4_MAPPED, four
         if six is not None:
-            is_six = ~four.any(axis=1) & six.any(axis=1)
+            is_six = six.any(axis=1) & (prefers_six | ~four.any(axis=1))
             mapped[is_six] = six[is_six]
         return mapped
 

@@ -23,8 +23,9 @@ DESTINATION_PORT = _iana(11, 181, 183)
 POST_NAT_SOURCE_PORT = _iana(227, 40003)
 RANGE_START, RANGE_END, RANGE_STEP, RANGE_PORTS = (_iana(each) for each in (361, 362, 363, 364))
 NAT_EVENT = _iana(230)
+NAT_REALM = _iana(229)
 FIREWALL_EVENT = _iana(233, 40005)
-SYSTEM_INIT = _iana(160)  # milliseconds: since when sysUpTime counts in IPFIX
+SYSTEM_INIT = Key(0, 160)  # milliseconds: since when sysUpTime counts in IPFIX
 
 
 class AddressKeys(NamedTuple):
@@ -52,6 +53,10 @@ FLOW_END_REASON = Key(0, 136)
 CREATES = (1, 4, 6, 8, 10, 14, 16)
 DELETES = (2, 5, 7, 9, 11, 15, 17)
 LIMITS = (3, 12, 13, 18)
+# Before RFC 8158 its draft had other numbers, which Juniper sends: these, where a limit has none of
+# both addresses, are an address that is bound and one that is no longer.
+DRAFTS_CREATE, DRAFTS_DELETE = 12, 13
+FROM_OUTSIDE = 2  # of natOriginatingAddressRealm: the source is no subscriber
 DENIED = 3  # of firewallEvent
 
 PADDING = frozenset(_iana(0, 210))

@@ -18,14 +18,14 @@ from .elements import SYSTEM_INIT
 from .held import LONGEST_NANOSECONDS, Held, Waiting
 from .messages import FIRST_DATA_SET, V5_RECORDS, V9, Message, NoExport
 from .reading import Read, read
-from .sequences import Lost, Sequence
+from .sequences import Counts, Lost, Sequence
 from .templates import BadTemplate, Sender, Template, Templates, parse_set
 
 # Exporters end a flow of which they saw nothing for 15 seconds, or a minute: after that the same
 # endpoints are a new one.
 IDLE_SECONDS = 60
 MOST_ROWS = 1 << 16
-_MOST_BYTES = 32 << 20
+_MOST_BYTES, _START_BYTES = 32 << 20, 8
 _MOST_SENDERS = 4096
 _SECOND = 10**9
 
@@ -84,7 +84,8 @@ class Exports:
         if not message.is_whole:
             self._undecodable(message.sent)
             counts.append(None)
-        if what := sender.sequence.take(message, _step(message.version, counts)):
+        records = None if None in counts else sum(count or 0 for count in counts)
+        if what := sender.sequence.take(message, records):
             self.tally.drop(what)
 
     def _set(
@@ -93,6 +94,8 @@ class Exports:
         """How many data records it has; None: not known."""
         if number < FIRST_DATA_SET and number != V5_RECORDS:
             self._learn(key, sender, message, number, content)
+            return 0
+        if not content:
             return 0
         template = self._templates.find(key, number)
         waiting = Waiting(self._now, message.sent, message.booted, content)
@@ -126,13 +129,13 @@ class Exports:
             group = Group(template)
             group.add(records, data.sent, booted)
             self.tally.drop("option-data", records.count)
-            if (since := group.rows().first_number(SYSTEM_INIT)) is not None:
-                sender.booted = int(since[-1]) * 10**6 or None
+            if SYSTEM_INIT in template.places:
+                sender.booted = int(group.rows().booted[-1]) or None
             return records.count
         group = self._groups.setdefault(id(template), Group(template))
         group.add(records, data.sent, booted)
         self._rows += records.count
-        self._bytes += len(data.content)
+        self._bytes += len(data.content) + _START_BYTES * len(records.starts or ())
         return records.count
 
     def _read(self) -> Iterator[pa.RecordBatch]:
@@ -159,7 +162,7 @@ class Exports:
     def _sender(self, key: Sender) -> _Sender:
         sender = self._senders.get(key)
         if sender is None:
-            sender = self._senders[key] = _Sender(Sequence(self._lost(key[1])))
+            sender = self._senders[key] = _Sender(Sequence(Counts.of(key[1]), self._lost(key[1])))
             if len(self._senders) > _MOST_SENDERS:
                 self._senders.popitem(last=False)[1].sequence.end()
         self._senders.move_to_end(key)
@@ -179,14 +182,9 @@ class Exports:
 
     def _undecodable(self, moment: int) -> None:
         self.tally.drop("undecodable")
+        if not moment:  # Nothing before it told a time.
+            return
         note(self.tally.gaps, _gap(moment, moment, "undecodable"))
-
-
-def _step(version: int, counts: list[int | None]) -> int | None:
-    """How far an export moves its sender's number on; None where it cannot be told."""
-    if version == V9:
-        return 1
-    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _gap(first: int, last: int, why: str) -> Gap:

@@ -13,8 +13,6 @@ from .feed import Exports
 from .messages import NoExport, begins_an_export, is_export, length_of
 from .templates import Templates
 
-LOOKED_AT = 256
-
 
 def is_exports(head: bytes) -> bool:
     """Whether these are datagrams of NetFlow or IPFIX, as they came."""
@@ -69,6 +67,7 @@ def _datagrams(source: Input, tally: Tally) -> Iterator[Datagram]:
         rest, at = rest + chunk, 0
         try:
             while at < len(rest) and (length := length_of(rest, at, is_all=not chunk)) is not None:
+                tally.cut_off |= at + length > len(rest)
                 yield Datagram(0, "", rest[at : at + length])
                 at += length
         except NoExport:

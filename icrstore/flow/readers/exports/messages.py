@@ -10,6 +10,7 @@ V5, V9, IPFIX = 5, 9, 10
 V5_RECORDS = 5  # No version has a set of this number.
 FIRST_DATA_SET = 256
 LARGEST_BYTES = 65_535
+MOST_SETS = 1024  # of one export: no exporter has a tenth
 
 _V5 = struct.Struct(">HHIIIIBBH")
 _V9 = struct.Struct(">HHIIII")
@@ -71,8 +72,8 @@ def begins_an_export(head: bytes) -> bool:
 
 
 def length_of(buffer: bytes, at: int, *, is_all: bool) -> int | None:
-    """How long the export is that begins there; None if more is needed to tell, unless this is all
-    there is. Raises `NoExport`.
+    """How long the export is that begins there; None if more than the buffer has is needed to tell,
+    or to have all of it, unless this is all there is. Raises `NoExport`.
 
     Of v9, which does not say, all sets that follow are one export, up to what can be no set: the
     numbers of versions are none of sets.
@@ -88,7 +89,7 @@ def length_of(buffer: bytes, at: int, *, is_all: bool) -> int | None:
         return _length_of_v9(buffer, at, is_all)
     count = int.from_bytes(buffer[at + 2 : at + 4])
     length = max(count, start) if version == IPFIX else start + count * _V5_RECORD_BYTES
-    return length if length <= left else (left if is_all else None)
+    return length if length <= left or is_all else None
 
 
 def _length_of_v9(buffer: bytes, begin: int, is_all: bool) -> int | None:
@@ -101,7 +102,7 @@ def _length_of_v9(buffer: bytes, begin: int, is_all: bool) -> int | None:
         if is_end or at + length - begin > LARGEST_BYTES:
             return at - begin
         at += length
-    return min(at, len(buffer)) - begin if is_all else None
+    return at - begin if is_all else None
 
 
 def _after_padding(buffer: bytes, begin: int, at: int, is_all: bool) -> int | None:
@@ -141,8 +142,8 @@ def _of_ipfix(payload: bytes) -> Message:
 
 def _sets(payload: bytes, at: int, end: int, version: int) -> tuple[list[tuple[int, bytes]], bool]:
     """The whole sets, and whether that was all of it; zeros at the end are padding."""
-    sets = []
-    while at + _SET.size <= end:
+    sets: list[tuple[int, bytes]] = []
+    while at + _SET.size <= end and len(sets) < MOST_SETS:
         number, length = _SET.unpack_from(payload, at)
         if length < _SET.size or at + length > end or not _is_set_of(version, number):
             break

@@ -29,8 +29,8 @@ class Read(NamedTuple):
 
 def read(rows: Rows, tally: Tally) -> Read:
     """Each row is in one of the batches, or counted once by why it is in neither."""
-    is_event, others = _kinds(rows)
     fields = _Fields(rows)
+    is_event, others = _kinds(rows, fields)
     left = np.ones(len(rows), np.bool_)
     for reason, failing in [*others, *_failures(rows, fields, is_event)]:
         tally.drop(reason, int((failing & left).sum()))
@@ -55,11 +55,15 @@ class _Fields:
     def __init__(self, rows: Rows) -> None:
         self.began = times.of_connections(rows)
         self.source = rows.address(e.SOURCE)
+        # Of DS-Lite both are told: the IPv6 address is the subscriber's, the other is in the home.
+        self.inside = rows.address(e.SOURCE, prefers_six=True)
         self.destination = rows.address(e.DESTINATION)
         self.outside = rows.address(e.POST_NAT_SOURCE)
         self.account = _accounts(rows)
+        self.is_told: Mask = np.ones(len(rows), np.bool_)
         if (told := rows.texts(e.NAT_SUBSCRIBER)) is not None:
             self._take_nat_subscriber(told)
+        self.nat_event = self._nat_event(rows)
         protocol = rows.first_number(e.PROTOCOL)
         self.protocol = np.full(len(rows), 256, np.uint64) if protocol is None else protocol
         self.is_ported = (self.protocol < 256) & _PORTED[self.protocol.astype(np.uint8)]
@@ -74,39 +78,47 @@ class _Fields:
         if self.outside is None:
             self.outside = self.source
         inside = b"".join(address for _, address in parsed)
-        self.source = np.frombuffer(inside, np.uint8).reshape(-1, 16)
+        self.source = self.inside = np.frombuffer(inside, np.uint8).reshape(-1, 16)
+        self.is_told = np.asarray(self.source.any(axis=1))
+
+    def _nat_event(self, rows: Rows) -> Unsigned:
+        """natEvent of each row as RFC 8158 numbers it; 0 is none."""
+        none = np.zeros(len(rows), np.uint64)
+        told = rows.first_number(e.NAT_EVENT)
+        if told is None:
+            return none
+        has_both = ~_is_zero(self.inside, len(rows)) & ~_is_zero(self.outside, len(rows))
+        told = np.where(has_both & (told == e.DRAFTS_CREATE), e.CREATES[0], told)
+        return np.where(has_both & (told == e.DRAFTS_DELETE), e.DELETES[0], told)
 
 
-def _kinds(rows: Rows) -> tuple[Mask, list[tuple[str, Mask]]]:
+def _kinds(rows: Rows, fields: _Fields) -> tuple[Mask, list[tuple[str, Mask]]]:
     """(which rows are NAT events, which are something else than events and connections)."""
     none = np.zeros(len(rows), np.bool_)
-    nat, verdict = _nat_events(rows), rows.first_number(e.FIREWALL_EVENT)
+    nat, verdict = fields.nat_event, rows.first_number(e.FIREWALL_EVENT)
+    realm = rows.first_number(e.NAT_REALM)
     is_event, is_limit = np.isin(nat, e.CREATES + e.DELETES), np.isin(nat, e.LIMITS)
     has = rows.template.places.keys()
     is_end = e.NAT_SUBSCRIBER in has and e.FLOW_END_REASON in has and not times.STARTS & has
     return is_event, [
         ("nat-limit", is_limit),
+        ("from-outside", none if realm is None else is_event & (realm == e.FROM_OUTSIDE)),
         ("unknown-nat-event", (nat != 0) & ~is_event & ~is_limit),
         ("denied", none if verdict is None else (verdict == e.DENIED) & (nat == 0)),
         ("flow-end", np.full(len(rows), is_end)),
     ]
 
 
-def _nat_events(rows: Rows) -> Unsigned:
-    """natEvent of each row; 0 is none."""
-    told = rows.first_number(e.NAT_EVENT)
-    return np.zeros(len(rows), np.uint64) if told is None else told
-
-
 def _failures(rows: Rows, fields: _Fields, is_event: Mask) -> list[tuple[str, Mask]]:
     """Why a row cannot be what it is."""
-    no_source, nowhere = _is_zero(fields.source, len(rows)), _is_zero(fields.outside, len(rows))
+    no_inside, no_outside = _is_zero(fields.inside, len(rows)), _is_zero(fields.outside, len(rows))
     no_flow = np.full(len(rows), fields.source is None or fields.destination is None)
-    nobody = no_source & _is_zero(fields.destination, len(rows))
+    nobody = _is_zero(fields.source, len(rows)) & _is_zero(fields.destination, len(rows))
     steps, (first, last) = rows.first_number(e.RANGE_STEP), _range(rows)
     is_stepped = np.zeros(len(rows), np.bool_) if steps is None else steps > 1
     return [
-        ("no-addresses", np.where(is_event, no_source | nowhere, no_flow | nobody)),
+        ("bad-address", ~fields.is_told),
+        ("no-addresses", np.where(is_event, no_inside | no_outside, no_flow | nobody)),
         ("port-block-in-steps", is_event & is_stepped),
         ("bad-port", is_event & ((last < first) | (last > _LARGEST_PORT))),
         ("unknown-protocol", ~is_event & (fields.protocol > 255)),
@@ -137,7 +149,7 @@ def _events(rows: Rows, fields: _Fields, kept: Mask) -> pa.RecordBatch:
     schema = event_schema("ns")
     if not kept.any():
         return pa.RecordBatch.from_pylist([], schema)
-    is_create = np.isin(_nat_events(rows), e.CREATES)
+    is_create = np.isin(fields.nat_event, e.CREATES)
     first, last = _range(rows)
     protocol = fields.protocol
     columns = {
@@ -146,7 +158,7 @@ def _events(rows: Rows, fields: _Fields, kept: Mask) -> pa.RecordBatch:
             np.where(is_create, NAT_EVENTS["create"], NAT_EVENTS["delete"]).astype(np.uint8)
         ),
         "protocol": pa.array(protocol.astype(np.uint8), mask=(protocol == 0) | (protocol > 255)),
-        "source_address": _addresses(fields.source, kept),
+        "source_address": _addresses(fields.inside, kept),
         "source_port": _ports(fields.source_port, _said(fields.source_port, kept)),
         "destination_address": _addresses(
             fields.destination, ~_is_zero(fields.destination, len(rows))

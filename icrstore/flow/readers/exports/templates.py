@@ -139,7 +139,7 @@ def parse_set(version: int, number: int, content: bytes) -> Iterator[tuple[int, 
     at, least = 0, _TRIPLE.size if is_options else _PAIR.size
     while len(content) - at >= _PAIR.size and any(content[at : at + _PAIR.size]):
         name, count = _PAIR.unpack_from(content, at)
-        if version != V9 and not count:
+        if version != V9 and not count and (name >= FIRST_DATA_SET or name == number):
             yield name, None
             at += _PAIR.size
             continue
@@ -186,6 +186,7 @@ class Templates:
     def __init__(self) -> None:
         self._held: OrderedDict[Sender, dict[int, Template]] = OrderedDict()
         self._fields: Counter[Sender] = Counter()
+        self._total = 0
         self._v5 = of_v5()
 
     def find(self, sender: Sender, number: int) -> Template | None:
@@ -205,8 +206,8 @@ class Templates:
             self._forget(sender)
         self._held.setdefault(sender, {})[number] = template
         self._held.move_to_end(sender)
-        self._fields[sender] += len(template.fields)
-        while self._fields.total() > MOST_FIELDS_OF_ALL:
+        self._count(sender, len(template.fields))
+        while self._total > MOST_FIELDS_OF_ALL:
             self._forget(next(iter(self._held)))
         return template
 
@@ -217,10 +218,14 @@ class Templates:
         doomed = [number] if is_one else [n for n in held if held[n].is_options == (number == 3)]
         for each in doomed:
             if (template := held.pop(each, None)) is not None:
-                self._fields[sender] -= len(template.fields)
+                self._count(sender, -len(template.fields))
         if not held:
             self._forget(sender)
 
     def _forget(self, sender: Sender) -> None:
         self._held.pop(sender, None)
-        self._fields.pop(sender, None)
+        self._total -= self._fields.pop(sender, 0)
+
+    def _count(self, sender: Sender, fields: int) -> None:
+        self._fields[sender] += fields
+        self._total += fields

@@ -9,8 +9,9 @@ Of a connection the first of these that a record has, and of a NAT event 2 befor
 4. the time of the export.
 
 An absolute time of 0 or outside 1970 to 2255 is none. sysUpTime counts milliseconds modulo 2^32: a
-time that lies less than an hour after the export's is ahead of it, and else before it. In IPFIX it
-counts from systemInitTimeMilliseconds, and without that such times say nothing. Micro- and
+time of it lies in the eight days before the export (flows are told of every seven days or more
+often) or the hour after it, or else is none. In IPFIX it counts from systemInitTimeMilliseconds,
+and without that such times say nothing. Micro- and
 nanoseconds are NTP timestamps (RFC 7011 section 6.1.9); some exporters count from 1970 instead,
 which can be told apart until NTP's own era ends in 2036.
 """
@@ -21,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..times import LAST_SECOND
-from .columns import Mask, Numbers, Rows, Unsigned
+from .columns import Mask, Numbers, Rows, Unsigned, nanoseconds
 from .templates import Key
 
 _SECOND, _MILLISECOND, _MICROSECOND = 10**9, 10**6, 10**3
 _NTP_1970 = 2_208_988_800
-_WRAP, _HOUR_MILLISECONDS = 1 << 32, 3_600_000
+_WRAP = 1 << 32
+_AHEAD_MILLISECONDS, _BEFORE_MILLISECONDS = 3_600_000, 8 * 86_400_000
 _NANOSECONDS = {"seconds": _SECOND, "milliseconds": _MILLISECOND, "microseconds": _MICROSECOND}
 
 # (element, what it counts)
@@ -97,8 +99,9 @@ def _nanoseconds(rows: Rows, values: Unsigned, counts: str) -> tuple[Numbers, Ma
 def _since_boot(rows: Rows, values: Unsigned) -> tuple[Numbers, Mask]:
     uptime = (rows.sent - rows.booted) // _MILLISECOND
     before = (uptime - _signed(values % _WRAP)) % _WRAP
-    before = np.where(before > _WRAP - _HOUR_MILLISECONDS, before - _WRAP, before)
-    return rows.sent - before * _MILLISECOND, rows.booted != 0
+    before = np.where(before > _WRAP - _AHEAD_MILLISECONDS, before - _WRAP, before)
+    is_time = (rows.booted != 0) & (before <= _BEFORE_MILLISECONDS)
+    return rows.sent - before * _MILLISECOND, is_time
 
 
 def _of_ntp(values: Unsigned, unit: int) -> Numbers:
@@ -110,9 +113,7 @@ def _of_ntp(values: Unsigned, unit: int) -> Numbers:
 
 
 def _scaled(values: Unsigned, counts: str) -> Numbers:
-    scale = _NANOSECONDS.get(counts, 1)
-    # What is too large is 0, which is no time.
-    return _signed(np.where(values <= LAST_SECOND * _SECOND // scale, values, 0)) * scale
+    return nanoseconds(values, _NANOSECONDS.get(counts, 1))
 
 
 def _signed(values: npt.NDArray[np.uint64]) -> Numbers:
