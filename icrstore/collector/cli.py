@@ -61,6 +61,7 @@ the key signs what is pushed, the secret names the batches and locks the spool."
 _READ = """example:
   icr-collect read /var/log/pflog --account line-17     # or any capture: its first packets
   tcpdump -tt -n -r pflog | icr-collect read - --account line-17
+  icr-collect read pflog.txt --account line-17 --zone Europe/London    # OpenBSD's tcpdump -nettt
   icr-collect read flows.ndjson --leases leases.csv
   icr-collect read nfdump.json --map nfdump --zone UTC
   icr-collect read fw.log --zone Europe/London   # deploy/DIALECTS.md: ASA, Juniper, conntrack, ...

@@ -151,11 +151,16 @@ def test_pfs_log_of_a_translated_packet_names_both_sides() -> None:
 
 
 def test_pfs_log_of_a_redirected_packet_names_whom_it_was_sent_to() -> None:
-    inside = ip("203.0.113.9", "192.168.1.7", 6, tcp(61000, 8080, SYN))
     before = ("203.0.113.9", 61000, V4[1], 80)
-    (record,), _ = reading(pcap([pflog(inside, before=before)], PFLOG))
-    assert (record["destination_address"], record["destination_port"]) == before[2:]
-    assert "post_nat_source_address" not in record
+    log = [
+        pflog(ip(before[0], "192.168.1.7", 6, tcp(61000, 8080, SYN)), before=before),
+        pflog(ip(before[0], "192.168.1.7", 1, b"\x08\0\0\0"), before=before),
+    ]
+    of_tcp, of_icmp = reading(pcap(log, PFLOG))[0]
+    assert (of_tcp["destination_address"], of_tcp["destination_port"]) == before[2:]
+    assert of_icmp["destination_address"] == before[2]
+    assert not {"post_nat_source_address", "post_nat_source_port"} & {*of_tcp, *of_icmp}
+    assert "destination_port" not in of_icmp
 
 
 def test_interfaces_of_several_kinds_are_read_as_what_they_are() -> None:
@@ -203,6 +208,18 @@ def test_what_is_remembered_is_bounded_and_packets_are_not_held(
     assert counts == [1000] * 10
     assert tally.left_out["octets"] == 10_000 * (len(large) + 28)
     assert peak < 20 << 20
+
+
+def test_of_too_many_connections_those_idle_for_longest_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("icrstore.flow.readers.captures.PACKETS_AT_ONCE", 10)
+    monkeypatch.setattr("icrstore.flow.readers.captures._MOST_FLOWS", 4)
+    flows = [there(udp(5000 + number, 53)) for number in range(10)]
+    records, tally = seen(*((at, flow) for at, flow in enumerate(flows + flows[::-1])))
+    again = [each["source_port"] for each in records[10:]]
+    assert again == [5005, 5004, 5003, 5002, 5001, 5000]
+    assert tally.not_records == {"later-packet": 4}
 
 
 def netflow(records: int = 1) -> bytes:

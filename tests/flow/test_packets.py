@@ -141,7 +141,7 @@ HOSTILE = (
     section() + interface(RAW) + enhanced(0, 8, DATA) + struct.pack("<III", 0x0A0D0D0A, 28, 5),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"\xff" * 20),
     section() + interface(RAW) + enhanced(0, 8, DATA) + block(6, b"") + block(1, b""),
-    section() + interface(RAW) + enhanced(0, 8, DATA) + interface(RAW) * 70_000,
+    section() + interface(RAW) + enhanced(0, 8, DATA) + interface(RAW) * 5000,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from icrstore.flow.errors import FormatRefused
-from icrstore.flow.readers import Tally, open_records
+from icrstore.flow.readers import Hints, Tally, open_records
 from tests.shared_data import topic
 
 from .readings import reading
@@ -102,3 +102,18 @@ def test_another_log_gives_no_connections(name: str) -> None:
     except FormatRefused:
         assert name == "dns.log"
     assert tally.records == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "passed", "blocked"),
+    [("ossec_pf_lines.txt", 5, 1), ("pffw_openbsd_tcpdump_pflog.txt", 4, 9)],
+)
+def test_pfs_own_text_is_read_once_its_year_and_zone_are_told(
+    name: str, passed: int, blocked: int
+) -> None:
+    content = (topic("pflog-tcpdump") / "pf-text" / name).read_bytes()
+    records, tally = reading(content, None, Hints(UTC, datetime(2012, 1, 1, tzinfo=UTC)))
+    assert (len(records), tally.not_records) == (passed, {"blocked": blocked})
+    assert all(each["observed_at"].year == 2011 for each in records)
+    refused, tally = reading(content)
+    assert (refused, tally.not_records) == ([], {"time-without-offset": passed + blocked})

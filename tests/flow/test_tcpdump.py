@@ -2,10 +2,11 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from icrstore.flow.readers import Tally, open_records
+from icrstore.flow.readers import Hints, Tally, open_records
 
 from .readings import reading
 
@@ -178,7 +179,7 @@ def test_one_fine_time_makes_the_others_finer_and_no_different() -> None:
         (DNS.strip().replace("49163", "4916300000000000000000"), "port-out-of-range"),
         (DNS.strip().replace(TIME, "17:20:41.947863"), "time-without-date"),
         (DNS.strip().replace(TIME, "2015-05-18 17:20:41.947863"), "time-without-offset"),
-        (DNS.strip().replace(TIME, "May 18 17:20:41.947863"), "time-without-year"),
+        (DNS.strip().replace(TIME, "May 18 17:20:41.947863"), "time-without-offset"),
         (DNS.strip().replace(TIME, "9431969641.947863"), "bad-time"),
         (f"{TIME} IP 192.0.2.1 > 192.0.2.2: MYSTERY, length 1", "unknown-protocol"),
         (f"{TIME} IP 192.0.2.1 > 192.0.2.2: ip-proto-256 8", "unknown-protocol"),
@@ -207,3 +208,53 @@ def test_a_last_line_that_says_enough_needs_no_newline(text: str) -> None:
     records, tally = reading((DNS + line).encode())
     assert len(records) == 2
     assert not tally.cut_off
+
+
+LONDON = Hints(zone=ZoneInfo("Europe/London"), now=datetime(2016, 3, 1, tzinfo=UTC))
+SPRING = datetime(2015, 3, 30, 14, 54, 22, 171929, UTC)
+PASSED = "rule 3/(match) pass out on xl0: 192.168.2.10.1514 > 192.168.2.190.1030:  udp 73"
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("Mar  1 15:54:22.171929", datetime(2016, 3, 1, 15, 54, 22, 171929, UTC)),
+        ("Mar 01 15:54:22.171929", datetime(2016, 3, 1, 15, 54, 22, 171929, UTC)),
+        ("Mar 30 15:54:22.171929", SPRING),
+        ("Dec 31 15:54:22.0", datetime(2015, 12, 31, 15, 54, 22, 0, UTC)),
+        ("Feb 29 00:00:00.5", datetime(2016, 2, 29, 0, 0, 0, 500_000, UTC)),
+        ("2014-07-30 15:54:22.171929", datetime(2014, 7, 30, 14, 54, 22, 171929, UTC)),
+        ("Mar 30 15:33:26 host pf: Mar 30 15:54:22.171929", SPRING),
+        ("2015-03-30T15:33:26.7+01:00 a.b-c pf[81]: Mar 30 15:54:22.171929", SPRING),
+    ],
+)
+def test_what_a_time_lacks_is_told_by_who_reads_it(written: str, moment: datetime) -> None:
+    records, tally = reading(f"{written} {PASSED}\n".encode() * 2, None, LONDON)
+    assert [each["observed_at"] for each in records] == [moment] * 2
+    assert not tally.not_records
+    untold, tally = reading(f"{written} {PASSED}\n".encode(), "tcpdump")
+    assert (untold, tally.not_records.total()) == ([], 1)
+    assert tally.mends()
+
+
+@pytest.mark.parametrize(
+    ("written", "hints", "reason"),
+    [
+        ("Mar 30 15:54:22.1", Hints(zone=UTC), "time-without-year"),
+        ("Mar 30 15:54:22.1", Hints(now=datetime(2016, 3, 1, tzinfo=UTC)), "time-without-offset"),
+        ("2014-07-30 15:54:22.1", Hints(), "time-without-offset"),
+        ("Oct 25 01:30:00.1", LONDON, "time-ambiguous"),
+        ("Mar 29 01:30:00.1", LONDON, "time-ambiguous"),
+        ("Feb 31 15:54:22.1", LONDON, "bad-time"),
+        ("Mar 30 25:54:22.1", LONDON, "bad-time"),
+    ],
+)
+def test_a_time_that_nobody_can_tell_is_counted(written: str, hints: Hints, reason: str) -> None:
+    content = f"{DNS}{written} {PASSED}\n".encode()
+    records, tally = reading(content, None, hints)
+    assert (len(records), tally.not_records, tally.first_lines) == (1, {reason: 1}, {reason: 2})
+
+
+def test_hints_change_nothing_where_times_are_whole() -> None:
+    content = f"{DNS}{DNS.replace(' IP ', ' rule 3/(match) pass out on xl0: ')}".encode()
+    assert reading(content, None, LONDON)[0] == reading(content)[0]

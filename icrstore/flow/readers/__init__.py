@@ -100,9 +100,9 @@ _FORMATS = (
     ),
     _Format(
         "tcpdump",
-        "the text that `tcpdump -tt -n` prints",
+        "the text that `tcpdump -tt -n` prints, also of pf's log",
         is_tcpdump,
-        lambda source, tally, _: read_tcpdump(source, tally),
+        read_tcpdump,
     ),
 )
 FORMATS = {each.name: each.meaning for each in _FORMATS}

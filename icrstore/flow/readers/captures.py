@@ -2,7 +2,7 @@
 
 A later packet of the same endpoints, either way, is of the same connection until nothing came for
 the time in which a translator may forget it: 2 h 4 min of TCP (RFC 5382 section 5), 5 minutes of
-anything else (RFC 4787 section 4.3). A SYN that repeats none seen in that time begins another.
+anything else (RFC 4787 section 4.3). A SYN that repeats none of the last 5 minutes begins another.
 In pf's log every packet begins a state and is a record.
 """
 
@@ -28,6 +28,8 @@ from .tally import Tally
 PACKETS_AT_ONCE = 1 << 16
 LOOKED_AT = 256
 _TCP_IDLE_SECONDS, _IDLE_SECONDS = 7440, 300
+# Of each kind; with more at once, those idle for longest are forgotten, and would be new again.
+_MOST_FLOWS = 500_000
 
 # One for each packet that shows a connection, before it is known whether it is the first.
 _HAS_PORTS, _IS_SYN, _IS_STATE, _IS_TRANSLATED = 1, 2, 4, 8
@@ -108,6 +110,8 @@ def _row(packet: Packet) -> bytes:
     if link_type == PFLOG:
         has |= _IS_STATE
         was = before_translation(data) or sent
+        # What has no ports has an ICMP id there.
+        was = was if has & _HAS_PORTS else (was[0], 0, was[2], 0)
         if was[:2] != sent[:2]:
             has |= _IS_TRANSLATED
     return _pack(nanoseconds, protocol, has, *was, *sent[:2], sequence)
@@ -148,8 +152,10 @@ class _Flows:
     """The connections that are under way."""
 
     def __init__(self) -> None:
-        self._tcp, self._syns = First(_TCP_IDLE_SECONDS), First(_TCP_IDLE_SECONDS)
-        self._others = First(_IDLE_SECONDS)
+        self._tcp = First(_TCP_IDLE_SECONDS, _MOST_FLOWS)
+        self._others = First(_IDLE_SECONDS, _MOST_FLOWS)
+        # A SYN is given up after some three minutes (RFC 9293 section 3.8.3).
+        self._syns = First(_IDLE_SECONDS, _MOST_FLOWS)
 
     def begin(self, batch: pa.RecordBatch, rows: _Rows) -> Mask:
         """Which packets are the first of their connection."""

@@ -19,6 +19,7 @@ _MPLS = (0x8847, 0x8848)
 _PPPOE_SESSION = 0x8864
 _PPP = {0x0021: _IPV4, 0x0057: _IPV6, 0x0281: 0x8847, 0x0283: 0x8848}
 _ANY_IP = -1  # what stands there says itself which version it is
+_NEITHER = 0
 _FAMILIES = {2: _IPV4, 10: _IPV6, 24: _IPV6, 28: _IPV6, 30: _IPV6}
 _NFLOG_PAYLOAD = 9
 
@@ -77,14 +78,14 @@ def connection(link_type: int, data: bytes) -> Connection:
     """What a packet shows. Raises NotRead."""
     try:
         kind, at = _LINKS[link_type](data)
-        return ip(data, kind, at)
+        return _ip(data, kind, at)
     except KeyError:
         raise NotRead("unknown-link-type") from None
     except (error, IndexError):
         raise NotRead("truncated-packet") from None
 
 
-def ip(data: bytes, kind: int, at: int) -> Connection:
+def _ip(data: bytes, kind: int, at: int) -> Connection:
     """What the IP packet that begins at an octet shows. Raises NotRead, or what slicing raises."""
     if kind in _ARP:
         raise NotRead("arp")
@@ -115,7 +116,7 @@ def _ipv6(data: bytes, at: int) -> Connection:
     length, protocol, source, destination = _V6.unpack_from(data, at)
     end = min(at + 40 + length, len(data)) if length else len(data)
     if protocol == _IP_IN_IP and end >= at + 60:
-        return ip(data, _IPV4, at + 40)
+        return _ip(data, _IPV4, at + 40)
     return _above(protocol, source, destination, data, at + 40, end, False)
 
 
@@ -128,9 +129,8 @@ def _above(
     return Connection(protocol, source, source_port, destination, destination_port, at, end, part)
 
 
-def _ethertype(data: bytes, at: int) -> tuple[int, int]:
-    (kind,) = _U16.unpack_from(data, at)
-    at += 2
+def _ethertype(data: bytes, kind_at: int, at: int) -> tuple[int, int]:
+    (kind,) = _U16.unpack_from(data, kind_at)
     while kind in _VLANS:
         (kind,) = _U16.unpack_from(data, at + 2)
         at += 4
@@ -153,14 +153,14 @@ def _ppp(data: bytes, at: int = 0) -> tuple[int, int]:
     # A protocol whose first octet is odd has only that one (RFC 1661 section 6.5).
     kind = data[at] if data[at] & 1 else _U16.unpack_from(data, at)[0]
     at += 1 if data[at] & 1 else 2
-    kind = _PPP.get(kind, kind)
+    kind = _PPP.get(kind, _NEITHER)
     return _labels(data, at) if kind in _MPLS else (kind, at)
 
 
 def _loopback(data: bytes) -> tuple[int, int]:
     # In the byte order of the machine that captured, which is not always the file's.
     family = data[0] | data[3]
-    return _FAMILIES.get(family, 0), 4
+    return _FAMILIES.get(family, _NEITHER), 4
 
 
 def _nflog(data: bytes) -> tuple[int, int]:
@@ -207,7 +207,7 @@ def before_translation(data: bytes) -> tuple[bytes, int, bytes, int] | None:
 
 _LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
     0: _loopback,
-    1: lambda data: _ethertype(data, 12),
+    1: lambda data: _ethertype(data, 12, 14),
     9: _ppp,
     12: lambda data: (_ANY_IP, 0),
     14: lambda data: (_ANY_IP, 0),
@@ -215,10 +215,10 @@ _LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
     51: lambda data: _ppp(data, 6),
     101: lambda data: (_ANY_IP, 0),
     108: _loopback,
-    113: lambda data: _ethertype(data, 14),
+    113: lambda data: _ethertype(data, 14, 16),
     PFLOG: _pflog,
     228: lambda data: (_IPV4, 0),
     229: lambda data: (_IPV6, 0),
     239: _nflog,
-    276: lambda data: (_U16.unpack_from(data)[0], 20),
+    276: lambda data: _ethertype(data, 0, 20),
 }

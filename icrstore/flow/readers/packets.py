@@ -17,7 +17,7 @@ from .tally import Tally
 from .times import LAST_SECOND
 
 MOST_OCTETS = 1 << 18
-_MOST_INTERFACES = 1 << 16
+_MOST_INTERFACES = 1 << 12
 
 _Read = Callable[[int], bytes]  # fewer octets than it is asked for only at the end
 
@@ -119,7 +119,6 @@ def _pcap(read: _Read, magic: bytes) -> Iterator[Packet]:
 @dataclass(frozen=True)
 class _Interface:
     link_type: int
-    snap_octets: int  # 0: all
     ticks_a_second: int
     offset_seconds: int
 
@@ -135,7 +134,7 @@ class _Section:
         self.interfaces: list[_Interface] = []
         self.block = Struct(f"{order}II")
         self._option = Struct(f"{order}HH")
-        self._described = Struct(f"{order}HxxI")
+        self._link_type = Struct(f"{order}H")
         self._packet = Struct(f"{order}IIIII")
         self._old_packet = Struct(f"{order}HHIIII")
         self._offset = Struct(f"{order}q")
@@ -143,14 +142,14 @@ class _Section:
     def describe(self, body: bytes) -> None:
         if len(body) < 8 or len(self.interfaces) >= _MOST_INTERFACES:
             raise _damaged()
-        link_type, snap_octets = self._described.unpack_from(body)
+        (link_type,) = self._link_type.unpack_from(body)
         ticks, offset = 10**6, 0
         for code, value in self._options(body, 8):
             if code == _TIME_RESOLUTION and len(value) == 1:
                 ticks = (2 if value[0] & 0x80 else 10) ** (value[0] & 0x7F)
             elif code == _TIME_OFFSET and len(value) == 8:
                 (offset,) = self._offset.unpack(value)
-        self.interfaces.append(_Interface(link_type, snap_octets, ticks, offset))
+        self.interfaces.append(_Interface(link_type, ticks, offset))
 
     def packet(self, kind: int, body: bytes, tally: Tally) -> Packet | None:
         shape = self._packet if kind == _PACKET else self._old_packet
@@ -180,8 +179,10 @@ class _Section:
 def _pcapng(read: _Read, kind: bytes, tally: Tally) -> Iterator[Packet]:
     take, section = _whole(read), _Section("<")
     while kind:
+        if len(kind) < 4:
+            raise _CutOffError
         # The byte order stands behind the length of the block that tells it.
-        head = take(8 if kind == _SECTION else 4) if len(kind) == 4 else take(4)
+        head = take(8 if kind == _SECTION else 4)
         if kind == _SECTION:
             if head[4:] not in _ORDERS:
                 raise _damaged()

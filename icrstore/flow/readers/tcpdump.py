@@ -1,22 +1,24 @@
 """Lines that `tcpdump -tt -n` prints, also of pf's log, after tcpdump's print-ip.c and kin.
 
 Of pf's log only what was passed is a connection. Later fragments show no ports and are counted.
-
 What has ports and names no other protocol is UDP: tcpdump prints what the datagram says instead.
 An IPv6 packet that begins with an extension header is recorded under that header's number, without
 ports. Where IPv6 carries IPv4 (DS-Lite, RFC 6333) the IPv4 packet is the connection and the IPv6
 one the access line; any other packet in a packet is recorded as the tunnel that it travels in.
 
-A last line without its newline is read if it ends in a length or a closed bracket, or is TCP.
+A time without its zone or year is read as `Hints` say (`-ttt` of OpenBSD, `-tttt` of others). A
+last line without its newline is read if it ends in a length or a closed bracket, or is TCP.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schema import DCCP, SCTP, TCP, UDP, UDP_LITE, Column
+from .dialects.clock import FRACTION, HEADER_TIME, Clock, Untimed
+from .hints import Hints
 from .lines import Input, line_blocks
 from .rows import Rows, assemble, nothing, present
 from .tally import Tally
@@ -78,12 +80,15 @@ _PORTLESS = {
     "mobility": 135,
     **_PORTED,
 }
+# What stands there instead of a time that does not tell enough.
+_UNTIMED = ("bad-time", "time-ambiguous", "time-without-offset", "time-without-year")
 _OTHERS = (
+    *((reason, re.compile(f"{reason} ")) for reason in _UNTIMED),
     ("blank-line", re.compile(r"\s*$")),
     ("comment", re.compile(r"#|tcpdump: |reading from |listening on |[0-9]+ packets ")),
     ("time-without-date", re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+ ")),
     ("time-without-offset", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:")),
-    ("time-without-year", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
+    ("time-without-offset", re.compile(r"[A-Z][a-z]{2} [ 0-9]?[0-9] [0-9]{2}:[0-9]{2}:")),
     ("blocked", re.compile(rf"{_RULE}block (?:in|out) on ")),
     ("not-a-pass", re.compile(rf"{_RULE}[a-z]+ (?:in|out) on ")),
     ("fragment", re.compile(rf"{_TIME} .*: *(?:{_FRAGMENT})")),
@@ -91,8 +96,12 @@ _OTHERS = (
     ("bad-address", re.compile(rf"{_TIME} (?:{_PLACE})?IP6? \S+ > \S+: ")),
     ("not-ip", re.compile(rf"{_TIME} ")),
 )
+# `-ttt` of OpenBSD and `-tttt` of others, to which syslog may have put a head of its own.
+_CLOCK = re.compile(
+    rf"^(?:{HEADER_TIME}\S* \S+ pf(?:\[[0-9]+\])?: )?({HEADER_TIME})({FRACTION})? ", re.MULTILINE
+)
 _PACKET = re.compile(
-    rf"(?:{_TIME}|.{{0,40}}[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]+) (?:ARP, |arp |.{{0,200}}? > )"
+    rf"(?:{_TIME}|.{{0,100}}[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]+) (?:ARP, |arp |.{{0,200}}? > )"
 )
 
 
@@ -102,10 +111,13 @@ def is_tcpdump(head: bytes) -> bool:
     return any(_PACKET.match(line) for line in lines)
 
 
-def read_tcpdump(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
+def read_tcpdump(
+    source: Input, tally: Tally, hints: Hints | None = None
+) -> Iterator[pa.RecordBatch]:
     """The packets that the lines of a text show."""
+    in_seconds = _timed(hints) if hints and hints.zone else str
     for block in line_blocks(source, tally):
-        text = block.decode("ascii", "replace")
+        text = in_seconds(block.decode("ascii", "replace"))
         if not text.endswith("\n"):
             if not _is_whole(text):
                 tally.cut()
@@ -114,6 +126,19 @@ def read_tcpdump(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
         found = _LINE.findall(text)
         lines = [at for at, line in enumerate(found) if line[0]]
         yield assemble(_rows(found, tally), tally, lines)
+
+
+def _timed(hints: Hints) -> Callable[[str], str]:
+    """Writes the times of a text as `-tt` does; why not, where they do not tell enough."""
+    clock = Clock(hints)
+
+    def seconds(match: re.Match[str]) -> str:
+        try:
+            return f"{clock.seconds(match[1], match[2], None)} "
+        except Untimed as why:
+            return f"{why.args[0]} "
+
+    return lambda text: _CLOCK.sub(seconds, text)
 
 
 def _rows(found: list[tuple[str, ...]], tally: Tally) -> Rows:
