@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from icrstore.flow.readers.exports import blocks
+
 from .exported import (
     EVENT,
     FLOW,
@@ -373,9 +375,42 @@ def test_a_block_of_ports(fields: list[Field], given: list[int], wanted: Any) ->
 
 
 @pytest.mark.parametrize(
+    ("fields", "given"),
+    [
+        ([(361, 2), (363, 2), (364, 2)], [1024, 4, 3]),
+        ([(361, 2), (362, 2), (363, 2)], [1024, 1032, 4]),
+        ([(361, 2), (362, 2), (363, 2), (364, 2)], [1024, 60_000, 4, 3]),
+    ],
+)
+def test_a_block_whose_ports_lie_apart_is_an_event_of_each(
+    fields: list[Field], given: list[int]
+) -> None:
+    all_fields: list[Field] = [(323, 8), (230, 1), (8, 4), (225, 4), *fields]
+    ends = ("10.0.0.7", "203.0.113.5")
+    row = values(all_fields, NOON * 1000, 16, *ends, *given)
+    plain = values(all_fields, NOON * 1000, 16, *ends, *([0] * len(given)))
+    rows, tally = read(ipfix(template(all_fields), a_set(256, plain, row, plain)))
+    assert [each.get("post_nat_source_port") for each in rows] == [None, 1024, 1028, 1032, None]
+    assert not {"port_range_start", "port_range_end"} & {name for each in rows for name in each}
+    assert (tally.not_records, tally.left_out) == ({}, {})
+
+
+def test_scattered_blocks_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "MOST_PORTS_AT_ONCE", 10_000)
+    fields: list[Field] = [(8, 4), (225, 4), (230, 1), (361, 2), (363, 1), (364, 2)]
+    row = values(fields, "10.0.0.7", "203.0.113.5", 16, 1024, 2, 4096)
+    rows, tally = read(ipfix(template(fields), a_set(256, *[row] * 4000)))
+    assert len(rows) == 2 * 4096
+    assert tally.not_records == {"port-block-too-scattered": 4000 - 2}
+
+
+@pytest.mark.parametrize(
     ("fields", "given", "reason"),
     [
-        ([(361, 2), (362, 2), (363, 2)], [1024, 2047, 2], "port-block-in-steps"),
+        ([(361, 2), (363, 2), (364, 2)], [1024, 2, 4097], "port-block-too-scattered"),
+        ([(361, 2), (362, 2), (363, 2)], [1, 65_535, 2], "port-block-too-scattered"),
+        ([(361, 2), (363, 2), (364, 2)], [1024, 1024, 64], "bad-port"),
+        ([(361, 8), (363, 8), (364, 8)], [1, (1 << 64) - 1, (1 << 64) - 1], "bad-port"),
         ([(361, 2), (362, 2)], [2048, 1024], "bad-port"),
         ([(361, 2), (364, 2)], [65_000, 1024], "bad-port"),
     ],

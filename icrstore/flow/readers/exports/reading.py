@@ -11,11 +11,11 @@ from ...schema import PORT_PROTOCOLS, Column, address_bytes, event_schema, recor
 from ..tally import Tally
 from . import elements as e
 from . import times
+from .blocks import LARGEST_PORT, Blocks, spread
 from .columns import V4_MAPPED, Mask, Numbers, Octets, Rows, Unsigned
 from .names import name_of
 
 _PORTED = np.array([number in PORT_PROTOCOLS for number in range(256)])
-_LARGEST_PORT = 65_535
 _KEPT = e.KEPT | times.TIMES | e.PADDING
 
 
@@ -36,12 +36,20 @@ def read(rows: Rows, tally: Tally) -> Read:
         tally.drop(reason, int((failing & left).sum()))
         left &= ~failing
     _leave_out(rows, int(left.sum()), tally)
+    tally.drop("sampled", int((is_sampled(rows) & left).sum()))
     plain, event = left & ~is_event, left & is_event
     return Read(
         _connections(fields, plain),
         times.of_ends(rows, fields.began)[plain],
         _events(rows, fields, event),
     )
+
+
+def is_sampled(rows: Rows) -> Mask:
+    """Which rows tell that not every packet was looked at, so that connections are missing."""
+    of, passed = rows.first_number(e.SAMPLED_OF), rows.first_number(e.SAMPLED_PASSED_OVER)
+    none: Mask = np.zeros(len(rows), np.bool_)
+    return (none if of is None else of > 1) | (none if passed is None else passed > 0)
 
 
 def _leave_out(rows: Rows, count: int, tally: Tally) -> None:
@@ -114,13 +122,12 @@ def _failures(rows: Rows, fields: _Fields, is_event: Mask) -> list[tuple[str, Ma
     no_inside, no_outside = _is_zero(fields.inside, len(rows)), _is_zero(fields.outside, len(rows))
     no_flow = np.full(len(rows), fields.source is None or fields.destination is None)
     nobody = _is_zero(fields.source, len(rows)) & _is_zero(fields.destination, len(rows))
-    steps, (first, last) = rows.first_number(e.RANGE_STEP), _range(rows)
-    is_stepped = np.zeros(len(rows), np.bool_) if steps is None else steps > 1
+    blocks = Blocks.of(rows)
     return [
         ("bad-address", ~fields.is_told),
         ("no-addresses", np.where(is_event, no_inside | no_outside, no_flow | nobody)),
-        ("port-block-in-steps", is_event & is_stepped),
-        ("bad-port", is_event & ((last < first) | (last > _LARGEST_PORT))),
+        ("bad-port", is_event & blocks.is_impossible),
+        ("port-block-too-scattered", is_event & blocks.is_too_large),
         ("unknown-protocol", ~is_event & (fields.protocol > 255)),
     ]
 
@@ -150,7 +157,7 @@ def _events(rows: Rows, fields: _Fields, kept: Mask) -> pa.RecordBatch:
     if not kept.any():
         return pa.RecordBatch.from_pylist([], schema)
     is_create = np.isin(fields.nat_event, e.CREATES)
-    first, last = _range(rows)
+    blocks = Blocks.of(rows)
     protocol = fields.protocol
     columns = {
         "observed_at": _time(times.of_events(rows)),
@@ -166,22 +173,11 @@ def _events(rows: Rows, fields: _Fields, kept: Mask) -> pa.RecordBatch:
         "destination_port": _ports(fields.destination_port, _said(fields.destination_port, kept)),
         "post_nat_source_address": _addresses(fields.outside, kept),
         "post_nat_source_port": _ports(fields.outside_port, _said(fields.outside_port, kept)),
-        "port_range_start": _ports(first, first > 0),
-        "port_range_end": _ports(last, first > 0),
+        "port_range_start": _ports(blocks.first, blocks.first > 0),
+        "port_range_end": _ports(blocks.last, blocks.first > 0),
         "account": fields.account,
     }
-    return _batch(columns, schema, kept)
-
-
-def _range(rows: Rows) -> tuple[Unsigned, Unsigned]:
-    """The first and the last port of each row's block; 0 where there is none."""
-    none = np.zeros(len(rows), np.uint64)
-    first, last = rows.first_number(e.RANGE_START), rows.first_number(e.RANGE_END)
-    ports = rows.first_number(e.RANGE_PORTS)
-    if first is None or (last is None and ports is None):
-        return none, none
-    counted = none if ports is None else np.where(ports > 0, first + ports - np.uint64(1), 0)
-    return first, counted if last is None else np.where(last > 0, last, counted)
+    return spread(_batch(columns, schema, kept), blocks, kept)
 
 
 def _accounts(rows: Rows) -> Column:
@@ -239,7 +235,7 @@ def _time(nanoseconds: Numbers) -> Column:
 def _ports(ports: Unsigned | None, valid: Mask) -> Column:
     if ports is None:
         return pa.nulls(len(valid), PORT)
-    return pa.array(ports.astype(np.uint16), mask=~(valid & (ports <= _LARGEST_PORT)))
+    return pa.array(ports.astype(np.uint16), mask=~(valid & (ports <= LARGEST_PORT)))
 
 
 def _addresses(addresses: Octets | None, valid: Mask) -> Column:
