@@ -169,7 +169,7 @@ def test_a_line_that_somebody_wrote_into_another_message_is_no_record(dialect: D
 def test_what_two_dialects_would_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     (asa,) = (each for each in ALL if each.name == "asa")
     two = ((asa.marks[0], asa), (asa.marks[0], replace(asa)))
-    monkeypatch.setattr("icrstore.flow.readers.dialects.reader.marked", lambda: two)
+    monkeypatch.setattr("icrstore.flow.readers.dialects.lookup.marked", lambda: two)
     line = next(vector.line for vector in asa.vectors if vector.gives)
     records, tally = reading(f"{line}\n".encode(), "syslog", HINTS)
     assert (records, tally.not_records) == ([], {"ambiguous-line": 1})

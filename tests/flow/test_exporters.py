@@ -20,12 +20,14 @@ from .exported import (
     described,
     flow,
     ipfix,
+    options,
     read,
     record_of_v5,
     rows_of,
     template,
     v5,
     v9,
+    values,
 )
 
 TEMPLATE = ipfix(template(FLOW))
@@ -290,6 +292,34 @@ def test_a_v9_exporter_that_counts_flows_is_understood() -> None:
     assert (tally.not_records, tally.gaps) == ({}, [])
     _, tally = read(*messages[:6], *messages[7:])
     assert tally.not_records == {"missing-exports": SIZES[6]}
+
+
+@pytest.mark.parametrize(("interval", "told"), [(0, 0), (1, 0), (0x4001, 0), (2, 1), (0x43E8, 1)])
+def test_v5_tells_that_it_is_sampled(interval: int, told: int) -> None:
+    whole = v5(record_of_v5())
+    rows, tally = read(whole[:22] + interval.to_bytes(2) + whole[24:])
+    assert (len(rows), tally.not_records["sampled"]) == (1, told)
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "told"),
+    [
+        ([(34, 4)], [1000], 1),
+        ([(34, 4)], [1], 0),
+        ([(48, 1), (50, 4)], [1, 100], 1),
+        ([(305, 4), (306, 4)], [1, 0], 0),
+        ([(305, 4), (306, 4)], [1, 999], 1),
+    ],
+)
+def test_an_exporter_that_samples_is_told_of(
+    fields: list[Field], given: list[int], told: int
+) -> None:
+    every: list[Field] = [(143, 4), *fields]
+    _, tally = read(ipfix(options(every), a_set(300, values(every, 7, *given))))
+    assert tally.not_records["sampled"] == told
+    flows: list[Field] = [*FLOW, *fields]
+    rows, tally = read(ipfix(template(flows), a_set(256, flow() + values(fields, *given))))
+    assert (len(rows), tally.not_records["sampled"]) == (1, told)
 
 
 def test_senders_are_numbered_by_themselves_and_are_bounded() -> None:

@@ -22,7 +22,14 @@ from icrstore.flow.schema import address_text
 from tests.shared_data import ROOT, topic
 
 # What is data and no record: none of it is a fault.
-NO_RECORDS = {"option-data", "later-piece", "no-addresses", "late-export", "exporter-restart"}
+NO_RECORDS = {
+    "sampled",
+    "option-data",
+    "later-piece",
+    "no-addresses",
+    "late-export",
+    "exporter-restart",
+}
 LOST = {"missing-exports", "missing-records"}
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58, "icmp6": 58, "ospf": 89, "pim": 103}
 
@@ -261,16 +268,16 @@ def _nat_event(line: dict[str, Any]) -> dict[str, Any]:
 # (files, records, reasons, one record: time, protocol, source and port, destination and port)
 AKVORADO = [
     (["nfv5"], 29, {}, None),
-    (["data+templates"], 21, {"option-data": 1}, None),
+    (["data+templates"], 21, {"option-data": 1, "sampled": 1}, None),
     (["template", "data"], 4, {}, ("2022-03-14T19:25:25.050", 6, "198.38.121.178", 443,
                                    "91.170.143.87", 19624)),
-    (["mpls"], 2, {"option-data": 1}, ("2023-11-13T16:34:57.901", 17, "fd00::1:0:1:7:1", 49153,
-                                       "fd00::1:0:1:6:1", 862)),
+    (["mpls"], 2, {"option-data": 1, "sampled": 1},
+     ("2023-11-13T16:34:57.901", 17, "fd00::1:0:1:7:1", 49153, "fd00::1:0:1:6:1", 862)),
     (["icmp-template", "icmp-data"], 4, {}, ("2023-06-04T08:39:53.216", 58, "2001:db8::", None,
                                              "2001:db8::1", None)),
     (["ipfixprobe-templates", "ipfixprobe-data"], 4, {},
      ("2009-10-05T06:06:07.492060", 17, "10.10.1.4", 56166, "10.10.1.1", 53)),
-    (["samplingrate-template", "samplingrate-data"], 6, {},
+    (["samplingrate-template", "samplingrate-data"], 6, {"sampled": 6},
      ("2023-08-11T09:29:58.012", 6, "232.131.215.65", 13245, "142.183.180.65", 10907)),
     # Sampled frames, which say nothing of a flow.
     (["datalink-template", "datalink-data"], 0, {"no-addresses": 1}, None),

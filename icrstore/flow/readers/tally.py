@@ -32,6 +32,7 @@ MENDS = {
     "packet-without-time": "capture in pcap, or in pcapng with enhanced packet blocks",
     "port-block-too-scattered": "have the translator allot ports that follow one another",
     "port-out-of-range": "ports are 0 to 65535",
+    "sampled": "the exporter looks at some packets only and misses connections: let it see all",
     "time-ambiguous": "have the tool print UTC: the zone's clocks show this hour twice",
     "time-missing": "have the device, or a relay, write when: RFC 5424, conntrack -o timestamp",
     "time-in-future": "set the clock of what wrote it",

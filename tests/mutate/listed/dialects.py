@@ -3,6 +3,7 @@
 from tests.mutate.mutation import Mutation
 
 READER = "icrstore/flow/readers/dialects/reader.py"
+LOOKUP = "icrstore/flow/readers/dialects/lookup.py"
 DIALECT = "icrstore/flow/readers/dialects/dialect.py"
 PAIRS = "icrstore/flow/readers/dialects/pairs.py"
 CLOCK = "icrstore/flow/readers/dialects/clock.py"
@@ -15,7 +16,7 @@ HOSTILE = (
 MUTATIONS = (
     Mutation(
         "dialect-one-device",
-        READER,
+        LOOKUP,
         "if len(found) > 1:",
         "tests/flow/test_dialects.py::test_what_two_dialects_would_know_is_refused",
         "if False:",

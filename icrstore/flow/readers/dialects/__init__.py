@@ -8,6 +8,7 @@ A session that began with a translation, and a translation, are NAT events; a se
 without one is a connection. Nothing that was blocked is one, and no session's end.
 """
 
-from .reader import is_radius, is_syslog, read_radius, read_syslog
+from .radius import is_radius, read_radius
+from .reader import is_syslog, read_syslog
 
 __all__ = ["is_radius", "is_syslog", "read_radius", "read_syslog"]

@@ -1,8 +1,7 @@
 """Lines become rows, and rows batches; what is neither is counted."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -12,18 +11,17 @@ from ...elements import NAT_EVENTS
 from ...schema import PORT_PROTOCOLS, Column
 from ..events import EventRows, assemble_events
 from ..hints import Hints
-from ..lines import LONGEST_LINE_BYTES, Input, line_blocks
+from ..lines import Input, line_blocks
 from ..protocols import NUMBERS, protocol_column
 from ..rows import Rows, assemble, only_ported
 from ..tally import Tally
 from ..times import instants
 from .clock import Clock, Untimed
-from .dialect import TOLD, Dialect, Row, Shape, marked
-from .header import HEADER, RELAYED, is_counted, uncounted
+from .dialect import TOLD, Row, Shape
+from .header import is_counted, uncounted
+from .lookup import Match, found, is_understood
 from .pairs import NotUnderstood
 
-Match = re.Match[str]
-_BLANK = re.compile(r"\n[ \t\r]*\n")
 _PORTED = {str(number) for number in PORT_PROTOCOLS} | {
     name for name, number in NUMBERS.items() if number in PORT_PROTOCOLS
 }
@@ -37,14 +35,14 @@ def is_syslog(head: bytes) -> bool:
     if is_counted(head):
         return True
     lines = head.decode("utf-8", "replace").split("\n")
-    return any(_is_understood(line.strip()) for line in lines)
+    return any(is_understood(line.strip()) for line in lines)
 
 
 def read_syslog(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBatch]:
     """The connections and NAT events of the lines, whoever wrote which."""
     while len(source.head) < 16 and source.look_further():
         pass
-    reader = _Reader(tally, hints)
+    reader = Reader(tally, hints)
     if is_counted(source.head):
         tally.line = 1
         for block in uncounted(source.chunks(), tally):
@@ -54,88 +52,6 @@ def read_syslog(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.Record
         for block in line_blocks(source, tally):
             yield from reader.batches(block)
     reader.tell_what_stays()
-
-
-def is_radius(head: bytes) -> bool:
-    """Whether one of the lines is an attribute that every accounting packet has."""
-    return re.search(rb"^\s*Acct-Status-Type [:+]?= ", head, re.MULTILINE) is not None
-
-
-def read_radius(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.RecordBatch]:
-    """The NAT events of accounting packets, each of which is a paragraph of attributes."""
-    reader = _Reader(tally, hints)
-    for block in _paragraphs(source, tally):
-        # Of a paragraph's line nobody knows where in the input it began.
-        tally.line = 0
-        yield from reader.batches(block.encode())
-    reader.tell_what_stays()
-
-
-def _paragraphs(source: Input, tally: Tally) -> Iterator[str]:
-    """Each paragraph as one line, its attributes with a tab between them, in blocks."""
-    rest = ""
-    for block in line_blocks(source, tally):
-        *whole, rest = _BLANK.split(rest + block.decode("utf-8", "replace"))
-        yield "".join(map(_joined, whole))
-        if len(rest) > LONGEST_LINE_BYTES:
-            tally.drop("line-too-long")
-            rest = ""
-    if rest.endswith("\n"):
-        yield _joined(rest)
-    elif rest:
-        tally.cut()
-
-
-def _joined(paragraph: str) -> str:
-    lines = (line.strip() for line in paragraph.split("\n"))
-    return "\t".join(line for line in lines if " = " in line or "= " in line) + "\n"
-
-
-def _is_understood(line: str) -> bool:
-    try:
-        found = _found(line)
-        if found is None:
-            return False
-        shape, row = found[1:3]
-        return shape.told(row) not in TOLD or not shape.lacks(row)
-    except NotUnderstood:
-        return False
-
-
-def _found(line: str) -> tuple[Match, Shape, Row, tuple[str, ...]] | None:
-    """(the header, whose groups are its time, the shape, its row, its names); None if no dialect's.
-
-    Raises NotUnderstood.
-    """
-    known = [dialect for mark, dialect in marked() if mark in line]
-    if not known:
-        return None
-    header = HEADER.match(line)
-    if header is None:  # It may be empty, so it always is there.
-        return None
-    try:
-        found = _taken(known, line, header.end())
-    except NotUnderstood:
-        # Behind a relay's header a device's own may stand, and only then its message.
-        if RELAYED.match(line) is None:
-            raise
-        found = None
-    if found is None and (relayed := RELAYED.match(line)):
-        inner = HEADER.match(line, relayed.end())
-        if inner and (found := _taken(known, line, inner.end())):
-            header = inner if inner[1] else header
-    return (header, *found) if found else None
-
-
-def _taken(
-    known: Sequence[Dialect], line: str, start: int
-) -> tuple[Shape, Row, tuple[str, ...]] | None:
-    if len(known) == 1:
-        return known[0].take(line, start)
-    found = [taken for each in dict.fromkeys(known) if (taken := each.take(line, start))]
-    if len(found) > 1:
-        raise NotUnderstood("ambiguous-line")
-    return found[0] if found else None
 
 
 @dataclass
@@ -158,7 +74,9 @@ class _Rows:
         ]
 
 
-class _Reader:
+class Reader:
+    """Reads blocks of lines, and counts by name what of them stays here."""
+
     def __init__(self, tally: Tally, hints: Hints) -> None:
         self._tally, self._clock = tally, Clock(hints)
         self._layouts: Counter[tuple[Shape, tuple[str, ...]]] = Counter()
@@ -182,11 +100,11 @@ class _Reader:
             yield _events(events, self._tally)
 
     def _line(self, line: str, at: int, connections: _Rows, events: _Rows) -> None:
-        found = _found(line)
-        if found is None:
+        known = found(line)
+        if known is None:
             self._tally.drop("not-a-record" if line else "blank-line", at=at)
             return
-        header, shape, row, names = found
+        header, shape, row, names = known
         if names:
             self._count(shape, names)
         told = shape.told(row)
@@ -265,9 +183,9 @@ def _account(text: str, shape: Shape) -> str | None:
     return text or None
 
 
-def _connections(found: _Rows, tally: Tally) -> pa.RecordBatch:
+def _connections(given: _Rows, tally: Tally) -> pa.RecordBatch:
     (time, protocol, source, source_port, destination, destination_port, outside, outside_port,
-     account) = found.columns()  # fmt: skip
+     account) = given.columns()  # fmt: skip
     number = protocol_column(protocol)
     rows = Rows(
         observed_at=time,
@@ -280,13 +198,13 @@ def _connections(found: _Rows, tally: Tally) -> pa.RecordBatch:
         post_nat_source_port=only_ported(outside_port, number),
         account=account,
     )
-    return assemble(rows, tally, found.lines)
+    return assemble(rows, tally, given.lines)
 
 
-def _events(found: _Rows, tally: Tally) -> pa.RecordBatch:
-    time, nat_event, protocol, *texts = found.columns()
+def _events(given: _Rows, tally: Tally) -> pa.RecordBatch:
+    time, nat_event, protocol, *texts = given.columns()
     number = protocol_column(protocol)
     unknown = pc.and_(pc.is_null(number), pc.is_valid(protocol))
     moments, _ = instants(time, "s", None)
     rows = EventRows(moments, nat_event, number, *texts)
-    return assemble_events(rows, tally, found.lines, [("unknown-protocol", unknown)])
+    return assemble_events(rows, tally, given.lines, [("unknown-protocol", unknown)])

@@ -25,6 +25,8 @@ RANGE_START, RANGE_END, RANGE_STEP, RANGE_PORTS = (_iana(each) for each in (361,
 NAT_EVENT = _iana(230)
 NAT_REALM = _iana(229)
 FIREWALL_EVENT = _iana(233, 40005)
+# One packet of so many; or after so many, as many are passed over.
+SAMPLED_OF, SAMPLED_PASSED_OVER = _iana(34, 50), _iana(306)
 SYSTEM_INIT = Key(0, 160)  # milliseconds: since when sysUpTime counts in IPFIX
 
 

@@ -13,11 +13,11 @@ from ...gaps import Gap, note
 from ...schema import NANOSECONDS, UNITS, Column, event_schema, record_schema
 from ..datagrams import Datagram
 from ..tally import Tally
-from .columns import Group, Mask, Numbers
+from .columns import Group, Mask, Numbers, Rows
 from .elements import SYSTEM_INIT
 from .held import LONGEST_NANOSECONDS, Held, Waiting
 from .messages import FIRST_DATA_SET, V5_RECORDS, V9, Message, NoExport
-from .reading import Read, read
+from .reading import Read, is_sampled, read
 from .sequences import Counts, Lost, Sequence
 from .templates import BadTemplate, Sender, Template, Templates, parse_set
 
@@ -81,6 +81,7 @@ class Exports:
         key = (datagram.exporter, message.version, message.domain)
         sender = self._sender(key)
         counts = [self._set(key, sender, message, *each) for each in message.sets]
+        self.tally.drop("sampled", int(message.is_sampled))
         if not message.is_whole:
             self._undecodable(message.sent)
             counts.append(None)
@@ -128,15 +129,20 @@ class Exports:
         if template.is_options:
             group = Group(template)
             group.add(records, data.sent, booted)
-            self.tally.drop("option-data", records.count)
-            if SYSTEM_INIT in template.places:
-                sender.booted = int(group.rows().booted[-1]) or None
+            self._take_options(sender, group.rows())
             return records.count
         group = self._groups.setdefault(id(template), Group(template))
         group.add(records, data.sent, booted)
         self._rows += records.count
         self._bytes += len(data.content) + _START_BYTES * len(records.starts or ())
         return records.count
+
+    def _take_options(self, sender: _Sender, rows: Rows) -> None:
+        """What an exporter tells of itself and not of flows."""
+        self.tally.drop("option-data", len(rows))
+        self.tally.drop("sampled", int(is_sampled(rows).sum()))
+        if SYSTEM_INIT in rows.template.places:
+            sender.booted = int(rows.booted[-1]) or None
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         groups, self._groups, self._rows, self._bytes = self._groups, {}, 0, 0

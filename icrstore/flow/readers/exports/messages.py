@@ -13,6 +13,7 @@ LARGEST_BYTES = 65_535
 MOST_SETS = 1024  # of one export: no exporter has a tenth
 
 _V5 = struct.Struct(">HHIIIIBBH")
+_V5_INTERVAL = 0x3FFF  # of its last two octets; the others say how
 _V9 = struct.Struct(">HHIIII")
 _IPFIX = struct.Struct(">HHIII")
 _SET = struct.Struct(">HH")
@@ -32,6 +33,7 @@ class Message:
 
     ``domain`` tells the senders within one exporter apart. ``sets`` are number and content of each
     set in order. ``is_whole`` is false where a length in it is not true: what follows is not here.
+    ``is_sampled`` where v5 tells that its exporter looked at some packets only.
     """
 
     version: int
@@ -41,6 +43,7 @@ class Message:
     booted: int | None
     sets: list[tuple[int, bytes]]
     is_whole: bool
+    is_sampled: bool = False
 
     @classmethod
     def parse(cls, payload: bytes) -> "Message":
@@ -115,7 +118,8 @@ def _after_padding(buffer: bytes, begin: int, at: int, is_all: bool) -> int | No
 
 
 def _of_v5(payload: bytes) -> Message:
-    _, count, uptime, seconds, nanoseconds, sequence, kind, engine, _ = _V5.unpack_from(payload)
+    head = _V5.unpack_from(payload)
+    _, count, uptime, seconds, nanoseconds, sequence, kind, engine, sampling = head
     # Uptime has milliseconds, so finer times would only seem to be exact.
     sent = seconds * _SECOND + nanoseconds // _MILLISECOND * _MILLISECOND
     content = payload[_V5.size : _V5.size + count * _V5_RECORD_BYTES]
@@ -123,7 +127,8 @@ def _of_v5(payload: bytes) -> Message:
     booted = sent - uptime * _MILLISECOND
     # Nothing of what is not what it says: its records would be other bytes.
     sets = [(V5_RECORDS, content)] if content and is_whole else []
-    return Message(V5, kind << 8 | engine, sequence, sent, booted, sets, is_whole)
+    domain, is_sampled = kind << 8 | engine, sampling & _V5_INTERVAL > 1
+    return Message(V5, domain, sequence, sent, booted, sets, is_whole, is_sampled)
 
 
 def _of_v9(payload: bytes) -> Message:

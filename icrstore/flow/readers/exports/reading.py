@@ -36,12 +36,20 @@ def read(rows: Rows, tally: Tally) -> Read:
         tally.drop(reason, int((failing & left).sum()))
         left &= ~failing
     _leave_out(rows, int(left.sum()), tally)
+    tally.drop("sampled", int((is_sampled(rows) & left).sum()))
     plain, event = left & ~is_event, left & is_event
     return Read(
         _connections(fields, plain),
         times.of_ends(rows, fields.began)[plain],
         _events(rows, fields, event),
     )
+
+
+def is_sampled(rows: Rows) -> Mask:
+    """Which rows tell that not every packet was looked at, so that connections are missing."""
+    of, passed = rows.first_number(e.SAMPLED_OF), rows.first_number(e.SAMPLED_PASSED_OVER)
+    none: Mask = np.zeros(len(rows), np.bool_)
+    return (none if of is None else of > 1) | (none if passed is None else passed > 0)
 
 
 def _leave_out(rows: Rows, count: int, tally: Tally) -> None:
