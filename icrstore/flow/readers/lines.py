@@ -96,7 +96,7 @@ def opened(source: Source, tally: Tally) -> Input:
 
 
 def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
-    """Whole lines, at most about four megabytes at a time; only the last block may lack its newline.
+    """Whole lines, about four megabytes at a time; only the last block may lack its newline.
 
     A line longer than 64 kB is counted and passed over, without being held. `tally.line` is the
     number of the first line of what was yielded.
