@@ -213,6 +213,6 @@ def test_every_line_is_a_record_or_counted(lines: list[bytes]) -> None:
 
 
 def test_batches_join_into_one_table() -> None:
-    batches = list(open_records(io.BytesIO(DNS.encode() * 30_000), None, Tally()))
+    batches = list(open_records(io.BytesIO(DNS.encode() * 60_000), None, Tally()))
     assert len(batches) > 1
-    assert pa.Table.from_batches(batches).num_rows == 30_000
+    assert pa.Table.from_batches(batches).num_rows == 60_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from .tally import Tally
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 22
 LONGEST_LINE_BYTES = 1 << 16
 
 _GZIP = b"\x1f\x8b"
@@ -96,7 +96,7 @@ def opened(source: Source, tally: Tally) -> Input:
 
 
 def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
-    """Whole lines, at most about a megabyte at a time; only the last block may lack its newline.
+    """Whole lines, about four megabytes at a time; only the last block may lack its newline.
 
     A line longer than 64 kB is counted and passed over, without being held. `tally.line` is the
     number of the first line of what was yielded.
