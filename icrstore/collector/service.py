@@ -40,7 +40,8 @@ _MOST_TAKEN = 4096
 class Service:
     """What is read and not yet spooled is in memory here, and nowhere else.
 
-    ``now`` is the time by the store's clock, once that is known; ``has_room`` whether the spool takes more.
+    ``now`` is the time by the store's clock, once that is known; ``has_room`` whether the spool
+    takes more.
     """
 
     config: Config

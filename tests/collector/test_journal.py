@@ -97,12 +97,12 @@ def test_gaps_go_in_a_batch_of_their_own_and_stay_until_it_is_sealed(
 ) -> None:
     journal.note(gap(0, 1))
     journal.note(gap(30, 31, "collector-down"))
-    journal.cut(NOON)
+    journal.cut(NOON + timedelta(minutes=31))
     (batch,) = spool.unfinished()
     told = noted(rows_of(spool.frame(batch.id))[0].schema)
     assert told == [gap(0, 1), gap(30, 31, "collector-down")]
     assert (batch.records, batch.last_hour) == (0, "2026-11-22T12:00:00Z")
-    journal.cut(NOON)
+    journal.cut(NOON + timedelta(minutes=32))
     assert len(spool.unfinished()) == 1
     assert len(journal.gaps()) == 2
     spool.accept(batch.id, b"receipt")
