@@ -7,9 +7,9 @@ many days fill the memory: after each 200,000 records at most 400,000 wait for t
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -138,17 +138,33 @@ def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         yield int(day), rows.take(places)
 
 
-def cut_gaps(gaps: Sequence[Gap]) -> Cut:
-    """A batch of no record that tells of these gaps; its hour is that in which the last one ended.
+def cut_gaps(gaps: Iterable[Gap]) -> Iterator[tuple[Cut, list[Gap]]]:
+    """Batches of no record that tell of these gaps, each of those that lie in one UTC day.
 
     They go by themselves, so that they never wait with records that are too old to be pushed.
     """
-    last = max(gap.last for gap in gaps)
-    return Cut(_arrow(noting(record_schema("s"), gaps).empty_table()), 0, last, last)
+    days: dict[date, list[Gap]] = {}
+    for gap in gaps:
+        for piece in _each_day(gap):
+            days.setdefault(piece.first.date(), []).append(piece)
+    for told in days.values():
+        first, last = min(gap.first for gap in told), max(gap.last for gap in told)
+        yield Cut(_arrow(noting(record_schema("s"), told).empty_table()), 0, first, last), told
 
 
-def made_of(rows: pa.Table, metadata: dict[bytes, bytes] | None = None) -> Cut:
-    """These rows as one batch, whose schema says ``metadata`` beside them."""
+def _each_day(gap: Gap) -> Iterator[Gap]:
+    """A gap in pieces of one UTC day, since a batch reaches two days at most."""
+    first = gap.first
+    while first.date() < gap.last.date():
+        tomorrow = datetime.combine(first.date() + timedelta(days=1), time(), UTC)
+        yield Gap(first, tomorrow - timedelta(microseconds=1), gap.why)
+        first = tomorrow
+    yield Gap(first, gap.last, gap.why)
+
+
+def made_of(rows: pa.Table, generation: int = 0) -> Cut:
+    """These rows as one batch. Rows that were in a batch before, of another ``generation``, are
+    another batch: so many batches of no row follow them in its stream."""
     times = nanoseconds_of(rows)
     all_times = [nanoseconds_of(rows, name) for name in _TIMES if name in rows.schema.names]
     unit = next(
@@ -157,13 +173,15 @@ def made_of(rows: pa.Table, metadata: dict[bytes, bytes] | None = None) -> Cut:
     # What lies under a null is left over from reading; `take` writes every value anew.
     table = rows.cast(_schema(rows, unit)).take(np.arange(rows.num_rows)).combine_chunks()
     first, last = _moment(int(times.min())), _moment(int(times.max()))
-    return Cut(_arrow(table.replace_schema_metadata(metadata)), table.num_rows, first, last)
+    return Cut(_arrow(table, generation), table.num_rows, first, last)
 
 
-def _arrow(table: pa.Table) -> bytes:
+def _arrow(table: pa.Table, generation: int = 0) -> bytes:
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=BATCH_RECORDS)
+        for _ in range(generation):
+            writer.write_batch(pa.RecordBatch.from_pylist([], table.schema))
     return sink.getvalue()
 
 

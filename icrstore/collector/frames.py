@@ -1,7 +1,7 @@
 """The bytes of a batch: an Arrow stream in a zstd frame, whose content is its name.
 
-A batch is split where only a part of it may be pushed. What comes of it says of what it is the
-rest, so that its name is another one, and always the same.
+A batch is split where only a part of it may be pushed. What comes of it is of the next generation
+(`cut.made_of`), so that its name is another one, and always the same.
 """
 
 import hashlib
@@ -21,7 +21,6 @@ from icrstore.flow.schema import Column
 from icrstore.seal.intake import batch_id
 
 _ZSTD_LEVEL = 1
-_REST_OF = b"icr.rest-of"
 _HOUR_NANOSECONDS = 3600 * 10**9
 _SECOND = timedelta(seconds=1)
 
@@ -51,11 +50,11 @@ class Frames:
         Where a backfill let in some of the hours and not others, all that are older wait: equal
         records are one when they are opened, and a lost one would be none.
         """
-        rows = rows_of(self.spool.frame(batch.id))
+        rows, generation = rows_of(self.spool.frame(batch.id))
         late = nanoseconds_of(rows) < _nanoseconds(edge + _SECOND)
         if int(late.sum()) < count:
             late[:] = True
-        self.put(_rest(rows, late, batch.id), now, "too-old")
+        self.put(_rest(rows, late, generation), now, "too-old")
 
     def release(self, first: datetime, end: datetime, now: datetime) -> int:
         """Let what is too old of the moments from ``first`` to before ``end`` be pushed; records.
@@ -70,7 +69,7 @@ class Frames:
         return count
 
     def _release(self, batch: Spooled, first: int, end: int, now: datetime) -> int:
-        rows = rows_of(self.spool.frame(batch.id))
+        rows, generation = rows_of(self.spool.frame(batch.id))
         times = nanoseconds_of(rows)
         inside = np.asarray((times >= first) & (times < end))
         if not inside.any():
@@ -78,9 +77,9 @@ class Frames:
         with self.spool.transaction():
             self.spool.split(batch.id)
             for mask in _by_hour(times, inside):
-                self.put(_rest(rows, mask, batch.id), now, is_backfill=True)
+                self.put(_rest(rows, mask, generation), now, is_backfill=True)
             if not inside.all():
-                self.put(_rest(rows, ~inside, batch.id), now, "too-old")
+                self.put(_rest(rows, ~inside, generation), now, "too-old")
         return int(inside.sum())
 
 
@@ -88,10 +87,12 @@ def compressed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
 
 
-def rows_of(frame: bytes) -> pa.Table:
-    """The records of a frame of our own."""
+def rows_of(frame: bytes) -> tuple[pa.Table, int]:
+    """The rows of a frame of our own, and its generation."""
     with pa.ipc.open_stream(zstandard.ZstdDecompressor().decompress(frame)) as stream:
-        return stream.read_all()
+        schema, batches = stream.schema, list(stream)
+    generation = sum(not batch.num_rows for batch in batches)
+    return pa.Table.from_batches(batches, schema), generation
 
 
 def _by_hour(times: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]) -> Iterator[Column]:
@@ -100,9 +101,8 @@ def _by_hour(times: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]) -> Ite
         yield inside & (hours == hour)
 
 
-def _rest(rows: pa.Table, mask: Column, whole: bytes) -> Cut:
-    metadata = {**(rows.schema.metadata or {}), _REST_OF: whole.hex().encode()}
-    return made_of(rows.filter(pa.array(mask)), metadata)
+def _rest(rows: pa.Table, mask: Column, generation: int) -> Cut:
+    return made_of(rows.filter(pa.array(mask)), generation + 1)
 
 
 def _nanoseconds(moment: datetime) -> int:

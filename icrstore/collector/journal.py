@@ -51,8 +51,11 @@ class Journal:
         (count,) = self._spool.run("SELECT coalesce(sum(records), 0) FROM held")[0]
         return int(count)
 
-    def cut(self, now: datetime) -> Counter[str]:
-        """Make batches of what is held and of what gaps there are; why records are in none."""
+    def cut(self, now: datetime, *, tells: bool = True) -> Counter[str]:
+        """Make batches of what is held and of what gaps there are; why records are in none.
+
+        No gap may end after ``now``; while that is not the store's time yet, it is not told.
+        """
         refused: Counter[str] = Counter()
         with self.step():
             for made in cut(self._held(), refused):
@@ -61,7 +64,8 @@ class Journal:
                 else:
                     self._frames.put(made, now)
             self._spool.run("DELETE FROM held")
-            self._cut_gaps(now)
+            if tells:
+                self._cut_gaps(now)
         return refused
 
     def _held(self) -> Iterator[pa.RecordBatch]:
@@ -75,10 +79,12 @@ class Journal:
         rows = self._spool.run(
             "SELECT id, first, last, why FROM gap WHERE batch IS NULL ORDER BY id LIMIT ?", MOST
         )
-        if rows:
-            batch = self._frames.put(cut_gaps([_gap(row[1:]) for row in rows]), now)
-            for row in rows:
-                self._spool.run("UPDATE gap SET batch = ? WHERE id = ?", batch, row[0])
+        for row in rows:
+            self._spool.run("DELETE FROM gap WHERE id = ?", row[0])
+        for made, told in cut_gaps(_until(_gap(row[1:]), now) for row in rows):
+            batch = self._frames.put(made, now)
+            for gap in told:
+                self._add(gap, batch)
 
     def note(self, gap: Gap) -> None:
         """Tell of a gap with the next batches; one that goes on is made longer."""
@@ -90,10 +96,13 @@ class Journal:
                 if gap.first <= other.last + _NEAR and other.first <= gap.last + _NEAR:
                     gap = Gap(min(gap.first, other.first), max(gap.last, other.last), gap.why)
                     self._spool.run("DELETE FROM gap WHERE id = ?", number)
-            self._spool.run(
-                "INSERT INTO gap (first, last, why) VALUES (?, ?, ?)",
-                time_text(gap.first), time_text(gap.last), gap.why,
-            )  # fmt: skip
+            self._add(gap, None)
+
+    def _add(self, gap: Gap, batch: bytes | None) -> None:
+        self._spool.run(
+            "INSERT INTO gap (first, last, why, batch) VALUES (?, ?, ?, ?)",
+            time_text(gap.first), time_text(gap.last), gap.why, batch,
+        )  # fmt: skip
 
     def gaps(self) -> list[Gap]:
         """Those of which no sealed batch tells yet."""
@@ -151,7 +160,7 @@ class Nothing(Journal):
     def held_records(self) -> int:
         return 0
 
-    def cut(self, now: datetime) -> Counter[str]:
+    def cut(self, now: datetime, *, tells: bool = True) -> Counter[str]:
         return Counter()
 
     def note(self, gap: Gap) -> None: ...
@@ -168,6 +177,10 @@ class Nothing(Journal):
 
     def recall(self, prefix: str) -> dict[str, dict[str, Any]]:
         return {}
+
+
+def _until(gap: Gap, now: datetime) -> Gap:
+    return Gap(min(gap.first, now), min(gap.last, now), gap.why)
 
 
 def _gap(row: Sequence[str]) -> Gap:

@@ -40,7 +40,8 @@ _MOST_TAKEN = 4096
 class Service:
     """What is read and not yet spooled is in memory here, and nowhere else.
 
-    ``now`` is the time by the store's clock; ``has_room`` whether the spool takes more.
+    ``now`` is the time by the store's clock, once that is known; ``has_room`` whether the spool
+    takes more.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class Service:
     metrics: Metrics
     has_room: Callable[[], bool]
     now: Callable[[], datetime] = utc_now
+    is_clock_known: Callable[[], bool] = lambda: True
     cut_made: Callable[[], None] = lambda: None
     tails: list[Tailing] = field(default_factory=list)
     hearings: list[Hearing] = field(default_factory=list)
@@ -153,7 +155,7 @@ class Service:
             or self.journal.held_records() >= BATCH_RECORDS
         ):
             return
-        for reason, count in self.journal.cut(now).items():
+        for reason, count in self.journal.cut(now, tells=self.is_clock_known()).items():
             self.metrics.add("records_refused", count, reason)
         self._cut_at = time.monotonic()
         self.cut_made()

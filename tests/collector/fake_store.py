@@ -5,21 +5,19 @@ list of faults that it commits in order, one a push.
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.flow import Scope, validate
-from icrstore.flow.gaps import Gap, noted
+from icrstore.flow.gaps import Gap
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number, hour_of
+from icrstore.vault.bodies import Content, read_content
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import IntakeKey, Receipt
 from icrstore.warrant.strict import time_text
@@ -144,15 +142,20 @@ class FakeStore(Loopback):
         if any((each.stream, each.n) == (stream, n) for each in self.held.values()):
             raise Refused(409, "sequence-used")
         scope = _match(rf"shard=0, first={HOUR}, last={HOUR}", covered["batch-scope"])
-        table = self._open(batch, covered["intake-key"], body)
+        content = self._open(batch, covered["intake-key"], body)
+        table = content.records
         first, last = (datetime.fromisoformat(scope[n]) for n in (1, 2))
+        for gap in content.gaps:
+            assert first <= gap.first <= gap.last < last + timedelta(hours=1)
+            assert last - first <= timedelta(hours=49)
+            assert gap.last <= self.now()
         verdict = validate(
             table, now=self.now(), backfilled=self.backfilled, scope=Scope(first, last)
         )
         sha256 = hashlib.sha256(body).digest()
         receipt = self._receipt("accepted", batch, sha256)
         rows = [tuple(row.values()) for row in verdict.good.to_pylist()]
-        self.gaps += noted(table.schema)
+        self.gaps += content.gaps
         held = Held(receipt, rows, dict(verdict.rejected), sha256, stream, n)
         if self.unopened:
             self.unopened -= 1
@@ -161,16 +164,14 @@ class FakeStore(Loopback):
         self.held[batch] = held
         return 202, held
 
-    def _open(self, batch: str, intake: str, body: bytes) -> pa.Table:
+    def _open(self, batch: str, intake: str, body: bytes) -> Content:
         hour = datetime.fromisoformat(_match(f"hour={HOUR}", intake)[1])
         try:
             private = self._chain.key_pair(hour_number(hour))
         except IntakeKeyGone:
             raise Refused(409, "intake-key-gone") from None
         frame = hpke.open_(private, batch_info(TENANT, COLLECTOR, bytes.fromhex(batch)), body)
-        assert 0 < zstandard.frame_content_size(frame) < 1 << 28
-        plain = zstandard.ZstdDecompressor().decompress(frame)
-        return pa.ipc.open_stream(io.BytesIO(plain)).read_all()
+        return read_content(frame)
 
     def _ask(self, batch: str) -> dict[str, Any]:
         if batch not in self.held:

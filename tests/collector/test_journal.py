@@ -1,5 +1,6 @@
 """What a service keeps in its spool between two steps, broken before and after each of them."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,18 +97,46 @@ def test_gaps_go_in_a_batch_of_their_own_and_stay_until_it_is_sealed(
 ) -> None:
     journal.note(gap(0, 1))
     journal.note(gap(30, 31, "collector-down"))
-    journal.cut(NOON)
+    journal.cut(NOON + timedelta(minutes=31))
     (batch,) = spool.unfinished()
-    told = noted(rows_of(spool.frame(batch.id)).schema)
+    told = noted(rows_of(spool.frame(batch.id))[0].schema)
     assert told == [gap(0, 1), gap(30, 31, "collector-down")]
     assert (batch.records, batch.last_hour) == (0, "2026-11-22T12:00:00Z")
-    journal.cut(NOON)
+    journal.cut(NOON + timedelta(minutes=32))
     assert len(spool.unfinished()) == 1
     assert len(journal.gaps()) == 2
     spool.accept(batch.id, b"receipt")
     assert len(journal.gaps()) == 2
     spool.finish(batch.id, b"sealed")
     assert journal.gaps() == []
+
+
+def test_a_gap_of_days_is_told_day_by_day_and_stays_until_all_of_it_is_sealed(
+    spool: Spool, journal: Journal
+) -> None:
+    whole = Gap(NOON - timedelta(days=9), NOON, "collector-down")
+    journal.note(whole)
+    journal.cut(NOON)
+    batches = spool.unfinished()
+    told = [noted(rows_of(spool.frame(each.id))[0].schema) for each in batches]
+    assert len(told) == 10
+    pieces = sorted(gap for gaps in told for gap in gaps)
+    assert (pieces[0].first, pieces[-1].last) == (whole.first, whole.last)
+    for before, after in itertools.pairwise(pieces):
+        assert after.first - before.last == timedelta(microseconds=1)
+    for each in batches:
+        assert journal.gaps()
+        spool.accept(each.id, b"receipt")
+        spool.finish(each.id, b"sealed")
+    assert journal.gaps() == []
+
+
+def test_no_gap_ends_after_the_time_that_the_store_knows(spool: Spool, journal: Journal) -> None:
+    journal.note(Gap(NOON - timedelta(hours=1), NOON + timedelta(hours=5), "collector-down"))
+    journal.cut(NOON, tells=False)
+    assert (spool.unfinished(), len(journal.gaps())) == ([], 1)
+    journal.cut(NOON)
+    assert journal.gaps() == [Gap(NOON - timedelta(hours=1), NOON, "collector-down")]
 
 
 def test_a_gap_that_goes_on_is_one_gap_and_another_reason_is_another(journal: Journal) -> None:

@@ -23,11 +23,11 @@ from tests.collector.household import Site, ports, record, records, run, write
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
-from icrstore.collector import cli, cut, service
+from icrstore.collector import cli, cut, pusher, service
 cut.BATCH_RECORDS = service.BATCH_RECORDS = 10
 service.STEP_RECORDS = 7
 service.STEP_SECONDS = service.LOOK_SECONDS = 0.05
-service.BATCH_SECONDS = 0.1
+service.BATCH_SECONDS, pusher.DRAIN_SECONDS = 0.1, 1.0
 sys.exit(cli.main())
 """
 OFF = '[metrics]\nlisten = "off"\n'

@@ -77,6 +77,7 @@ def run(given: argparse.Namespace, only: str | None = None) -> int:
             return _once(given, service, only, push, stop)
         pusher = Pusher(config, key, spool, _telling(given, metrics), service.note)
         service.now, service.cut_made = pusher.now, pusher.wake
+        service.is_clock_known = lambda: pusher.skew_seconds is not None
         return _forever(given, service, only, pusher, spool, stop)
 
 
