@@ -3,9 +3,10 @@
 Events of one key - outside address, protocol, ports, and the destination where the event is of one
 connection, since NATs lend one port to several for different destinations - in the order of time:
 
-1. A create opens a binding; by the inside address that has it open already, it says nothing new.
+1. A create opens a binding; by the inside address that has it open already, and in no other name,
+   it says nothing new.
 2. A delete by that inside address ends it. Any other delete is a binding of that moment alone.
-3. A create by another inside address ends the one before (counted: binding-replaced).
+3. Any other create ends the one before (counted: binding-replaced).
 
 It is given out by the hour (`pieces`); what is still open, up to the hour's end. One connection's
 lasts a day at most, since a delete may be lost.
@@ -209,6 +210,8 @@ def _paired(rows: Rows) -> _Paired:
     before = np.append(-1, last[:-1])
     follows = creates & (before >= head) & ~is_closed[before]
     is_same = rows.inside[before] == rows.inside
+    # An inside address that is somebody else's now: what ended it before was lost.
+    is_same &= (rows.account == None) | (rows.account[before] == rows.account)  # noqa: E711 - of each
     replaces = np.flatnonzero(follows & ~is_same)
     opened = np.maximum.accumulate(np.where(creates & ~(follows & is_same), place, -1))
     moments = np.flatnonzero(~creates)

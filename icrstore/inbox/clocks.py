@@ -17,7 +17,7 @@ from icrstore.warrant.strict import StatementError
 # So many of the last batches are looked at.
 LAST = 100
 
-_CREATED = re.compile(r";created=(\d{1,12})\b", re.ASCII)
+_CREATED = re.compile(r";created=(\d{1,10})\b", re.ASCII)
 
 
 @dataclass(frozen=True)

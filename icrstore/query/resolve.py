@@ -12,8 +12,9 @@ Never a guess: a binding counts only where it overlaps the time asked for, give 
 tolerance, and a shared address without its port names nobody. An hour may have several epochs, and
 each knows only its own records: what one has merged, or joined to a run, another may contest.
 
-What a NAT told of a port holds from its beginning to its end. Whoever else used that very port in
-between contradicts it: AMBIGUOUS. Records whose port nobody knows do not.
+What a NAT told of a port holds from its beginning to its end. Whoever else used that port in
+between contradicts it, or may have, since an epoch has merged their ports away: AMBIGUOUS. Records
+whose port was never known do not, unless the NAT lent the whole address.
 
 An address that a pool cuts into blocks is shared, and only the port's block of it is opened. If all
 that fits is one account's record without a port, others of the address may fit as well, and are
@@ -176,11 +177,13 @@ def _fits(
     in_block = here & (has_port | merged) if pool.has_blocks else here
     of_ports = told & ((held.port > 0) | (held.last_port < LAST_PORT))
     throughout = told & (held.first <= max(earliest, 0)) & (min(latest, _HOUR) <= held.last)
-    if ((ported | lent) & throughout).any():
-        # The NAT says whose the port was all the time asked for: another's unknown port is not it.
-        unported &= False
+    if ((ported | lent) & of_ports & throughout).any():
+        # The NAT says whose the port was all the time asked for: a port that nobody knew is not it.
+        # One that an epoch has merged away was known, and may be.
+        unported &= merged
 
-    between = (ported | lent) & (held.first < earliest) & (latest < held.last)
+    # What a NAT told of reaches to its ends, which may be those of the hour.
+    between = (ported | lent) & (((held.first < earliest) & (latest < held.last)) | (told & then))
     is_in_use = held.first.min() <= latest and earliest <= held.last.max()
     return _Fits(
         port=_accounts(held, ported & then),

@@ -21,6 +21,7 @@ from icrstore.seal.runs import (
     LAST_PORT,
     MERGED,
     NO_BLOCK,
+    OTHERS,
     TOLD,
     Networks,
     Runs,
@@ -102,10 +103,19 @@ def told_by(made: Iterable[tuple[BindingGroup, Runs]]) -> Told:
     """The accounts told of, by the name of each place."""
     told: dict[bytes, set[str]] = defaultdict(set)
     for group, runs in made:
-        places = np.unique(np.stack([runs.network, runs.block, runs.account]), axis=1)
-        for network, block, account in places.T.tolist():
-            told[runs.networks.selector(network, block)].add(group.accounts[account])
+        places = np.stack([runs.network, runs.block, runs.account, _is_part(runs)])
+        for network, block, account, is_part in np.unique(places, axis=1).T.tolist():
+            names = (group.accounts[account], OTHERS) if is_part else (group.accounts[account],)
+            told[runs.networks.selector(network, block)].update(names)
     return told
+
+
+def _is_part(runs: Runs) -> Numbers:
+    """Whether each run is of some of its place's ports alone."""
+    log2 = runs.networks.log2_block[runs.network]
+    lowest = np.where(runs.block == NO_BLOCK, 0, runs.block << log2)
+    highest = np.where(runs.block == NO_BLOCK, LAST_PORT, lowest + (1 << log2) - 1)
+    return (runs.port > lowest) | (runs.last_port < highest)
 
 
 def _joined(keys: list[Numbers], first: Numbers, last: Numbers) -> tuple[Numbers, Numbers]:

@@ -3,7 +3,7 @@
 An address that only one account used in this epoch keeps a single run with its ports merged away,
 so a dedicated address costs little; where a pool has blocks of ports, so does a block of an
 address. A record without a port is then of no block, and never merged. Where a NAT told of another
-account at that place, nothing is merged away: it is shared.
+account at that place, or lent only some of its ports, nothing is merged away: it is shared.
 """
 
 from collections.abc import Mapping, Set
@@ -24,8 +24,10 @@ from icrstore.seal.group import (
 from icrstore.seal.pools import ALL_PORTS, PRIVATE_BITS, Pool, Pools
 
 Numbers = npt.NDArray[Any]
-# By the name of a place (`Pools.selector`): the accounts that a NAT told of there.
+# By the name of a place (`Pools.selector`): the accounts that a NAT told of there, and OTHERS,
+# which is no account, where it lent only some of its ports: who has the rest may be in another epoch.
 Told = Mapping[bytes, Set[str]]
+OTHERS = ""
 
 NO_BLOCK, LAST_PORT = 1 << 16, 0xFFFF
 # What a run is of: one port, or ports that are not told apart; told of by a NAT, which says that it

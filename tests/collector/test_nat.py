@@ -144,6 +144,17 @@ def test_a_create_by_another_ends_the_binding_before_and_is_counted() -> None:
     assert tally.not_records == {"binding-replaced": 1}
 
 
+def test_a_create_in_another_accounts_name_ends_the_binding_before() -> None:
+    """The NAT names accounts, a delete got lost, and the inside address is somebody else's."""
+    rows = (
+        event(10, CREATE, 1, 640, account="one"), event(20, CREATE, 1, 640, account="two"),
+        event(30, CREATE, 1, 640, account=None), event(40, DELETE, 1, 640, account=None),
+    )  # fmt: skip
+    assert lived(*rows) == [
+        Piece("one", 10, 20, (640, 640)), Piece("two", 20, 40, (640, 640))
+    ]  # fmt: skip
+
+
 def test_told_by_two_collectors_it_is_one_binding() -> None:
     rows = [event(10, CREATE, 1, 640), event(10, CREATE, 1, 640), event(20, DELETE, 1, 640)]
     assert lived(*rows) == [Piece("a1", 10, 20, (640, 640))]

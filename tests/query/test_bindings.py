@@ -164,8 +164,32 @@ CASES: dict[str, tuple[list[Any], AddressSelector, str, str]] = {
         "HOLDER", "a"),
     "who is alone in the records keeps the port": (
         [Lent("a", 5, 25, BLOCK), at(15, "b", 3001)], who(15, 3001), "UNIQUE", "b"),
-    "who is alone in late records had some other port": (
-        [Lent("a", 5, 25, BLOCK), at(15, "b", 3001, delivery=LATE)], who(15, 2001), "HOLDER", "a"),
+    "who is alone in late records may have had that very port": (
+        [Lent("a", 5, 25, ONE), at(15, "b", 2001, delivery=LATE)], who(15, 2001),
+        "AMBIGUOUS", "ab"),
+    "who is alone in late records, at another time": (
+        [Lent("a", 5, 25, ONE), at(20, "b", 2001, delivery=LATE)], who(15, 2001),
+        "AMBIGUOUS", "ab"),
+    "who is alone in late records, after it was lent": (
+        [Lent("a", 5, 25, ONE), at(26, "b", 2001, delivery=LATE)], who(15, 2001),
+        "UNIQUE", "a"),
+    "who is alone in late records and was lent other ports": (
+        [Lent("a", 5, 25, ONE), Lent("b", 5, 25, NEXT, delivery=LATE),
+         at(15, "b", 3001, delivery=LATE)], who(15, 2001), "UNIQUE", "a"),
+    "who is alone in the records, and had a port that was another's in late ones": (
+        [Lent("a", 5, 25, ONE, delivery=LATE), Lent("b", 5, 25, NEXT), at(15, "b", 2001)],
+        who(15, 2001), "AMBIGUOUS", "ab"),
+    "another's connection by that port, asked for to beyond its end": (
+        [Lent("a", 5, 25, ONE), at(20, "b", 2001)], who(25, 2001, tolerance=1),
+        "AMBIGUOUS", "ab"),
+    "another's connection by that port, asked for at the hour's start": (
+        [Lent("a", 0, 60, ONE), at(20, "b", 2001)], who(0, 2001), "AMBIGUOUS", "ab"),
+    "another's connection by that port, asked for at the hour's end": (
+        [Lent("a", 0, 60, BLOCK), Lent("a", 60, 120, BLOCK), at(100, "b", 2001)],
+        who(60, 2001, tolerance=0.5), "AMBIGUOUS", "ab"),
+    "another's connection by a port that nobody recorded, of an address lent whole": (
+        [Lent("a", 5, 25), at(15, "b", 2001, recorded=False)], who(15, 2001),
+        "AMBIGUOUS", "ab"),
     "who is alone in late records, by a port that nobody was lent": (
         [Lent("a", 5, 25, BLOCK), at(15, "b", 3001, delivery=LATE)], who(15, 3001),
         "AMBIGUOUS", "ab"),
@@ -232,6 +256,9 @@ BY_POOLS: dict[str, tuple[list[Any], AddressSelector, str, str]] = {
     "a record of the block, without its port": (
         [eights("a", 3000, 3007), at(15, "b", 3001, BY_EIGHTS, recorded=False)],
         who(15, 3001, address=BY_EIGHTS), "HOLDER", "a"),
+    "another's late connection in the block": (
+        [eights("a", 3000, 3007), at(15, "b", 3001, BY_EIGHTS, delivery=LATE)],
+        who(15, 3002, address=BY_EIGHTS), "AMBIGUOUS", "ab"),
     "a connection merged away in the block of its account": (
         [eights("a", 3000, 3007), at(15, "a", 3001, BY_EIGHTS)],
         who(15, 3002, address=BY_EIGHTS), "HOLDER", "a"),

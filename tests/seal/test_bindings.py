@@ -16,7 +16,7 @@ from icrstore.seal import address_map
 from icrstore.seal.bindings import MOST_BLOCKS, BindingGroup, bindings_by_hour, runs_of, told_by
 from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RECORDS_PER_CHUNK, Segment
-from icrstore.seal.runs import ANY_PROTOCOL, HAS_PORT, MERGED, TOLD
+from icrstore.seal.runs import ANY_PROTOCOL, HAS_PORT, MERGED, OTHERS, TOLD
 
 HOUR = datetime(2026, 11, 20, 7, tzinfo=UTC)
 START = int(HOUR.timestamp())
@@ -148,7 +148,13 @@ def test_many_are_cut_into_chunks_and_all_come_back() -> None:
 def test_who_was_told_of_is_known_by_place() -> None:
     made = group([("a", 1, 2, (1024, 1030), 6), ("b", 1, 2, (1031, 1090), 6)])
     told = told_by([(made, runs_of(made, BLOCKS))])
-    assert told == {name(1024): {"a", "b"}, name(1088): {"b"}}
+    assert told == {name(1024): {"a", "b", OTHERS}, name(1088): {"b", OTHERS}}
+
+
+def test_of_what_is_lent_whole_there_are_no_others() -> None:
+    made = group([("a", 1, 2, (1024, 1151), 6), ("b", 1, 2, None, None)])
+    told = told_by([(made, runs_of(made, BLOCKS))])
+    assert told == {name(1024): {"a"}, name(1088): {"a"}, name(None): {"b"}}
 
 
 def test_ports_of_every_block_bring_no_more_rows_than_bindings() -> None:

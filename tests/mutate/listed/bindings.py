@@ -72,6 +72,20 @@ MUTATIONS = (
         "between = ported & ",
     ),
     Mutation(
+        "what-another-epoch-merged-may-be-the-port",
+        RESOLVE,
+        "unported &= merged",
+        "tests/query/test_bindings.py::test_it_resolves",
+        "unported &= False",
+    ),
+    Mutation(
+        "what-was-lent-is-contested-to-its-ends",
+        RESOLVE,
+        " | (told & then))",
+        "tests/query/test_bindings.py::test_it_resolves",
+        ")",
+    ),
+    Mutation(
         "lent-by-its-ports",
         RESOLVE,
         "(unported & then & of_ports).any()",
