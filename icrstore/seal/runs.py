@@ -25,7 +25,7 @@ from icrstore.seal.pools import ALL_PORTS, PRIVATE_BITS, Pool, Pools
 
 Numbers = npt.NDArray[Any]
 # By the name of a place (`Pools.selector`): the accounts that a NAT told of there, and OTHERS,
-# which is no account, where it lent only some of its ports: who has the rest may be in another epoch.
+# which is no account, where it lent only some of its ports: the rest may be in another epoch.
 Told = Mapping[bytes, Set[str]]
 OTHERS = ""
 
