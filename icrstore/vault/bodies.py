@@ -18,12 +18,19 @@ from icrstore.warrant.strict import StatementError
 
 # A batch holds at most this much Arrow.
 MAX_ARROW_BYTES = 512 << 20
+# And as many records: five times what a collector cuts. Equal ones compress to nothing, and each is
+# many times its size once it is sorted and sealed.
+MOST_RECORDS = 1_000_000
 # Fields of the Arrow format's Message.fbs, in their order.
 _MESSAGE_HEADER, _RECORD_BATCH_COMPRESSION = 2, 3
 
 
 class NotArrow(Exception):
     """The bytes are no frame of an Arrow stream that a batch may hold."""
+
+
+class TooManyRecords(Exception):
+    """More than a batch may hold."""
 
 
 class WrongGaps(Exception):
@@ -39,11 +46,11 @@ class Content:
 
 
 def read_content(frame: bytes) -> Content:
-    """What the frame holds. Raises `NotArrow`, `WrongGaps`.
+    """What the frame holds. Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
 
     1. There is one frame, which says its size and holds as much.
     2. The stream inside is a schema and record batches that are not compressed once more: a buffer
-       would be unpacked to whatever size it names.
+       would be unpacked to whatever size it names. They have `MOST_RECORDS` at most.
     3. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
     """
     try:
@@ -60,6 +67,8 @@ def read_content(frame: bytes) -> Content:
             records = reader.read_all()
     except (zstandard.ZstdError, pa.ArrowException, struct.error, OSError, EOFError) as error:
         raise NotArrow from error
+    if records.num_rows > MOST_RECORDS:
+        raise TooManyRecords
     # 3.
     return Content(records.replace_schema_metadata(None), _gaps(records.schema))
 

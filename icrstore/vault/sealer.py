@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, partial
+from secrets import SystemRandom
+from typing import TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -48,7 +50,7 @@ from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_nu
 from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
-from icrstore.vault.bodies import Content, NotArrow, WrongGaps, read_content
+from icrstore.vault.bodies import Content, NotArrow, TooManyRecords, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
 from icrstore.vault.policies import PoolsByHour, pools_by_hour
@@ -68,6 +70,7 @@ GROUP_RECORDS = 2_000_000
 EMPTY_BEHIND = timedelta(hours=94)
 
 
+T = TypeVar("T")
 AnyGroup = Group | BindingGroup
 DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
 
@@ -101,7 +104,7 @@ class Opened:
 def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
     """Seal what waits and is ready, group by group; the number of batches sealed."""
     count = 0
-    for tenant in tenants():
+    for tenant in _in_any_order(tenants()):
         if tenant.name not in keys.roots:
             logger.error("tenant %s: batches wait: put its root's public key into %s",
                          tenant.name, keys.folder / f"{tenant.name}.root")  # fmt: skip
@@ -109,7 +112,7 @@ def seal_waiting(keys: SealerKeys, days: DayKeys, now: datetime) -> int:
         with _others_unharmed():
             late = backfills_of(tenant.name, keys, days.keepers, now)
             by = _sealed_by(tenant, keys, days, late, now)
-            for shard in range(tenant.shards):
+            for shard in _in_any_order(range(tenant.shards)):
                 passed: set[int] = set()
                 while (sealed := _seal_group(tenant, shard, by, passed, now)) is not None:
                     count += sealed
@@ -132,6 +135,12 @@ def _sealed_by(
 ) -> _SealedBy:
     pools = pools_by_hour(tenant.name, days.keepers, now)
     return _SealedBy(keys, _day_keys(tenant, days), pools, late)
+
+
+def _in_any_order(several: Sequence[T]) -> list[T]:
+    """In no order: where one's batches have killed who sealed them, the others are not always those
+    that come after it."""
+    return SystemRandom().sample(several, len(several))
 
 
 @contextmanager
@@ -230,6 +239,8 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
         return Opened(batch, rejected=Counter({"batch-does-not-open": 1}))
     except NotArrow:
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
+    except TooManyRecords:
+        return Opened(batch, rejected=Counter({"batch-too-many-records": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
     except WrongGaps:

@@ -1,12 +1,14 @@
 """Bodies that a thief of a collector's key would send, to end the sealers that open them."""
 
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import zstandard
 
-from icrstore.vault.bodies import MAX_ARROW_BYTES
+from icrstore.flow.schema import binding_schema
+from icrstore.vault.bodies import MAX_ARROW_BYTES, MOST_RECORDS
 from icrstore.vault.sealer import seal_waiting
 from tests.vault.rooms import Rooms, arrow, frame, record, state_of
 
@@ -53,6 +55,18 @@ def other_columns() -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def many_records() -> bytes:
+    """Bindings, one more than a batch may hold, in a few kilobytes."""
+    schema = binding_schema("s")
+    count = MOST_RECORDS + 1
+    columns: list[Any] = [pa.nulls(count, field.type) for field in schema]
+    columns[:2] = [pa.array([0] * count).cast(schema.types[0])] * 2
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    return bytes(sink.getvalue().to_pybytes())
+
+
 GB = 1 << 30
 REFUSED: dict[str, tuple[str, bytes]] = {
     "no frame": ("batch-not-arrow", b"not a frame"),
@@ -73,6 +87,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
         arrow([record(datetime.fromisoformat("2026-01-01T00:00:00Z"))] * 50, compression="zstd"))),
     "arrow compressed by lz4": ("batch-not-arrow", frame(
         arrow([record(datetime.fromisoformat("2026-01-01T00:00:00Z"))] * 50, compression="lz4"))),
+    "more records than a batch may hold": ("batch-too-many-records", frame(many_records())),
     "other columns": ("batch-wrong-columns", frame(other_columns())),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """A batch that ends whoever works on it is set aside, and nothing else is."""
 
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -10,11 +11,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from accounts.models import Tenant
 from icrstore.flow.validate import validate as validate_really
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.seal.intake import IntakeKeyGone, hour_number
 from icrstore.vault import sealer, trying
+from icrstore.vault.backfills import Backfills
 from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.sealer import seal_waiting
@@ -105,6 +108,28 @@ def test_what_came_since_is_claimed_before_what_a_killed_sealer_held(rooms: Room
     second = take(rooms)
     assert die_sealing(rooms) == [second.id]
     assert die_sealing(rooms) == [first.id, second.id]
+
+
+def test_no_tenant_is_always_behind_one_whose_batches_kill(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sealer that is killed is started again: each time another tenant may come first."""
+    made = [Tenant(name=name, shards=3) for name in ("a", "b", "c")]
+    keys = replace(rooms.keys, roots=dict.fromkeys("abc", bytes(32)))
+    monkeypatch.setattr(sealer, "tenants", lambda: made)
+    monkeypatch.setattr(sealer, "backfills_of", lambda *_: Backfills())
+    monkeypatch.setattr(sealer, "_sealed_by", lambda *_: None)
+    first: list[tuple[str, int]] = []
+
+    def die(tenant: Tenant, shard: int, *_: object) -> None:
+        first.append((tenant.name, shard))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sealer, "_seal_group", die)
+    for _ in range(200):
+        with pytest.raises(KeyboardInterrupt):
+            seal_waiting(keys, rooms.days, rooms.now)
+    assert len(set(first)) == 9
 
 
 def test_company_gets_less(rooms: Rooms) -> None:
