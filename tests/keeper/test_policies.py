@@ -203,12 +203,16 @@ def test_an_epoch_is_taken_only_by_the_pools_of_its_hour(own_pair: Pair) -> None
                     assert refused == (None if sha256 == wanted else "unknown-pools")
 
 
-def test_shares_are_of_the_names_by_the_pools_of_each_hour(own_pair: Pair) -> None:
+@pytest.mark.parametrize("port", [5000, None], ids=["by port", "without a port"])
+def test_shares_are_of_the_names_by_the_pools_of_each_hour(
+    own_pair: Pair, port: int | None
+) -> None:
+    """Without a port, of the one name that an address without one has, and of nobody's block."""
     begins = last_hour() + 2 * HOUR
     made = policy(own_pair, begins)
     for role in ROLES:
         log(own_pair, role, made)
-    selector = AddressSelector(ADDRESS, 5000, 6, begins, HOUR / 2)
+    selector = AddressSelector(ADDRESS, port, 6, begins, HOUR / 2)
     by_hour = {begins - HOUR: DEFAULT, begins: pools_of(made)[1]}
     with own_pair.serving_ahead(AHEAD):
         sealed = {hour: by_pools(own_pair, hour, p.sha256) for hour, p in by_hour.items()}
@@ -216,7 +220,9 @@ def test_shares_are_of_the_names_by_the_pools_of_each_hour(own_pair: Pair) -> No
         shares = lent(own_pair, selector, begins)
     for hour, one in sealed.items():
         names = selector.sealed_names(by_hour[hour])
-        assert len(set(names)) == (1 if hour < begins else 2)
+        assert len(set(names)) == (1 if hour < begins or port is None else 2)
+        if port is None:
+            assert set(names) == {by_hour[hour].selector(ADDRESS, None)}
         for role in ROLES:
             expected = tuple(share(one.atoms[role], "address", name) for name in names)
             assert shares[role][one.epoch.eid, selector] == expected
