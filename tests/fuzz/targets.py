@@ -43,7 +43,7 @@ def targets() -> dict[str, Target]:
     made.append(Target("any", sum(of_formats.values(), ()), _reader(None)))
     for name, (hints, inputs) in samples.of_maps().items():
         made.append(Target(name, inputs, _reader(None, partial(replace, hints))))
-    made.append(Target("datagrams", samples.of_datagrams(), _exported))
+    made.append(Target("datagrams", samples.of_datagrams(), _exports()))
     made.append(Target("framing", samples.FRAMED, _framed))
     made += [Target(name, (one,), _leases(_ACCOUNTS.get(name)))
              for name, one in samples.LEASES.items()]  # fmt: skip
@@ -87,15 +87,29 @@ def _without_times(schema: pa.Schema) -> pa.Schema:
     return schema.set(at, schema.field(at).with_type(pa.int64()))
 
 
-def _exported(content: bytes) -> None:
-    """Datagrams of two exporters; what they told goes on from one to the next."""
-    exports = Exports(Tally())
-    for number, payload in enumerate(content.split(samples.BETWEEN)):
+def _exports() -> Callable[[bytes], None]:
+    """Datagrams of two exporters, by themselves and after all that came before them."""
+    lasting, count = Exports(Tally()), 0
+
+    def read(content: bytes) -> None:
+        nonlocal count
+        count += 1
+        payloads = content.split(samples.BETWEEN)
+        alone = Exports(Tally())
+        _feed(alone, payloads, NOON)
+        alone.end()
+        _feed(lasting, payloads, NOON + count)
+        assert max(len(alone.tally.gaps), len(lasting.tally.gaps)) <= 1000
+        lasting.tally = Tally()
+
+    return read
+
+
+def _feed(exports: Exports, payloads: list[bytes], began: int) -> None:
+    for number, payload in enumerate(payloads):
         exporter = "b" if number % 5 == 4 else "a"
-        for batch in exports.feed([Datagram((NOON + number) * SECOND, exporter, payload)]):
+        for batch in exports.feed([Datagram((began + number) * SECOND, exporter, payload)]):
             _is_valid(batch)
-    exports.end()
-    assert len(exports.tally.gaps) <= 1000
 
 
 def _framed(content: bytes) -> None:
