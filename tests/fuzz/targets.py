@@ -16,7 +16,7 @@ from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import FORMATS, Hints, Tally, open_records
 from icrstore.flow.readers.datagrams import Datagram
 from icrstore.flow.readers.exports import Exports
-from icrstore.flow.schema import event_schema, is_of_events, record_schema
+from icrstore.flow.schema import NANOSECONDS, event_schema, is_of_events, record_schema
 from icrstore.shell.stop import Stop
 from tests.flow.exported import NOON, SECOND
 from tests.flow.test_readers import Drip
@@ -68,7 +68,7 @@ def _rows(source: io.RawIOBase | io.BytesIO, format: str | None, hints: Hints) -
     try:
         for batch in open_records(source, format, tally, hints):
             _is_valid(batch)
-            rows += batch.cast(_without_times(batch.schema)).to_pylist()
+            rows += _plain(batch)
     except FlowRefused:
         return None
     assert len(rows) == tally.records
@@ -81,10 +81,12 @@ def _is_valid(batch: pa.RecordBatch) -> None:
     assert batch.schema == (event_schema(unit) if is_of_events(batch) else record_schema(unit))
 
 
-def _without_times(schema: pa.Schema) -> pa.Schema:
-    """Python's times have no nanoseconds."""
-    at = schema.get_field_index("observed_at")
-    return schema.set(at, schema.field(at).with_type(pa.int64()))
+def _plain(batch: pa.RecordBatch) -> list[dict[str, object]]:
+    """Times as nanoseconds: Python's have none, and a batch is as fine as its own rows."""
+    schema, at = batch.schema, batch.schema.get_field_index("observed_at")
+    scale = NANOSECONDS[schema.field(at).type.unit]
+    rows = batch.cast(schema.set(at, schema.field(at).with_type(pa.int64()))).to_pylist()
+    return [{**row, "observed_at": row["observed_at"] * scale} for row in rows]
 
 
 def _exports() -> Callable[[bytes], None]:
