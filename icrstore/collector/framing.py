@@ -13,6 +13,7 @@ class Framing:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._at = 0  # What is before it in the rest is taken: the rest is cut once for all of it.
         self._skipping = False
         self.dropped = 0
 
@@ -22,6 +23,7 @@ class Framing:
         while (message := self._next()) is not None:
             if message:
                 made.append(message)
+        self._rest, self._at = self._rest[self._at :], 0
         return made
 
     def end(self) -> list[bytes]:
@@ -35,30 +37,29 @@ class Framing:
 
     def _next(self) -> bytes | None:
         counted = self._count()
-        if counted is not None:
-            size, start = counted
-            if size > LONGEST_MESSAGE_BYTES:
-                return self._line()
-            if len(self._rest) < start + size:
-                return None
-            message = self._rest[start : start + size]
-            self._rest = self._rest[start + size :]
-            return message.rstrip(b"\r\n\0")
-        return self._line()
+        if counted is None or counted[0] > LONGEST_MESSAGE_BYTES:
+            return self._line()
+        size, start = counted
+        if len(self._rest) < start + size:
+            return None
+        self._at = start + size
+        return self._rest[start : self._at].rstrip(b"\r\n\0")
 
     def _count(self) -> tuple[int, int] | None:
-        digits, space, _ = self._rest[: _LONGEST_COUNT + 1].partition(b" ")
+        """(how many octets, where they begin)."""
+        head = self._rest[self._at : self._at + _LONGEST_COUNT + 1]
+        digits, space, _ = head.partition(b" ")
         if not space or not digits.isdigit() or digits.startswith(b"0"):
             return None
-        return int(digits), len(digits) + 1
+        return int(digits), self._at + len(digits) + 1
 
     def _line(self) -> bytes | None:
-        line, newline, rest = self._rest.partition(b"\n")
-        if not newline:
-            if len(self._rest) > LONGEST_MESSAGE_BYTES:
-                self._rest, self._skipping = b"", True
+        end = self._rest.find(b"\n", self._at)
+        if end < 0:
+            if len(self._rest) - self._at > LONGEST_MESSAGE_BYTES:
+                self._at, self._skipping = len(self._rest), True
             return None
-        self._rest = rest
+        line, self._at = self._rest[self._at : end], end + 1
         if self._skipping or len(line) > LONGEST_MESSAGE_BYTES:
             self._skipping = False
             self.dropped += 1

@@ -3,6 +3,8 @@
 Pieces of one key that lie at most so long apart are one flow, of which the first is its record.
 """
 
+from hashlib import blake2b
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,6 +20,9 @@ MOST_FLOWS = 1_000_000
 _NO_PORT = 1 << 16
 _ENDPOINT_BYTES = 20
 KEY_BYTES = 2 * _ENDPOINT_BYTES + 1
+MARKED_BYTES = KEY_BYTES + 8
+# Any odd numbers: what differs in one word of an endpoint differs in its mark.
+_FACTORS = np.frombuffer(blake2b(b"icr flow marks", digest_size=40).digest(), "<u8") | np.uint64(1)
 _FAR = 1 << 62
 _STORED = np.dtype([("key", f"S{KEY_BYTES}"), ("first", "<i8"), ("last", "<i8")])
 
@@ -33,11 +38,13 @@ class First:
     since a reader does not know which side is the subscriber's.
     """
 
-    def __init__(self, idle_seconds: float, most: int = MOST_FLOWS) -> None:
+    def __init__(
+        self, idle_seconds: float, most: int = MOST_FLOWS, key_bytes: int = KEY_BYTES
+    ) -> None:
         self._idle = round(idle_seconds * 10**9)
         self._most = most
         # Sorted by key, then by time: one key may have had more than one flow.
-        self._keys: Bytes = np.empty(0, f"S{KEY_BYTES}")
+        self._keys: Bytes = np.empty(0, f"S{key_bytes}")
         self._first: Numbers = np.empty(0, np.int64)
         self._last: Numbers = np.empty(0, np.int64)
 
@@ -155,6 +162,23 @@ def pair_keys(
     backwards = np.asarray(near > far)
     ends = (np.where(backwards, far, near), np.where(backwards, near, far))
     return _joined(protocol, *ends), backwards
+
+
+def marked(keys: Bytes, outside: Column, outside_port: Column, account: Column) -> Bytes:
+    """The keys, each with eight bytes of whom else the row names. Sites and virtual routers lend
+    the same private addresses: what one translates to another address is another flow."""
+    words = np.ascontiguousarray(_endpoints(outside, outside_port)).view("<u4").reshape(-1, 5)
+    marks = (words * _FACTORS).sum(axis=1, dtype=np.uint64)
+    names: Column = account.dictionary_encode()
+    digests = [
+        blake2b(text.encode(), digest_size=8).digest() for text in names.dictionary.to_pylist()
+    ]
+    codes = np.asarray(pc.fill_null(names.indices, len(digests)))
+    marks += np.frombuffer(b"".join([*digests, bytes(8)]), "<u8")[codes]
+    joined = np.empty((len(keys), MARKED_BYTES), np.uint8)
+    joined[:, :KEY_BYTES] = np.ascontiguousarray(keys).view(np.uint8).reshape(-1, KEY_BYTES)
+    joined[:, KEY_BYTES:] = marks.view(np.uint8).reshape(-1, 8)
+    return joined.view(f"S{MARKED_BYTES}").ravel()
 
 
 def address_column(column: Column) -> Bytes:

@@ -295,6 +295,52 @@ def test_kea_delegates_prefixes(tmp_path: Path) -> None:
     assert who(LeaseFile(path, "duid").read(), "2001:db8:1:ff::1", 1) == "00:03"
 
 
+def test_what_a_machine_calls_itself_moves_no_column_of_kea(tmp_path: Path) -> None:
+    path = tmp_path / "kea-leases4.csv"
+    other = kea(0, 60, "bob").replace(ADDRESS, "192.0.2.2")
+    for name in ("valid_lifetime", "address", '"pc'):
+        path.write_text(KEA + kea(0, 60, "ann").replace(",pc,", f",{name},") + other + other)
+        leases = LeaseFile(path, "circuit-id").read()
+        assert [who(leases, each, 1) for each in (ADDRESS, "192.0.2.2")] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [KEA.replace("expire", "expires"), KEA.replace("hostname", "expire"), "address\n",
+     KEA.replace("valid_lifetime", "lifetime")],
+)  # fmt: skip
+def test_keas_columns_are_read_by_the_header_or_not_at_all(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "kea-leases4.csv"
+    line = kea(0, 60, "bob").replace(ADDRESS, "192.0.2.2")
+    path.write_text(KEA + kea(0, 60, "ann") + header + line)
+    leases = LeaseFile(path, "circuit-id").read()
+    assert [who(leases, each, 1) for each in (ADDRESS, "192.0.2.2")] == ["ann", None]
+    assert leases.notes == ("1 lines that are none of Kea's",)
+    moved = KEA.replace("address,hwaddr", "address,hwaddr,new")
+    path.write_text(moved + line.replace(",00:11:22:33:44:55,", ",00:11:22:33:44:55,x,"))
+    assert who(LeaseFile(path, "circuit-id").read(), "192.0.2.2", 1) == "bob"
+
+
+@pytest.mark.parametrize("time", ["9" * 5000, "9" * 20, "9999999999", "\u0663" * 10])
+def test_a_time_that_cannot_be_is_counted_and_its_neighbours_are_read(
+    tmp_path: Path, time: str
+) -> None:
+    path, other = tmp_path / "leases", "192.0.2.2"
+    far = {"Event-Timestamp": time, "Timestamp": time, "Acct-Session-Time": time}
+    late = lease(other, 0, 60, "eve").replace("ends ", f"ends epoch {time};\n  x ")
+    for content, named in (
+        (entry("Start", 0) + entry("Start", 0, "eve", "2", Framed_IP_Address=other, **far), None),
+        (KEA + kea(0, 60, "ann") + f"{other},00,,{time},{time},1,0,0,pc,0,\n", "circuit-id"),
+        (lease(ADDRESS, 0, 60, "ann") + late, "circuit-id"),
+        (f"{moment(60)} 00 {ADDRESS} ann *\n{time} 00 {other} eve *\n", "hostname"),
+    ):
+        path.write_text(content)
+        os.utime(path, (moment(0), moment(0)))
+        leases = LeaseFile(path, named).read()
+        assert [who(leases, each, 1) for each in (ADDRESS, other)] == ["ann", None]
+        assert leases.notes[0].startswith("1 entries without a time")
+
+
 def dnsmasq(path: Path, minute: float, *lines: str) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
     os.utime(path, (moment(minute), moment(minute)))

@@ -159,10 +159,11 @@ def test_many_bad_lines_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "\n", "address,account,from,to\n", "address,account,from\n1,2,3\n", "a,b,c,d\n1,2,3,4\n"],
-)
+    ["", "\n", "address,account,from,to\n", "address,account,from\n1,2,3\n", "a,b,c,d\n1,2,3,4\n",
+     "address,account,from,t\udcff\n1,2,3,4\n"],
+)  # fmt: skip
 def test_a_file_that_holds_no_leases_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "l.csv").write_text(content)
+    (tmp_path / "l.csv").write_text(content, "utf-8", "surrogateescape")
     with pytest.raises(Stop) as refused:
         LeaseFile(tmp_path / "l.csv").read()
     assert refused.value.status == 65

@@ -126,6 +126,16 @@ def test_a_stream_is_cut_into_messages_however_it_arrives(
     assert (made, framing.dropped) == (messages, dropped)
 
 
+@pytest.mark.parametrize("message", [b"\n", b"1 a", b"a\n"])
+def test_short_messages_cost_no_more_the_more_of_them_come_at_once(message: bytes) -> None:
+    seconds = []
+    for times in (1 << 15, 1 << 18):
+        began = time.process_time()
+        Framing().feed(message * times)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 24 * max(seconds[0], 0.005)  # Eight times as many; cut anew each, 64 times.
+
+
 def test_datagrams_become_records_in_the_order_in_which_they_came(udp: Rig) -> None:
     send(udp, *LINES)
     udp.turn_until(lambda: udp.read == len(LINES))

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from icrstore.flow.readers.exports import blocks
+from icrstore.flow.readers import Tally
+from icrstore.flow.readers.datagrams import Datagram
+from icrstore.flow.readers.exports import Exports, blocks
 
 from .exported import (
     EVENT,
     FLOW,
     NOON,
+    SECOND,
     Field,
     a_set,
     flow,
@@ -20,6 +23,7 @@ from .exported import (
     options,
     read,
     record_of_v5,
+    rows_of,
     template,
     v5,
     v9,
@@ -501,3 +505,32 @@ def test_what_stays_here_is_counted_by_name() -> None:
     _, tally = read(v5(record_of_v5(), record_of_v5(port=2)))
     assert tally.left_out["octetDeltaCount"] == tally.left_out["bgpSourceAsNumber"] == 2
     assert not {"sourceIPv4Address", "protocolIdentifier", "element 210"} & tally.left_out.keys()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("192.0.2.7", 1024, b"ann"), ("192.0.2.8", 1024, b"ann")),
+        (("192.0.2.7", 1024, b"ann"), ("192.0.2.7", 1025, b"ann")),
+        (("192.0.2.7", 1024, b"ann"), ("192.0.2.7", 1024, b"bea")),
+        (("192.0.2.7", 1024, b"ann"), ("::", 0, b"ann")),
+        (("192.0.2.7", 1024, b"ann"), ("192.0.2.7", 1024, b"")),
+    ],
+)
+def test_one_private_address_at_two_sites_is_two_flows(
+    one: tuple[str, int, bytes], other: tuple[str, int, bytes]
+) -> None:
+    """Wherever it is translated to another place or is another's account, it is another flow."""
+    fields: list[Field] = [*FLOW, (225, 4), (227, 2), (371, 3)]
+    known = template(fields)
+    first, second = (values(fields, *TO, NOON * 1000, *each) for each in (one, other))
+    for at_once in (True, False):
+        exports = Exports(Tally())
+        datagrams = [
+            Datagram(NOON * SECOND, "site-1", ipfix(known, a_set(256, first, first))),
+            Datagram(NOON * SECOND, "site-2", ipfix(known, a_set(256, second))),
+        ]
+        batches = [datagrams] if at_once else [[each] for each in datagrams]
+        rows = [row for each in batches for row in rows_of(exports, each)]
+        assert len(rows) == 2
+        assert exports.tally.not_records == {"later-piece": 1}

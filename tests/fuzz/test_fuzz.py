@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import targets
 
-INPUTS = 250
+INPUTS = 100
 
 
 @pytest.mark.parametrize("name", targets())

@@ -62,7 +62,11 @@ def _columns(path: Path, file: Any) -> Iterator[tuple[Bytes, Bits, Column, Numbe
         parse_options=csv.ParseOptions(ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.binary())),
     )
-    if sorted(reader.schema.names) != sorted(COLUMNS):
+    try:
+        names = sorted(reader.schema.names)
+    except UnicodeDecodeError:
+        names = []
+    if names != sorted(COLUMNS):
         raise Stop(DATA, f"{path}: the first line must be {','.join(COLUMNS)}")
     line = _HEADER_LINES + 1
     for piece in reader:

@@ -4,7 +4,6 @@ These are journals: what is written of an address ends what was before it. Which
 names the account is told; a machine's address is no subscriber by itself.
 """
 
-import csv
 import json
 import re
 from collections import Counter, defaultdict
@@ -12,7 +11,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from html import unescape
 
-from icrstore.collector.leases.log import SECOND, account_of, at_zone, network_of
+from icrstore.collector.leases.log import (
+    SECOND,
+    account_of,
+    at_zone,
+    network_of,
+    seconds_of,
+)
 from icrstore.collector.leases.table import FOREVER, Session
 
 FIELDS = ("hardware", "client-id", "circuit-id", "remote-id", "hostname", "duid")
@@ -104,8 +109,9 @@ class Isc(Journal):
         """``4 2026/11/26 08:00:00``, ``epoch 1764144000`` or ``never``."""
         if text == "never":
             return FOREVER
-        if found := re.match(r"epoch (\d{1,10})", text):
-            return int(found[1]) * SECOND
+        if found := re.match(r"epoch ([0-9]+)", text):
+            since = seconds_of(found[1])
+            return None if since is None else since * SECOND
         try:
             return at_zone(datetime.fromisoformat(text[2:].replace("/", "-")), self._zone)
         except ValueError:
@@ -133,6 +139,9 @@ def _text(octets: bytes) -> str:
     return text if text.isprintable() and text else octets.hex(":")
 
 
+_KEAS = {"address", "valid_lifetime", "expire"}
+
+
 class Kea(Journal):
     """Kea's ``kea-leases4.csv`` and ``kea-leases6.csv``, by the header's names."""
 
@@ -141,19 +150,23 @@ class Kea(Journal):
         self._header: list[str] = []
 
     def feed(self, lines: Iterable[str], written: int) -> None:
-        for values in csv.reader(lines):
-            if "valid_lifetime" in values:
-                self._header = values
+        for line in lines:
+            # Kea writes a comma in a value as &#x2c, and no quotes.
+            values = line.rstrip("\r\n").split(",")
+            # A name in any other column may be a machine's own.
+            if values[0] == "address":
+                has_all = set(values) >= _KEAS and len(set(values)) == len(values)
+                self._header = values if has_all else []
             elif len(values) == len(self._header):
                 self._row(dict(zip(self._header, values, strict=True)))
-            elif values:
+            elif values != [""]:
                 self.noticed["lines that are none of Kea's"] += 1
 
     def _row(self, row: Fields) -> None:
-        if not (row["expire"].isdecimal() and row["valid_lifetime"].isdecimal()):
+        end, lasting = seconds_of(row["expire"]), seconds_of(row["valid_lifetime"])
+        if end is None or lasting is None:
             self.noticed["entries without a time"] += 1
             return
-        end, lasting = int(row["expire"]), int(row["valid_lifetime"])
         prefix = row.get("prefix_len", "")
         is_prefix = row.get("lease_type") == "2"
         network = f"{row['address']}/{prefix}" if is_prefix and prefix else row["address"]
@@ -201,14 +214,17 @@ class Dnsmasq(Journal):
         present = set()
         for line in lines:
             words = line.split()
-            if len(words) != 5 or not words[0].isdecimal():
+            if len(words) != 5:
                 continue
-            end, machine, address, hostname, client = words
+            _, machine, address, hostname, client = words
             present.add(address)
+            if (end := seconds_of(words[0])) is None:
+                self.noticed["entries without a time"] += 1
+                continue
             fields = {"hostname": hostname, "client-id": client}
             if ":" not in address:
                 fields["hardware"] = machine
-            self.put(address, written, int(end) * SECOND if int(end) else FOREVER, fields)
+            self.put(address, written, end * SECOND if end else FOREVER, fields)
         for address in self._present - present:
             self.put(address, written, written, {})
         self._present = present

@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from icrstore.collector.leases.table import WHOLE_ADDRESS, Session
+from icrstore.flow.readers.times import LAST_SECOND
 from icrstore.flow.schema import address_bytes
 from icrstore.flow.validate import ACCOUNT_BYTES, account_failures
 
@@ -62,4 +63,14 @@ def account_of(text: str | None, noticed: Counter[str]) -> str | None:
 def at_zone(local: datetime, zone: tzinfo | None) -> int | None:
     """Nanoseconds since 1970 of a time that was written without its zone; None where no zone was
     told: it is not guessed."""
-    return None if zone is None else int(local.replace(tzinfo=zone).timestamp()) * SECOND
+    if zone is None:
+        return None
+    since = int(local.replace(tzinfo=zone).timestamp())
+    return since * SECOND if 0 <= since <= LAST_SECOND else None
+
+
+def seconds_of(text: str) -> int | None:
+    """How many seconds, since 1970 or of a span; None where that is no number, or one that no
+    record's time comes to."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 10
+    return int(text) if is_number and int(text) <= LAST_SECOND else None

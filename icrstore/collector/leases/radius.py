@@ -12,7 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
-from icrstore.collector.leases.log import SECOND, account_of, at_zone, network_of
+from icrstore.collector.leases.log import (
+    SECOND,
+    account_of,
+    at_zone,
+    network_of,
+    seconds_of,
+)
 from icrstore.collector.leases.table import FOREVER, Session
 
 ACCOUNT = "User-Name"
@@ -156,13 +162,12 @@ class Radius:
     def _moment(self, entry: Entry) -> int | None:
         """When it happened at the NAS; else when the server had it, less its delay on the way."""
         told = entry.get("Event-Timestamp", [""])[0]
-        if told.isdecimal():
-            return int(told) * SECOND
+        if (since := seconds_of(told)) is not None:
+            return since * SECOND
         if (moment := _written(told, self._zone)) is not None:
             return moment
-        if (received := _whole(entry, "Timestamp")) > 0:
-            return (received - _whole(entry, "Acct-Delay-Time")) * SECOND
-        return None
+        since = _whole(entry, "Timestamp") - _whole(entry, "Acct-Delay-Time")
+        return since * SECOND if since > 0 else None
 
 
 def _end(session: _Session, starts: list[tuple[int, int]]) -> int:
@@ -174,8 +179,7 @@ def _end(session: _Session, starts: list[tuple[int, int]]) -> int:
 
 
 def _whole(entry: Entry, name: str) -> int:
-    text = entry.get(name, [""])[0]
-    return int(text) if text.isdecimal() and len(text) < 11 else 0
+    return seconds_of(entry.get(name, [""])[0]) or 0
 
 
 def _written(text: str, zone: tzinfo | None) -> int | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from ...first import First, flow_keys
+from ...first import MARKED_BYTES, Bytes, First, flow_keys, marked
 from ...gaps import Gap, note
 from ...schema import NANOSECONDS, UNITS, Column, event_schema, record_schema
 from ..datagrams import Datagram
@@ -50,7 +50,7 @@ class Exports:
         self._templates = Templates() if templates is None else templates
         self._senders: OrderedDict[Sender, _Sender] = OrderedDict()
         self._held = Held()
-        self._first = First(IDLE_SECONDS)
+        self._first = First(IDLE_SECONDS, key_bytes=MARKED_BYTES)
         self._groups: dict[int, Group] = {}
         self._rows = self._bytes = self._now = 0
 
@@ -155,13 +155,8 @@ class Exports:
         table = pa.Table.from_batches([each.connections for each in found]).combine_chunks()
         if not table.num_rows:
             return
-        keys = flow_keys(*(
-            table.column(name).combine_chunks()
-            for name in ("protocol", "source_address", "source_port", "destination_address",
-                         "destination_port")
-        ))  # fmt: skip
         ends = np.concatenate([each.ends for each in found])
-        first = self._first.of(keys, _nanoseconds(table), ends)
+        first = self._first.of(_keys(table), _nanoseconds(table), ends)
         self.tally.drop("later-piece", int((~first).sum()))
         yield from _in_order(table if first.all() else _only(table, first))
 
@@ -198,6 +193,13 @@ def _gap(first: int, last: int, why: str) -> Gap:
     ends = first // _SECOND, -(-last // _SECOND)
     begins, finishes = (datetime.fromtimestamp(each, UTC) for each in ends)
     return Gap(begins, finishes, why)
+
+
+def _keys(table: pa.Table) -> Bytes:
+    ends = ("protocol", "source_address", "source_port", "destination_address", "destination_port")
+    others = ("post_nat_source_address", "post_nat_source_port", "account")
+    keys = flow_keys(*(table.column(name).combine_chunks() for name in ends))
+    return marked(keys, *(table.column(name).combine_chunks() for name in others))
 
 
 def _only(table: pa.Table, kept: Mask) -> pa.Table:
