@@ -54,12 +54,13 @@ class Journal:
     def cut(self, now: datetime, *, tells: bool = True) -> Counter[str]:
         """Make batches of what is held and of what gaps there are; why records are in none.
 
-        No gap may end after ``now``; while that is not the store's time yet, it is not told.
+        No gap may end after ``now``; while that is not the store's time yet (``tells``), none is
+        told, and nothing is of the future: that our clock is behind makes no record wrong.
         """
         refused: Counter[str] = Counter()
         with self.step():
             for made in cut(self._held(), refused):
-                if made.first > now + NEWEST:
+                if tells and made.first > now + NEWEST:
                     refused["time-in-future"] += made.records
                 else:
                     self._frames.put(made, now)

@@ -26,6 +26,10 @@ RECEIVE_BYTES = 16 << 20
 LONGEST_MESSAGE_BYTES = 1 << 16
 MOST_CONNECTIONS = 256
 _DATAGRAM_BYTES = 1 << 16
+# What a datagram takes in memory beside its payload: of small ones it is most.
+_ITEM_BYTES = 320
+# A sender that lost its power says nothing: after about four minutes its place is free again.
+_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
 _TURN = 256
 _LAST_TURNS = 1000
 _LONGEST_COUNT = 6
@@ -46,7 +50,7 @@ class Queue:
                 self._changed.wait()
             for each in datagrams:
                 self._items.append((listener, each))
-                self._bytes += len(each.payload)
+                self._bytes += _ITEM_BYTES + len(each.payload)
             self._changed.notify_all()
 
     def take(self, seconds: float, most: int) -> list[tuple[int, Datagram]]:
@@ -55,7 +59,7 @@ class Queue:
             if not self._items:
                 self._changed.wait(seconds)
             taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
-            self._bytes -= sum(len(each.payload) for _, each in taken)
+            self._bytes -= sum(_ITEM_BYTES + len(each.payload) for _, each in taken)
             self._changed.notify_all()
             return taken
 
@@ -79,6 +83,7 @@ class Framing:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._at = 0
         self._skipping = False
         self.dropped = 0
 
@@ -88,6 +93,8 @@ class Framing:
         while (message := self._next()) is not None:
             if message:
                 made.append(message)
+        # Once for all of them: a message may be one byte long.
+        self._rest, self._at = self._rest[self._at :], 0
         return made
 
     def end(self) -> list[bytes]:
@@ -105,26 +112,25 @@ class Framing:
             size, start = counted
             if size > LONGEST_MESSAGE_BYTES:
                 return self._line()
-            if len(self._rest) < start + size:
+            if len(self._rest) < self._at + start + size:
                 return None
-            message = self._rest[start : start + size]
-            self._rest = self._rest[start + size :]
-            return message.rstrip(b"\r\n\0")
+            self._at += start + size
+            return self._rest[self._at - size : self._at].rstrip(b"\r\n\0")
         return self._line()
 
     def _count(self) -> tuple[int, int] | None:
-        digits, space, _ = self._rest[: _LONGEST_COUNT + 1].partition(b" ")
+        digits, space, _ = self._rest[self._at : self._at + _LONGEST_COUNT + 1].partition(b" ")
         if not space or not digits.isdigit() or digits.startswith(b"0"):
             return None
         return int(digits), len(digits) + 1
 
     def _line(self) -> bytes | None:
-        line, newline, rest = self._rest.partition(b"\n")
-        if not newline:
-            if len(self._rest) > LONGEST_MESSAGE_BYTES:
-                self._rest, self._skipping = b"", True
+        end = self._rest.find(b"\n", self._at)
+        if end < 0:
+            if len(self._rest) - self._at > LONGEST_MESSAGE_BYTES:
+                self._at, self._skipping = len(self._rest), True
             return None
-        self._rest = rest
+        line, self._at = self._rest[self._at : end], end + 1
         if self._skipping or len(line) > LONGEST_MESSAGE_BYTES:
             self._skipping = False
             self.dropped += 1
@@ -240,6 +246,9 @@ class Receiver:
             connection.close()
             return
         connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
         self._connections.add(connection)
         made = _Socket(each.listener, each.listen, connection, f"{sender}:{address[1]}")
         self._selector.register(connection, selectors.EVENT_READ, made)

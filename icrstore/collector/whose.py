@@ -47,7 +47,7 @@ class Attribution:
         self.leases, self.held = leases, held
         self._account = account
         self._pairs = _Pairs()
-        self._tried = leases
+        self._tried: Leases | None = None
 
     def of(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """The subscribers' records with their accounts; the others are withdrawn by reason.
