@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icrstore.collector.framing import Framing
 from icrstore.collector.sources import Listen
 from icrstore.flow.readers.datagrams import Datagram
 from icrstore.shell.stop import UNAVAILABLE, Stop
 
 QUEUE_BYTES = 32 << 20
 RECEIVE_BYTES = 16 << 20
-LONGEST_MESSAGE_BYTES = 1 << 16
 MOST_CONNECTIONS = 256
 _DATAGRAM_BYTES = 1 << 16
 # What a datagram takes in memory beside its payload: of small ones it is most.
@@ -32,7 +32,6 @@ _ITEM_BYTES = 320
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
 _TURN = 256
 _LAST_TURNS = 1000
-_LONGEST_COUNT = 6
 
 
 class Queue:
@@ -72,70 +71,6 @@ class Queue:
     def wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-
-class Framing:
-    """Cuts a stream into messages: counted octets, or lines (RFC 6587, 3.4.1 and 3.4.2).
-
-    Each message tells by its first character which it is: a count begins with a digit, a message
-    with ``<`` or a text that is no count.
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._at = 0
-        self._skipping = False
-        self.dropped = 0
-
-    def feed(self, content: bytes) -> list[bytes]:
-        self._rest += content
-        made: list[bytes] = []
-        while (message := self._next()) is not None:
-            if message:
-                made.append(message)
-        # Once for all of them: a message may be one byte long.
-        self._rest, self._at = self._rest[self._at :], 0
-        return made
-
-    def end(self) -> list[bytes]:
-        """What is left when the sender closes: a line may end so, a count may not."""
-        is_cut = self._skipping or self._count() is not None
-        rest, self._rest = self._rest, b""
-        if is_cut:
-            self.dropped += 1
-            return []
-        return [rest] if rest else []
-
-    def _next(self) -> bytes | None:
-        counted = self._count()
-        if counted is not None:
-            size, start = counted
-            if size > LONGEST_MESSAGE_BYTES:
-                return self._line()
-            if len(self._rest) < self._at + start + size:
-                return None
-            self._at += start + size
-            return self._rest[self._at - size : self._at].rstrip(b"\r\n\0")
-        return self._line()
-
-    def _count(self) -> tuple[int, int] | None:
-        digits, space, _ = self._rest[self._at : self._at + _LONGEST_COUNT + 1].partition(b" ")
-        if not space or not digits.isdigit() or digits.startswith(b"0"):
-            return None
-        return int(digits), len(digits) + 1
-
-    def _line(self) -> bytes | None:
-        end = self._rest.find(b"\n", self._at)
-        if end < 0:
-            if len(self._rest) - self._at > LONGEST_MESSAGE_BYTES:
-                self._at, self._skipping = len(self._rest), True
-            return None
-        line, self._at = self._rest[self._at : end], end + 1
-        if self._skipping or len(line) > LONGEST_MESSAGE_BYTES:
-            self._skipping = False
-            self.dropped += 1
-            return b""
-        return line.rstrip(b"\r\0")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from icrstore.flow.gaps import Gap
 from icrstore.flow.readers import Tally
 from icrstore.shell import client
 from tests.collector.fake_store import FakeStore
-from tests.collector.household import Site, ports, records, write
+from tests.collector.household import Site, ports, records, run, write
 
 
 class Rig:
@@ -207,3 +207,15 @@ def test_a_clock_that_is_set_back_while_it_runs_moves_no_time(
     assert abs(rig.pusher.now() - datetime.now(UTC)) < timedelta(seconds=5)
     assert rig.pusher.skew_seconds == pytest.approx(-3 * 3600, abs=5)
     rig.close()
+
+
+def test_one_pass_leaves_accepted_what_is_of_an_hour_that_goes_on(
+    site: Site, store: FakeStore
+) -> None:
+    store.asks_before_sealed = 1_000_000
+    now = datetime.now(UTC).replace(microsecond=0)
+    write(site.folder / "a.ndjson", records(1, end=now))
+    more = '[metrics]\nlisten = "off"\n[[tail]]\nfiles = ["a.ndjson"]\nformat = "ndjson"\n'
+    ran = run("run", "--once", "--wait", "5", "--config", str(site.configure(store, more)))
+    assert ran.status == 0, ran.err
+    assert len(store.records) == 1
