@@ -29,7 +29,7 @@ from icrstore.warrant.strict import time_text
 State = Literal["waiting", "accepted", "sealed", "too-old", "split"]
 RESERVE_BYTES = 64 << 20
 _NONCE_BYTES = 12
-_VERSION = 2
+_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pinned (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -65,6 +65,11 @@ CREATE TABLE IF NOT EXISTS held (
 -- Told once the batch that tells of it is sealed.
 CREATE TABLE IF NOT EXISTS gap (
     id INTEGER PRIMARY KEY, first TEXT NOT NULL, last TEXT NOT NULL, why TEXT NOT NULL, batch BLOB
+) STRICT;
+-- What waits for leases of its time, from its first nanosecond since 1970 on.
+CREATE TABLE IF NOT EXISTS unleased (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, first INTEGER NOT NULL,
+    records INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
 -- How far each input was read, sealed like a body.
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
@@ -142,7 +147,7 @@ class Spool:
     def _make(self) -> None:
         with self.transaction():
             (version,) = self.run("PRAGMA user_version")[0]
-            if not version and self.run("SELECT 1 FROM sqlite_master"):
+            if version < 2 and self.run("SELECT 1 FROM sqlite_master"):
                 why = "a spool of an earlier version: let that version push it, then name another"
                 raise Stop(DATA, f"{self.path}: {why}")
             if version == _VERSION:
@@ -195,6 +200,7 @@ class Spool:
             "SELECT (SELECT coalesce(sum(length(body)), 0) FROM batch"
             " WHERE state NOT IN ('sealed', 'split'))"
             " + (SELECT coalesce(sum(length(body)), 0) FROM held)"
+            " + (SELECT coalesce(sum(length(body)), 0) FROM unleased)"
         )[0]
         return int(used)
 
