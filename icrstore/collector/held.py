@@ -29,6 +29,25 @@ class Held:
         if batch.num_rows:
             self._batches.append(batch)
 
+    @property
+    def is_through(self) -> bool:
+        """Whether `take_some` has come to the end of what there was."""
+        return True
+
+    def take_some(self, until: int) -> Iterator[pa.RecordBatch]:
+        """As `take`, but not all at once: called again, it goes on, until it `is_through`."""
+        return self.take(until)
+
+    def save(self) -> None:
+        """Keep what came, without what was taken, in the step that keeps what became of that."""
+
+    def saved(self) -> None:
+        """The step was kept."""
+
+    def rest(self) -> list[pa.RecordBatch]:
+        """What is in memory."""
+        return self._batches
+
     def take(self, until: int) -> Iterator[pa.RecordBatch]:
         """Those observed up to that nanosecond since 1970, in order; the others stay."""
         taken, self._batches = self._batches, []
@@ -54,6 +73,11 @@ class Held:
             with pa.ipc.open_stream(packed[at : at + size]) as reader:
                 self._batches += list(reader)
             at += size
+
+
+def earliest(batches: list[pa.RecordBatch]) -> int:
+    """The first nanosecond of any of their records."""
+    return min(int(_times(batch).min()) for batch in batches)
 
 
 def _times(batch: pa.RecordBatch) -> Numbers:

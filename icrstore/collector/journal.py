@@ -17,14 +17,16 @@ import zstandard
 
 from icrstore.collector.cut import cut, cut_gaps
 from icrstore.collector.frames import Frames, compressed
+from icrstore.collector.held import Held
 from icrstore.collector.spool import Spool
+from icrstore.collector.waiting import Waiting
 from icrstore.flow.gaps import MOST, Gap
 from icrstore.flow.validate import NEWEST
 from icrstore.warrant.strict import Fields, time_text
 
 # Gaps of one reason that are nearer to each other than this are told as one.
 _NEAR = timedelta(minutes=1)
-_HELD = b"held"
+_HELD, _UNLEASED = b"held", b"unleased"
 
 
 class Journal:
@@ -54,12 +56,13 @@ class Journal:
     def cut(self, now: datetime, *, tells: bool = True) -> Counter[str]:
         """Make batches of what is held and of what gaps there are; why records are in none.
 
-        No gap may end after ``now``; while that is not the store's time yet, it is not told.
+        No gap may end after ``now``; while that is not the store's time yet (``tells``), none is
+        told, and nothing is of the future: that our clock is behind makes no record wrong.
         """
         refused: Counter[str] = Counter()
         with self.step():
             for made in cut(self._held(), refused):
-                if made.first > now + NEWEST:
+                if tells and made.first > now + NEWEST:
                     refused["time-in-future"] += made.records
                 else:
                     self._frames.put(made, now)
@@ -85,6 +88,35 @@ class Journal:
             batch = self._frames.put(made, now)
             for gap in told:
                 self._add(gap, batch)
+
+    def held_for(self, name: str) -> Held:
+        """What of a section waits for leases."""
+        return Waiting(name, self)
+
+    def wait(self, name: str, first: int, records: int, packed: bytes) -> int:
+        """Keep what waits for leases from that nanosecond on; its number."""
+        body = self._spool.lock_away(compressed(packed), _UNLEASED)
+        ((number,),) = self._spool.run(
+            "INSERT INTO unleased (name, first, records, body) VALUES (?, ?, ?, ?) RETURNING id",
+            name, first, records, body,
+        )  # fmt: skip
+        return int(number)
+
+    def waiting(self, name: str) -> dict[int, tuple[int, int]]:
+        """What of a section waits: by its number the first nanosecond, and how many records."""
+        rows = self._spool.run(
+            "SELECT id, first, records FROM unleased WHERE name = ? ORDER BY id", name
+        )
+        return {number: (first, records) for number, first, records in rows}
+
+    def waited(self, number: int) -> bytes:
+        """What was kept by `wait`."""
+        ((body,),) = self._spool.run("SELECT body FROM unleased WHERE id = ?", number)
+        return zstandard.ZstdDecompressor().decompress(self._spool.unlock(body, _UNLEASED))
+
+    def end_waiting(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._spool.run("DELETE FROM unleased WHERE id = ?", number)
 
     def note(self, gap: Gap) -> None:
         """Tell of a gap with the next batches; one that goes on is made longer."""
@@ -156,6 +188,9 @@ class Nothing(Journal):
         return nullcontext()
 
     def hold(self, batches: Sequence[pa.RecordBatch]) -> None: ...
+
+    def held_for(self, name: str) -> Held:
+        return Held()
 
     def held_records(self) -> int:
         return 0

@@ -26,6 +26,10 @@ QUEUE_BYTES = 32 << 20
 RECEIVE_BYTES = 16 << 20
 MOST_CONNECTIONS = 256
 _DATAGRAM_BYTES = 1 << 16
+# What a datagram takes in memory beside its payload: of small ones it is most.
+_ITEM_BYTES = 320
+# A sender that lost its power says nothing: after about four minutes its place is free again.
+_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 120), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
 _TURN = 256
 _LAST_TURNS = 1000
 
@@ -45,7 +49,7 @@ class Queue:
                 self._changed.wait()
             for each in datagrams:
                 self._items.append((listener, each))
-                self._bytes += len(each.payload)
+                self._bytes += _ITEM_BYTES + len(each.payload)
             self._changed.notify_all()
 
     def take(self, seconds: float, most: int) -> list[tuple[int, Datagram]]:
@@ -54,7 +58,7 @@ class Queue:
             if not self._items:
                 self._changed.wait(seconds)
             taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
-            self._bytes -= sum(len(each.payload) for _, each in taken)
+            self._bytes -= sum(_ITEM_BYTES + len(each.payload) for _, each in taken)
             self._changed.notify_all()
             return taken
 
@@ -177,6 +181,9 @@ class Receiver:
             connection.close()
             return
         connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
         self._connections.add(connection)
         made = _Socket(each.listener, each.listen, connection, f"{sender}:{address[1]}")
         self._selector.register(connection, selectors.EVENT_READ, made)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.collector.config import Config
 from icrstore.collector.push import Push, Tell, utc_now
-from icrstore.collector.spool import Spool, SpoolFull
+from icrstore.collector.spool import Spool
 from icrstore.flow.gaps import Gap
 from icrstore.shell.client import Patience
 from icrstore.shell.stop import Stop
@@ -87,7 +87,7 @@ class Pusher:
         seconds = max(0.0, deadline - time.monotonic())
         try:
             Push(self._config, self._key, self._spool, seconds, self._tell).hand_in()
-        except (Stop, SpoolFull) as stop:
+        except Stop as stop:
             self._tell("stopped", None, {"why": str(stop)})
 
     def _run(self) -> None:
@@ -101,9 +101,8 @@ class Pusher:
                 self._news.wait(_IDLE_SECONDS)
             except Drained:
                 return
-            except (Stop, SpoolFull) as stop:
-                why = str(stop) or "the spool's disk is full: make room there"
-                self._tell("stopped", None, {"why": why})
+            except Stop as stop:
+                self._tell("stopped", None, {"why": str(stop)})
                 if not self._waited(patience):
                     return
             if time.monotonic() > again:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from icrstore.collector.attribute import Attribute
-from icrstore.collector.held import Held
 from icrstore.collector.journal import Journal
 from icrstore.collector.leases import LeaseFile
 from icrstore.collector.sources import Given
@@ -43,14 +42,12 @@ class Reading:
             else None
         )
         leases = self._file.current() if self._file else None
-        self._held = Held()
+        self._held = journal.held_for(name)
         self._attribute = Attribute(leases, given.account, self._held)
         self._is_dirty = False
         self.problem: str | None = None
         if (state := journal.kept(f"open {name} bindings")) is not None:
             self._attribute.restore(state)
-        if (packed := journal.kept(f"open {name} held")) is not None:
-            self._held.unpack(packed)
 
     @property
     def held_records(self) -> int:
@@ -74,7 +71,8 @@ class Reading:
         if self._file is None:
             return None
         try:
-            self._attribute.learn(self._file.current())
+            # By the store's clock: with ours ahead, what is not written yet would count as known.
+            self._attribute.learn(self._file.current(now.timestamp))
             self.problem = None
         except Stop as stop:
             self.problem = str(stop)
@@ -95,8 +93,10 @@ class Reading:
         """Remember what is open, in the step that keeps what was read."""
         if self._is_dirty:
             journal.keep(f"open {self._name} bindings", self._attribute.state())
-            journal.keep(f"open {self._name} held", self._held.pack())
+            self._held.save()
 
     def saved(self) -> None:
         """The step was kept."""
+        if self._is_dirty:
+            self._held.saved()
         self._is_dirty = False

@@ -98,6 +98,10 @@ class Service:
         if not self._is_open():
             self._note_drops()
             self._relieve()
+            if self.unspooled < STEP_RECORDS:
+                # What waits for leases is in the spool too: decided, it can be pushed.
+                self._refresh()
+                self.step()
             time.sleep(min(wait_seconds, 0.2))
             return False
         is_busy = False

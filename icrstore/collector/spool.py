@@ -5,6 +5,7 @@ One SQLite file. It holds no plain record: a body is the zstd frame of a batch u
 write the spool can lose batches, which their sequence numbers show, and can forge none.
 """
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -28,7 +29,7 @@ from icrstore.warrant.strict import time_text
 State = Literal["waiting", "accepted", "sealed", "too-old", "split"]
 RESERVE_BYTES = 64 << 20
 _NONCE_BYTES = 12
-_VERSION = 2
+_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pinned (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -65,13 +66,30 @@ CREATE TABLE IF NOT EXISTS held (
 CREATE TABLE IF NOT EXISTS gap (
     id INTEGER PRIMARY KEY, first TEXT NOT NULL, last TEXT NOT NULL, why TEXT NOT NULL, batch BLOB
 ) STRICT;
+-- What waits for leases of its time, from its first nanosecond since 1970 on.
+CREATE TABLE IF NOT EXISTS unleased (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, first INTEGER NOT NULL,
+    records INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
 -- How far each input was read, sealed like a body.
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 """
 
 
-class SpoolFull(Exception):
-    """The spool has no room, by its cap or its disk; nothing of the step was kept."""
+class SpoolFull(Stop):
+    """The disk of the spool is full or fails; nothing of the step was kept."""
+
+    def __init__(self, path: Path) -> None:
+        why = "the disk is full, or fails: make room there, then try again"
+        super().__init__(TEMPORARY, f"{path}: {why}")
+
+
+class SpoolInUse(Stop):
+    """Another process has it."""
+
+    def __init__(self, path: Path) -> None:
+        why = "in use: let the collector end that uses it, or name another"
+        super().__init__(TEMPORARY, f"{path}: {why}")
 
 
 @dataclass(frozen=True)
@@ -113,19 +131,27 @@ class Spool:
             self._database.execute("PRAGMA secure_delete = ON")
             self._make()
         except sqlite3.OperationalError as error:
-            mend = "let the collector end that uses it, or name another"
-            why = f"in use or not writable ({error}): {mend}"
-            raise Stop(TEMPORARY, f"{path}: {why}") from None
-        except (sqlite3.DatabaseError, OSError):
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                why = f"not writable ({error}): let this account write it and its folder"
+                raise Stop(DATA, f"{path}: {why}") from None
+            raise SpoolInUse(path) from None
+        except sqlite3.DatabaseError:
             why = "not a spool: name another path in the config"
+            raise Stop(DATA, f"{path}: {why}") from None
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise SpoolFull(path) from None
+            why = f"{error.strerror}: name a file that this account can write, in a folder it can"
             raise Stop(DATA, f"{path}: {why}") from None
 
     def _make(self) -> None:
         with self.transaction():
             (version,) = self.run("PRAGMA user_version")[0]
-            if not version and self.run("SELECT 1 FROM sqlite_master"):
+            if version < 2 and self.run("SELECT 1 FROM sqlite_master"):
                 why = "a spool of an earlier version: let that version push it, then name another"
                 raise Stop(DATA, f"{self.path}: {why}")
+            if version == _VERSION:
+                return  # Nothing is written: a full disk keeps nobody from looking.
             for statement in _SCHEMA.split(";\n"):
                 self.run(statement)
             self.run(f"PRAGMA user_version = {_VERSION}")
@@ -135,13 +161,13 @@ class Spool:
 
     def run(self, statement: str, *values: Any) -> list[Any]:
         """One statement of ours, and its rows."""
-        with self._lock, _full():
+        with self._lock, _full(self.path):
             return self._database.execute(statement, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is called within is kept, or nothing; within another it is a part of that."""
-        with self._lock, _full():
+        with self._lock, _full(self.path):
             if self._database.in_transaction:
                 yield
                 return
@@ -174,6 +200,7 @@ class Spool:
             "SELECT (SELECT coalesce(sum(length(body)), 0) FROM batch"
             " WHERE state NOT IN ('sealed', 'split'))"
             " + (SELECT coalesce(sum(length(body)), 0) FROM held)"
+            " + (SELECT coalesce(sum(length(body)), 0) FROM unleased)"
         )[0]
         return int(used)
 
@@ -182,10 +209,18 @@ class Spool:
 
         Some of the disk is left for receipts, without which nothing would ever go from here.
         """
+        return not self.no_room()
+
+    def no_room(self) -> str:
+        """Why nothing more may be spooled, and the mend; empty if it may."""
         if self._most_bytes is not None and self.used_bytes() >= self._most_bytes:
-            return False
+            mend = "backfill what is too old, or raise [spool] most_bytes"
+            return f"the spool has no room, most_bytes is reached: {mend}"
         disk = os.statvfs(self.path.parent)
-        return disk.f_bavail * disk.f_frsize > RESERVE_BYTES
+        if disk.f_bavail * disk.f_frsize <= RESERVE_BYTES:
+            left = RESERVE_BYTES >> 20
+            return f"the spool has no room, its disk has less than {left} MB left: make room there"
+        return ""
 
     def pin(self, name: str, value: str) -> None:
         """Remember what the server said first. Raises `Stop` if it now says something else."""
@@ -334,11 +369,11 @@ class Spool:
 
 
 @contextmanager
-def _full() -> Iterator[None]:
+def _full(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         code = error.sqlite_errorcode
         if code == sqlite3.SQLITE_FULL or code & 0xFF == sqlite3.SQLITE_IOERR:
-            raise SpoolFull from None
+            raise SpoolFull(path) from None
         raise

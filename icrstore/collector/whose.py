@@ -50,7 +50,8 @@ class Attribution:
         self.leases, self.held = leases, held
         self._account = account
         self._pairs = _Pairs()
-        self._tried = leases
+        self._tried: Leases | None = None
+        self._trying: Leases | None = None
 
     def of(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """The subscribers' records with their accounts; the others are withdrawn by reason.
@@ -87,10 +88,15 @@ class Attribution:
             return
         # What they do not reach yet is held anew by who takes it.
         if self.leases is not self._tried:
-            self._tried = self.leases
-            for batch in self.held.take(FOREVER):
+            if self.held.is_through:
+                self._trying = self.leases
+            # Of what is later a log says nothing; a promise may.
+            until = FOREVER if self.leases.is_promise else self.leases.until
+            for batch in self.held.take_some(until):
                 _count_again(tally, batch.num_rows)
                 yield batch
+            if self.held.is_through:
+                self._tried = self._trying
         for batch in self.held.take(give_up_before - 1):
             _count_again(tally, batch.num_rows)
             tally.withdraw("no-lease", batch.num_rows)

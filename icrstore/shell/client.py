@@ -54,21 +54,28 @@ class Server:
         is_default = self._port == _DEFAULT_PORTS[parts.scheme]
         self._authority = shown_host if is_default else f"{shown_host}:{self._port}"
         self._key = key
-        self._offset = timedelta(0)
-        self.is_clock_known = False
+        # What time the server said, and how long this machine was up then.
+        self._told: tuple[datetime, float] | None = None
+
+    @property
+    def is_clock_known(self) -> bool:
+        return self._told is not None
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._offset
+        """By the time since the server told it: our clock may be set meanwhile, and be wrong."""
+        if self._told is None:
+            return datetime.now(UTC)
+        told, at = self._told
+        return told + timedelta(seconds=_up_seconds() - at)
 
     def set_clock(self, server_time: datetime) -> None:
         """From now on sign by the server's clock: a wrong one here then does no harm."""
-        self._offset = server_time - datetime.now(UTC)
-        self.is_clock_known = True
+        self._told = server_time, _up_seconds()
 
     @property
     def skew(self) -> timedelta | None:
-        """By how much our clock is ahead of the server's, as last measured."""
-        return -self._offset if self.is_clock_known else None
+        """By how much our clock is ahead of the server's now."""
+        return datetime.now(UTC) - self.now() if self.is_clock_known else None
 
     def get(self, target: str) -> Response:
         return self.call("GET", target, {}, b"")
@@ -126,6 +133,11 @@ class Server:
         return http.client.HTTPSConnection(
             self._host, self._port, timeout=TIMEOUT_SECONDS, context=context
         )
+
+
+def _up_seconds() -> float:
+    """Of a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _read(response: http.client.HTTPResponse) -> Response:

@@ -212,3 +212,12 @@ def test_little_is_left_of_a_full_disk_for_receipts(
 ) -> None:
     monkeypatch.setattr("icrstore.collector.spool.RESERVE_BYTES", 1 << 62)
     assert not spool.has_room()
+
+
+def test_while_the_stores_time_is_unknown_nothing_is_of_the_future(
+    spool: Spool, journal: Journal, batches: list[pa.RecordBatch]
+) -> None:
+    """A clock that is years behind, and a store that is away."""
+    journal.hold(batches)
+    assert journal.cut(NOON.replace(year=2000), tells=False) == {}
+    assert sum(each.records for each in spool.unfinished()) == 30

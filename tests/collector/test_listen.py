@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,6 +21,7 @@ from icrstore.collector.metrics import Metrics
 from icrstore.collector.service import Service
 from icrstore.collector.sources import Listen
 from icrstore.collector.spool import Spool
+from icrstore.flow.readers.datagrams import Datagram
 from icrstore.shell.stop import Stop
 from tests.collector.household import records
 from tests.flow import exported
@@ -294,3 +296,35 @@ def test_exports_become_records_and_what_was_lost_of_them_is_a_gap(path: Path) -
         assert sorted(rig.held()) == [1000, 1005]
         rig.service.end()
         assert "exporter-sequence" in {gap.why for gap in rig.journal.gaps()}
+
+
+@pytest.mark.parametrize("unit", [b"\n", b"1 a", b"<1>\n"])
+def test_messages_of_a_byte_take_no_longer_than_others(unit: bytes) -> None:
+    framing, began = Framing(), time.process_time()
+    for _ in range(4):
+        framing.feed(unit * (1 << 18))
+    assert time.process_time() - began < 5
+
+
+def test_what_is_queued_of_small_datagrams_is_bounded_by_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "QUEUE_BYTES", 1 << 20)
+    queue, count = listening.Queue(), 0
+    putting = threading.Thread(
+        target=lambda: [queue.put(0, [Datagram(time.time_ns(), "", b"")]) for _ in range(20_000)]
+    )
+    putting.start()
+    putting.join(2)
+    assert len(queue._items) < 10_000
+    while putting.is_alive() or queue._items:
+        count += len(queue.take(0, 4096))
+    assert (count, queue._bytes) == (20_000, 0)
+
+
+def test_a_sender_that_is_gone_without_a_word_is_found_out(tcp: Rig) -> None:
+    with socket.create_connection(("127.0.0.1", tcp.port)):
+        tcp.turn_until(lambda: bool(tcp.receiver._connections))
+        (connection,) = tcp.receiver._connections
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 120

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,25 @@ def test_what_waits_is_handed_in_at_the_end_and_no_longer_than_it_may_take(
     away.close()
     assert time.monotonic() - began < 2
     assert len(store.records) == 3
+
+
+def test_a_clock_that_is_set_back_while_it_runs_moves_no_time(
+    site: Site, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(site, store)
+    rig.put(3)
+    rig.pusher.start()
+    rig.wait_until(lambda: not rig.spool.unfinished())
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "SetBack":
+            return super().now(tz) - timedelta(hours=3)
+
+    monkeypatch.setattr(client, "datetime", SetBack)
+    assert abs(rig.pusher.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert rig.pusher.skew_seconds == pytest.approx(-3 * 3600, abs=5)
+    rig.close()
 
 
 def test_one_pass_leaves_accepted_what_is_of_an_hour_that_goes_on(

@@ -114,7 +114,7 @@ def test_a_record_waits_for_the_lease_of_its_time_over_a_restart(
     leases.write_text(f"address,account,from,to\n192.0.2.7,line-7,{since},\n")
     os.utime(leases, (NOW.timestamp() - 3600,) * 2)
     rig = Rig(path, Given(format="ndjson", leases=leases))
-    late = record(datetime.now(UTC) - timedelta(seconds=1), account=None)
+    late = record(NOW - timedelta(seconds=1), account=None)
     early = record(NOW - timedelta(hours=2), 1, account=None)
     (known,) = rig.read(early, late)
     assert known.column("account").to_pylist() == ["line-7"]
@@ -145,4 +145,42 @@ def test_leases_that_cannot_be_read_leave_the_old_ones_and_are_said(path: Path) 
     assert "secret-name" not in (rig.reading.problem or "")
     (made,) = rig.read(record(NOW - timedelta(hours=2), account=None))
     assert made.column("account").to_pylist() == ["line-7"]
+    rig.spool.close()
+
+
+def test_what_waits_for_leases_is_in_the_spool_and_decided_in_parts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icrstore.collector.waiting.MOST_TAKEN", 20)
+    leases = path.parent / "leases.csv"
+    since = time_text(NOW - timedelta(days=1))
+    leases.write_text(f"address,account,from,to\n192.0.2.7,line-7,{since},\n")
+    os.utime(leases, (NOW.timestamp() - 3600,) * 2)
+    rig = Rig(path, Given(format="ndjson", leases=leases))
+    for step in range(6):
+        moments = [NOW - timedelta(seconds=1 + step * 10 + n) for n in range(10)]
+        rig.read(*(record(at, step * 10 + n, account=None) for n, at in enumerate(moments)))
+        # A step writes what is new, not all that waits.
+        assert len(rig.reading._held.rest()) == 0
+    used = rig.spool.used_bytes()
+    assert used > 0
+    rig.kill()
+    assert rig.reading.held_records == 60
+    os.utime(leases, (NOW.timestamp(),) * 2)
+    ports: list[int] = []
+    while rig.reading.held_records:
+        again = rig.reading.refresh(NOW)
+        assert again is not None
+        made = [row["source_port"] for batch in again.batches for row in batch.to_pylist()]
+        assert 0 < len(made) <= 20
+        if len(ports) == 20:
+            # Killed before the step: they still wait, and are decided again.
+            rig.kill()
+            assert rig.reading.held_records == 40
+            again = rig.reading.refresh(NOW)
+            assert again is not None
+        ports += made
+        rig.save()
+    assert sorted(ports) == [1024 + n for n in range(60)]
+    assert rig.spool.used_bytes() == 0
     rig.spool.close()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,12 @@ from typing import Any
 import pytest
 
 from icrstore.collector import cli
+from icrstore.collector.cut import cut
+from icrstore.collector.frames import Frames
+from icrstore.collector.read import iter_records
+from icrstore.collector.spool import Spool
+from icrstore.collector.wishes import grant, wish
+from icrstore.flow.readers import Tally
 from icrstore.shell import client
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
@@ -244,7 +251,7 @@ def test_a_backfill_wished_for_is_done_by_the_collector_that_runs(
     wait_until(lambda: ports(store.records) == [1025], running)
     status, told, _ = running.end()
     assert (status, told[-1]["spool"]["states"]["too-old"]["records"]) == (0, 1)
-    assert not (site.folder / "edge.spool.backfill").exists()
+    assert list(site.folder.glob("edge.spool.backfill*")) == []
 
 
 def test_check_says_what_it_understood(site: Site, store: FakeStore) -> None:
@@ -314,3 +321,29 @@ def reaches(port: int) -> bool:
         return "icr_collect" in get(port, "/metrics")
     except OSError:
         return False
+
+
+def test_backfills_wished_for_one_after_another_are_all_granted(tmp_path: Path) -> None:
+    secret, path = b"s" * 32, tmp_path / "edge.spool"
+    frames = Frames(Spool(path, secret), secret)
+    days = [datetime.now(UTC) - timedelta(days=n) for n in (9, 8, 7)]
+    log = write(tmp_path / "a.ndjson", [record(day, n) for n, day in enumerate(days)])
+    for made in cut(iter_records([str(log)], None, None, Tally()), Counter()):
+        frames.put(made, datetime.now(UTC), "too-old")
+    for day in days[:2]:
+        wish(path, day - timedelta(minutes=1), day + timedelta(minutes=1))
+    (tmp_path / "edge.spool.backfill-0000000z").write_text("{")
+    assert grant(path, frames, datetime.now(UTC)) == 2
+    assert list(tmp_path.glob("*backfill*")) == []
+    frames.spool.close()
+
+
+def test_a_wish_of_root_can_be_read_by_the_collector(tmp_path: Path) -> None:
+    path = tmp_path / "edge.spool"
+    path.touch()
+    if os.geteuid():
+        pytest.skip("only root can own files as another does")
+    os.chown(path, 1234, 1234)
+    wish(path, datetime.now(UTC), datetime.now(UTC))
+    (made,) = tmp_path.glob("edge.spool.backfill-*")
+    assert (made.stat().st_uid, made.stat().st_mode & 0o777) == (1234, 0o600)

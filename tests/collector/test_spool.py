@@ -1,5 +1,6 @@
 """The spool as a file: what it keeps, what it hides, and who may open it."""
 
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from icrstore.collector.spool import Spool
+from icrstore.collector.spool import Spool, SpoolFull
 from icrstore.shell.stop import Stop
 
 HOUR = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -172,3 +173,41 @@ def test_a_spool_in_use_is_refused(path: Path, spool: Spool) -> None:
 def sqlite_of(spool: Spool) -> sqlite3.Connection:
     """Its own connection: the file is locked against any other."""
     return spool._database
+
+
+def test_a_full_disk_is_said_to_be_one_and_hinders_no_look(path: Path) -> None:
+    """A tmpfs would need root: the file may grow by no page."""
+    spool = Spool(path, SECRET)
+    put(spool, 1)
+    spool.run(f"PRAGMA max_page_count = {spool.run('PRAGMA page_count')[0][0]}")
+    with pytest.raises(SpoolFull, match="disk") as full:
+        put(spool, 2, secrets.token_bytes(1 << 20))
+    assert full.value.status == 75
+    assert str(path) in str(full.value)
+    spool.close()
+    before = path.stat().st_mtime_ns
+    again = Spool(path, SECRET)
+    assert [each.id for each in again.unfinished()] == [batch(1)]
+    again.close()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_place_that_cannot_be_written_is_not_called_another_file(tmp_path: Path) -> None:
+    for place in (tmp_path / "absent" / "spool", tmp_path):
+        with pytest.raises(Stop, match="can write") as refused:
+            Spool(place, SECRET)
+        assert "not a spool" not in str(refused.value)
+
+
+def test_why_there_is_no_room_names_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "capped", SECRET, 1000)
+    assert spool.no_room() == ""
+    put(spool, 1, bytes(2000))
+    assert "most_bytes" in spool.no_room()
+    spool.close()
+    monkeypatch.setattr("icrstore.collector.spool.RESERVE_BYTES", 1 << 62)
+    spool = Spool(tmp_path / "other", SECRET)
+    assert "disk" in spool.no_room()
+    spool.close()

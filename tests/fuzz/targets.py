@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from icrstore.collector.leases import LeaseFile
 from icrstore.collector.framing import LONGEST_MESSAGE_BYTES, Framing
+from icrstore.collector.leases import LeaseFile
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import FORMATS, Hints, Tally, open_records
 from icrstore.flow.readers.datagrams import Datagram

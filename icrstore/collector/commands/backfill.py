@@ -12,10 +12,10 @@ from icrstore.collector.commands.push import add_wait
 from icrstore.collector.config import Config
 from icrstore.collector.frames import Frames
 from icrstore.collector.push import Push, utc_now
-from icrstore.collector.spool import Spool
+from icrstore.collector.spool import Spool, SpoolInUse
 from icrstore.collector.wishes import wish
 from icrstore.shell.keyfile import KeyFile
-from icrstore.shell.stop import DATA, TEMPORARY, USAGE, Stop
+from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.strict import Fields, StatementError
 
 NAME = "backfill"
@@ -55,9 +55,7 @@ def run(given: argparse.Namespace) -> int:
     secret, key = config.collector_secret(), KeyFile.read(config.key, "signing")
     try:
         spool = Spool(config.spool, secret, config.most_bytes)
-    except Stop as stop:
-        if stop.status != TEMPORARY:
-            raise
+    except SpoolInUse:
         return _wish(given, config)
     sealed: Counter[str] = Counter()
     try:

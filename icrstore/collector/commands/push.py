@@ -20,7 +20,7 @@ from icrstore.collector.frames import Frames
 from icrstore.collector.leases import Leases
 from icrstore.collector.push import Push, utc_now
 from icrstore.collector.read import STDIN, held_until, held_words, iter_retained, left_here
-from icrstore.collector.spool import Spool, SpoolFull
+from icrstore.collector.spool import Spool
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.readers import Hints, Tally
 from icrstore.flow.validate import NEWEST
@@ -158,19 +158,11 @@ def _spool_file(path: str, inputs: _Inputs, frames: Frames, push: Push, summary:
 
 def _put(frames: Frames, made: Cut, push: Push) -> bytes:
     """Spool a batch; where the spool is full, push until there is room."""
-    try:
-        if frames.spool.has_room():
-            return frames.put(made, utc_now())
+    if not frames.spool.has_room():
         push.run()
-        if frames.spool.has_room():
-            return frames.put(made, utc_now())
-    except SpoolFull:
-        raise _full(frames.spool, "its disk is full: make room there") from None
-    raise _full(frames.spool, "backfill what is too old, or raise [spool] most_bytes")
-
-
-def _full(spool: Spool, mend: str) -> Stop:
-    return Stop(TEMPORARY, f"{spool.path}: the spool has no room: {mend}, then push again")
+    if not frames.spool.has_room():
+        raise Stop(TEMPORARY, f"{frames.spool.path}: {frames.spool.no_room()}, then push again")
+    return frames.put(made, utc_now())
 
 
 def _cuts(path: str, inputs: _Inputs, summary: _Summary) -> Iterator[Cut]:

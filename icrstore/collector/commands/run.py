@@ -74,7 +74,9 @@ def run(given: argparse.Namespace, only: str | None = None) -> int:
     ):
         if given.once:
             push = Push(config, key, spool, given.wait, _telling(given, metrics))
-            return _once(given, service, only, push, stop)
+            service.now = push.server.now
+            service.is_clock_known = lambda: push.server.is_clock_known
+            return _once(given, service, only, push, spool, stop)
         pusher = Pusher(config, key, spool, _telling(given, metrics), service.note)
         service.now, service.cut_made = pusher.now, pusher.wake
         service.is_clock_known = lambda: pusher.skew_seconds is not None
@@ -98,6 +100,7 @@ def _once(
     service: Service,
     only: str | None,
     push: Push,
+    spool: Spool,
     stop: threading.Event,
 ) -> int:
     push.awaits_hour = False
@@ -108,10 +111,12 @@ def _once(
         if service.blocked_since is None:
             break
         push.run()
-        if not service.has_room():
-            why = "backfill what is too old, or raise [spool] most_bytes"
-            raise Stop(TEMPORARY, f"{service.config.spool}: the spool has no room: {why}")
+        if why := spool.no_room():
+            raise Stop(TEMPORARY, f"{spool.path}: {why}")
     service.end()
+    push.run()
+    # Now the store's time is known, gaps can be told by it.
+    service.step(is_forced=True, is_last=True)
     push.run()
     told = service.status()
     print(json.dumps({"event": "summary", **told}) if given.json else _words(told))

@@ -69,7 +69,8 @@ class LeaseFile:
             return self._leases
         written = self._load(now).st_mtime_ns
         if self._log is None:
-            return self._known_until(written)
+            # A clock that was ahead as it was written makes nothing known that is still to come.
+            return self._known_until(min(written, now))
         self._log.forget(now - _KEPT_NANOSECONDS)
         return self._known_until(now - self._settle)
 
@@ -80,8 +81,8 @@ class LeaseFile:
 
     def _known_until(self, until: int) -> Leases:
         assert self._leases is not None
-        found = self._leases
-        self._leases = replace(found, until=until)
+        if self._leases.until != until:
+            self._leases = replace(self._leases, until=until)
         return self._leases
 
     def _load(self, now: int) -> os.stat_result:
