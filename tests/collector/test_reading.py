@@ -114,7 +114,7 @@ def test_a_record_waits_for_the_lease_of_its_time_over_a_restart(
     leases.write_text(f"address,account,from,to\n192.0.2.7,line-7,{since},\n")
     os.utime(leases, (NOW.timestamp() - 3600,) * 2)
     rig = Rig(path, Given(format="ndjson", leases=leases))
-    late = record(datetime.now(UTC) - timedelta(seconds=1), account=None)
+    late = record(NOW - timedelta(seconds=1), account=None)
     early = record(NOW - timedelta(hours=2), 1, account=None)
     (known,) = rig.read(early, late)
     assert known.column("account").to_pylist() == ["line-7"]
