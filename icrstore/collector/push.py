@@ -69,6 +69,8 @@ class Push:
         self._turn = 0
         self.server = Server(config.server, key)
         self.refused: dict[bytes, str] = {}
+        # What is of an hour that goes on is sealed when it has ended: False leaves it accepted.
+        self.awaits_hour = True
 
     def run(self) -> None:
         """Until nothing is left but what is too old, and what the server refuses for good
@@ -98,10 +100,13 @@ class Push:
 
     def _left(self) -> list[Spooled]:
         """What can be pushed or asked after, those first that were not asked after for longest."""
+        this_hour = time_text(hour_start(self.server.now()))
         left = [
             each
             for each in self._spool.unfinished()
-            if each.state != "too-old" and each.id not in self.refused
+            if each.state != "too-old"
+            and each.id not in self.refused
+            and (self.awaits_hour or each.state == "waiting" or each.last_hour < this_hour)
         ]
         return sorted(left, key=lambda each: self._last_asked.get(each.id, 0))
 

@@ -140,6 +140,8 @@ class Service:
         with self._lock:
             del self._gaps[: len(gaps)]
         for tail in self.tails:
+            for gap in tail.gaps:
+                self.metrics.add("gaps", 1, gap.why)
             tail.saved()
         for hearing in self.hearings:
             hearing.reading.saved()

@@ -13,8 +13,9 @@ import pytest
 
 from icrstore.collector import listen as listening
 from icrstore.collector.config import Config
+from icrstore.collector.framing import Framing
 from icrstore.collector.journal import Journal
-from icrstore.collector.listen import Framing, Receiver, kernel_drops
+from icrstore.collector.listen import Receiver, kernel_drops
 from icrstore.collector.metrics import Metrics
 from icrstore.collector.service import Service
 from icrstore.collector.sources import Listen

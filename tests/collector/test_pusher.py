@@ -19,7 +19,7 @@ from icrstore.flow.gaps import Gap
 from icrstore.flow.readers import Tally
 from icrstore.shell import client
 from tests.collector.fake_store import FakeStore
-from tests.collector.household import Site, ports, records, write
+from tests.collector.household import Site, ports, records, run, write
 
 
 class Rig:
@@ -188,3 +188,15 @@ def test_what_waits_is_handed_in_at_the_end_and_no_longer_than_it_may_take(
     away.close()
     assert time.monotonic() - began < 2
     assert len(store.records) == 3
+
+
+def test_one_pass_leaves_accepted_what_is_of_an_hour_that_goes_on(
+    site: Site, store: FakeStore
+) -> None:
+    store.asks_before_sealed = 1_000_000
+    now = datetime.now(UTC).replace(microsecond=0)
+    write(site.folder / "a.ndjson", records(1, end=now))
+    more = '[metrics]\nlisten = "off"\n[[tail]]\nfiles = ["a.ndjson"]\nformat = "ndjson"\n'
+    ran = run("run", "--once", "--wait", "5", "--config", str(site.configure(store, more)))
+    assert ran.status == 0, ran.err
+    assert len(store.records) == 1

@@ -123,9 +123,9 @@ def test_a_record_waits_for_the_lease_of_its_time_over_a_restart(
     rig.kill()
     assert rig.reading.held_records == 1
     # Exported again, they say of the time until now that it is hers still.
-    os.utime(leases, (NOW.timestamp(),) * 2)
+    os.utime(leases)
     rig.kill()
-    again = rig.reading.refresh(NOW)
+    again = rig.reading.refresh(datetime.now(UTC))
     assert again is not None
     assert [row["account"] for batch in again.batches for row in batch.to_pylist()] == ["line-7"]
     rig.save()

@@ -50,7 +50,7 @@ terminal how it stands, and elsewhere a line of JSON for each thing that happens
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML or JSON")
-    once = "read what the files have now, push until it is sealed, and end"
+    once = "read what the files have now, push until all of ended hours is sealed, and end"
     command.add_argument("--once", action="store_true", help=once)
     counted = "read and count from the start, and neither spool nor push anything"
     command.add_argument("--dry-run", action="store_true", help=counted)
@@ -100,6 +100,7 @@ def _once(
     push: Push,
     stop: threading.Event,
 ) -> int:
+    push.awaits_hour = False
     service.open(only)
     while not stop.is_set():
         if service.turn(0):

@@ -16,7 +16,7 @@ from .exports import is_exports, read_exports
 from .hints import Hints, zone_named
 from .json_lines import is_ndjson, is_zeek_json, read_ndjson, read_zeek_json
 from .json_mapped import read_mapped_json
-from .lines import Input, Source, opened
+from .lines import LONGEST_LINE_BYTES, Input, Source, opened
 from .packets import is_capture
 from .tally import Tally
 from .tcpdump import is_tcpdump, read_tcpdump
@@ -150,6 +150,8 @@ def _recognised(source: Input, format: str | None, hints: Hints) -> _Format:
 
 
 def _sniff(head: bytes) -> _Format | None:
+    # As much as is waited for of a slow pipe: a file is told by no more.
+    head = head[:LONGEST_LINE_BYTES]
     return next((each for each in _FORMATS if each.knows(head)), None)
 
 
