@@ -60,6 +60,10 @@ class Attribute:
         """The pieces of bindings still open, up to the end of the last hour that has ended."""
         return self._bindings.turn(now_nanoseconds)
 
+    def pause(self, now_nanoseconds: int) -> Iterator[pa.RecordBatch]:
+        """The same, no further than the hour of the last event, where more is to be read."""
+        return self._bindings.pause(now_nanoseconds)
+
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of bindings still open, up to the end of the hour of the last event."""
         return self._bindings.end()

@@ -89,11 +89,16 @@ class Bindings:
         # From here it has been given out: `state` belongs to the batch that these go into.
         return self._given(given, until, has_ended=False)
 
+    def pause(self, now_nanoseconds: int) -> Iterator[pa.RecordBatch]:
+        """As `turn`, but no further than the hour of the latest event: what was not read yet may
+        say that a binding ended after it."""
+        return self.turn(min(now_nanoseconds, self._known_until))
+
     def end(self) -> Iterator[pa.RecordBatch]:
         """The pieces of what is open, up to the end of the hour of the latest event; then nothing
         is."""
         given, self._open = self._open, NOTHING
-        return self._given(given, _until(given, (self._latest // HOUR + 1) * HOUR), has_ended=False)
+        return self._given(given, _until(given, self._known_until), has_ended=False)
 
     def state(self) -> bytes:
         """What is open, as an Arrow IPC stream."""
@@ -129,6 +134,10 @@ class Bindings:
         for reason, count in self._counted.items():
             tally.drop(reason, count)
         self._counted.clear()
+
+    @property
+    def _known_until(self) -> int:
+        return (self._latest // HOUR + 1) * HOUR
 
     def _given(self, rows: Rows, until: Numbers, *, has_ended: bool) -> Iterator[pa.RecordBatch]:
         return pieces(rows, until, self.leases, self._counted, has_ended=has_ended)

@@ -89,6 +89,11 @@ class Reading:
         self._is_dirty = True
         return Read(list(self._attribute.turn(round(now.timestamp()) * 10**9)), Tally())
 
+    def pause(self, now: datetime) -> Read:
+        """The same where more is to be read, of which nothing is said before it is."""
+        self._is_dirty = True
+        return Read(list(self._attribute.pause(int(now.timestamp()) * 10**9)), Tally())
+
     def save(self, journal: Journal) -> None:
         """Remember what is open, in the step that keeps what was read."""
         if self._is_dirty:

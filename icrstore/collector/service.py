@@ -168,13 +168,17 @@ class Service:
 
     def _turn_hour(self, now: datetime) -> None:
         """What is open as the hour ends is told of it, before its batches are cut."""
-        for reading in self._readings():
-            self._keep(reading.turn(now))
+        for tail in self.tails:
+            # Files may lie behind: what is open by them is said to be no longer than they tell.
+            self._keep(tail.reading.turn(now) if tail.is_read else tail.reading.pause(now))
+        for hearing in self.hearings:
+            self._keep(hearing.reading.turn(now))
         self._step(now)
         self._hour = hour_start(now)
 
     def end(self) -> None:
-        """Read no more, and spool what is in memory, past the cap if need be."""
+        """Read no more, and spool what is in memory, past the cap if need be. What is open is told
+        of as far as events were read: one pass over files sees no hour turn."""
         if self.receiver:
             self._note_drops()
             self.receiver.stop()
@@ -183,6 +187,8 @@ class Service:
                     self._keep(read)
             for hearing in self.hearings:
                 self._keep(hearing.end())
+        for reading in self._readings():
+            self._keep(reading.pause(self.now()))
         self.step(is_forced=True, is_last=True)
 
     def close(self) -> None:

@@ -45,7 +45,8 @@ Stat = tuple[str, tuple[int, int]]
 
 @dataclass
 class Tailing:
-    """One section's files. What `read` gives counts as read once `save` was kept with it."""
+    """One section's files. What `read` gives counts as read once `save` was kept with it; it
+    `is_read` while there is no more."""
 
     name: str
     tail: Tail
@@ -55,6 +56,7 @@ class Tailing:
     follows: list[Follow] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    is_read: bool = False
 
     @classmethod
     def resume(
@@ -77,6 +79,7 @@ class Tailing:
         for follow in list(self.follows):
             while len(made) < _TURN_CHUNKS and (read := self._chunk(follow)):
                 made.append(read)
+        self.is_read = len(made) < _TURN_CHUNKS
         self._close_idle()
         # Whose turn it was comes last the next time.
         self.follows = self.follows[1:] + self.follows[:1]

@@ -56,18 +56,18 @@ def records(shape: Shape, count: int, until: datetime, seed: int = 1) -> pa.Tabl
     columns = [
         pa.array(time).cast(schema.field("observed_at").type),
         pa.array(protocol),
-        _addresses(np.where(shared, 0x64400000 + source, 0xCB000000 + source)),
+        addresses(np.where(shared, 0x64400000 + source, 0xCB000000 + source)),
         pa.array(ports[0], mask=portless),
-        _addresses(0x08000000 + destination * 7919 % (1 << 24)),
+        addresses(0x08000000 + destination * 7919 % (1 << 24)),
         pa.array(service, mask=portless),
-        _addresses(0xC6330000 + public, ~shared),
+        addresses(0xC6330000 + public, ~shared),
         pa.array(ports[1], mask=portless | ~shared),
         names.take(account),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _addresses(v4: Any, absent: Any = None) -> Any:
+def addresses(v4: Any, absent: Any = None) -> Any:
     """IPv4 numbers as the 16 bytes of their mapped form."""
     made = np.zeros((len(v4), 16), np.uint8)
     made[:, 10:12] = 0xFF

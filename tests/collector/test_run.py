@@ -24,6 +24,7 @@ from icrstore.collector.spool import Spool
 from icrstore.collector.wishes import grant, wish
 from icrstore.flow.readers import Tally
 from icrstore.shell import client
+from icrstore.warrant.strict import time_text
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
 
@@ -112,6 +113,26 @@ def test_one_pass_reads_what_is_there_and_pushes_until_it_is_sealed(
     assert ran.summary["counts"]["records_sealed"] == 20
     assert once(site, store, tails()).summary["counts"]["records_read"] == 0
     assert ports(store.records) == [1024 + n for n in range(20)]
+
+
+def test_one_pass_tells_of_open_bindings_as_far_as_their_log_does(
+    site: Site, store: FakeStore
+) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
+    event = {
+        "source_address": "10.0.0.1", "post_nat_source_address": "198.51.100.1",
+        "port_range_start": 1024, "port_range_end": 2047, "account": "line-1",
+    }  # fmt: skip
+    told = {"observed_at": time_text(hour), "nat_event": "create", **event}
+    write(site.folder / "a.ndjson", [told])
+    assert once(site, store, tails()).status == 0
+    # Whether it is open still in the next hour, a log that was not written yet will say.
+    assert [row[:2] for row in store.records] == [(hour, hour + timedelta(hours=1))]
+    ended = {**told, "observed_at": time_text(hour + timedelta(minutes=90)), "nat_event": "delete"}
+    write(site.folder / "b.ndjson", [ended])
+    assert once(site, store, tails()).status == 0
+    spans = [(row[1] - row[0]).total_seconds() for row in store.records]
+    assert spans == [3600.0, 1800.0]
 
 
 def test_a_dry_run_counts_and_leaves_nothing_behind(site: Site, store: FakeStore) -> None:

@@ -176,3 +176,13 @@ def test_a_span_that_is_none_is_refused(
 ) -> None:
     config = str(site.configure(store))
     assert run("backfill", "--from", span[0], "--to", span[1], "--config", config).status == 64
+
+
+def test_a_span_is_told_as_help_tells_it(site: Site, store: FakeStore) -> None:
+    old = now() - 10 * DAY
+    site.push(store, log(site, old))
+    store.backfilled = [(old - DAY, old + DAY)]
+    config = str(site.configure(store))
+    first, end = (f"{day:%Y-%m-%dT00:00Z}" for day in (old - DAY, old + DAY))
+    assert run("backfill", "--from", first, "--to", end, "--config", config).status == 0
+    assert len(store.records) == 1

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from icrstore.collector.wishes import wish
 from icrstore.shell.keyfile import KeyFile
 from icrstore.shell.stop import DATA, USAGE, Stop
 from icrstore.warrant.strict import Fields, StatementError
+
+_MINUTE = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d)(Z|[+-]\d\d:\d\d)$", re.ASCII)
 
 NAME = "backfill"
 ABOUT = "Push the records of a span that wait as too old."
@@ -43,9 +46,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def _moment(text: str) -> datetime:
     try:
-        return Fields({"time": text.replace("T00Z", "T00:00:00Z")}).time("time")
+        # Seconds may be left out, as in leases.
+        return Fields({"time": _MINUTE.sub(r"\1:00\2", text)}).time("time")
     except StatementError:
-        raise argparse.ArgumentTypeError("not a time as 2026-10-01T00:00:00Z") from None
+        raise argparse.ArgumentTypeError("not a time as 2026-10-01T00:00Z") from None
 
 
 def run(given: argparse.Namespace) -> int:
