@@ -311,9 +311,12 @@ def test_what_is_queued_of_small_datagrams_is_bounded_by_what_it_takes(
 ) -> None:
     monkeypatch.setattr(listening, "QUEUE_BYTES", 1 << 20)
     queue, count = listening.Queue(), 0
-    putting = threading.Thread(
-        target=lambda: [queue.put(0, [Datagram(time.time_ns(), "", b"")]) for _ in range(20_000)]
-    )
+
+    def put() -> None:
+        for _ in range(20_000):
+            queue.put(0, [Datagram(time.time_ns(), "", b"")])
+
+    putting = threading.Thread(target=put)
     putting.start()
     putting.join(2)
     assert len(queue._items) < 10_000
