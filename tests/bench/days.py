@@ -71,7 +71,7 @@ def real(folder: Path, collector: int, source: Path, until: datetime) -> Day:
     logs.mkdir(parents=True)
     paths = sorted(source.glob("conn.*.log.gz"))
     hour = 3600
-    last = max(float(row["ts"]) for row in _rows(_lines(paths[-1])))
+    last = max(float(row["ts"]) for path in paths for row in _rows(_lines(path)))
     moved = int(until.timestamp()) - (int(last) // hour + 1) * hour
     rows = list[dict[str, str]]()
     for path in paths:
