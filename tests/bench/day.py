@@ -68,6 +68,7 @@ class Collector:
             self._hear(json.loads(line))
         assert process.wait() == 0, errors.read_text()[-2000:]
         watching.join()
+        process.stdout.close()
 
     def _hear(self, line: dict[str, Any]) -> None:
         event = str(line["event"])

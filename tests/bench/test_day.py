@@ -1,4 +1,4 @@
-"""A lost record of a day is seen, and the real day's times are moved and nothing else."""
+"""A short day of three collectors, and that the real day's times are moved and nothing else."""
 
 import gzip
 from datetime import timedelta
@@ -11,6 +11,17 @@ from tests.bench import day, days
 from tests.bench.days import Day
 from tests.faults.exactly import written
 from tests.site import Site, last_hours
+
+
+def test_a_short_day_of_three_collectors_is_held_exactly_once(site: Site) -> None:
+    until = last_hours(1)[1]
+
+    def make(folder: Path, number: int) -> Day:
+        return days.made_up(folder, number, 0.1, until, seed=7)
+
+    told = {each.id: each for each in day.measure(site, "short", make)}
+    assert told["short.batches"].spread.median >= day.COLLECTORS
+    assert all(each.is_met for each in told.values())
 
 
 def test_one_record_that_is_not_held_is_seen(site: Site, tmp_path: Path) -> None:
