@@ -7,10 +7,10 @@ server's key.
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from icrstore.collector.sources import Listen, Tail, host_and_port, only
 from icrstore.shell.keyfile import read_secret
@@ -48,6 +48,7 @@ from = ["127.0.0.0/8"]             # loopback alone, unless told otherwise
 format = "tcpdump"                 # of syslog's messages
 account = "line-17"
 """
+Source = TypeVar("Source", Tail, Listen)
 _NAMES = (
     "server", "key", "secret", "spool", "sealer_key", "receipt_key", "metrics", "tail", "listen"
 )  # fmt: skip
@@ -93,13 +94,13 @@ class Config:
             receipt_key=fields.base64("receipt_key", 32),
             most_bytes=most_bytes,
             metrics=_metrics(settings.get("metrics", {})),
-            tails=tuple(
+            tails=_each_once("tail", [
                 Tail.read(each, place, folder) for each, place in _sections(settings, "tail")
-            ),
-            listens=tuple(
+            ], "files"),
+            listens=_each_once("listen", [
                 Listen.read(each, place, folder) for each, place in _sections(settings, "listen")
-            ),
-        )
+            ], "address"),
+        )  # fmt: skip
 
     def collector_secret(self) -> bytes:
         """The 32 bytes that name batches and lock the spool. Raises `Stop`."""
@@ -129,6 +130,15 @@ def _sections(settings: Mapping[str, Any], name: str) -> list[tuple[Any, str]]:
     if not isinstance(told, list):
         raise ValueError(f"{name}: not a list of sections: write [[{name}]]")  # noqa: TRY004
     return [(each, f"{name}[{n}]") for n, each in enumerate(told)]
+
+
+def _each_once(section: str, sources: Sequence[Source], what: str) -> tuple[Source, ...]:
+    """The sources; two of one name would be one in what the collector remembers of them."""
+    names = [each.name for each in sources]
+    for n, name in enumerate(names):
+        if (first := names.index(name)) != n:
+            raise ValueError(f"{section}[{n}]: the same {what} as {section}[{first}]: leave one")
+    return tuple(sources)
 
 
 def _parse(path: Path) -> Mapping[str, Any]:

@@ -20,10 +20,10 @@ from icrstore.flow.schema import is_of_events
 class Hearing:
     """One section's datagrams or messages; remembers what it must as long as it lives."""
 
-    def __init__(self, name: str, listen: Listen, journal: Journal) -> None:
+    def __init__(self, listen: Listen, journal: Journal) -> None:
         """Raises `Stop` for leases that cannot be read."""
         self.listen = listen
-        self.reading = Reading(name, listen.given, journal)
+        self.reading = Reading(listen.name, listen.given, journal)
         self._exports = Exports(Tally()) if listen.kind == "netflow" else None
 
     def read(self, datagrams: list[Datagram], now: datetime) -> Read:

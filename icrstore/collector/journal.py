@@ -7,7 +7,7 @@ transaction. Gaps stay until the batch that tells of them is sealed.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -114,6 +114,11 @@ class Journal:
         ((body,),) = self._spool.run("SELECT body FROM unleased WHERE id = ?", number)
         return zstandard.ZstdDecompressor().decompress(self._spool.unlock(body, _UNLEASED))
 
+    def unleased_but_of(self, names: Collection[str]) -> int:
+        """How many records wait for the leases of other sections than these."""
+        rows = self._spool.run("SELECT name, sum(records) FROM unleased GROUP BY name")
+        return sum(count for name, count in rows if name not in names)
+
     def end_waiting(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self._spool.run("DELETE FROM unleased WHERE id = ?", number)
@@ -197,6 +202,9 @@ class Nothing(Journal):
 
     def cut(self, now: datetime, *, tells: bool = True) -> Counter[str]:
         return Counter()
+
+    def unleased_but_of(self, names: Collection[str]) -> int:
+        return 0
 
     def note(self, gap: Gap) -> None: ...
 

@@ -113,6 +113,9 @@ class Push:
     def _step(self, batch: Spooled) -> bool:
         """Push or ask once; waits afterwards if that led nowhere, which is False."""
         is_waiting = batch.state == "waiting"
+        # First, so that one whose receipt cannot be believed is not the first for ever.
+        self._turn += 1
+        self._last_asked[batch.id] = self._turn
         response = self._attempt(lambda: self._send(batch) if is_waiting else self._ask(batch))
         if response.status in (401, 403):
             raise _not_taken(response)
@@ -199,8 +202,6 @@ class Push:
         self._tell("accepted", batch, {"new": is_first})
 
     def _ask(self, batch: Spooled) -> Response:
-        self._turn += 1
-        self._last_asked[batch.id] = self._turn
         return self.server.get(f"/v1/batches/{batch.id.hex()}")
 
     def _asked(self, batch: Spooled, response: Response) -> bool:

@@ -24,7 +24,7 @@ from icrstore.collector.metrics import Metrics
 from icrstore.collector.push import utc_now
 from icrstore.collector.reading import Read, Reading
 from icrstore.collector.spool import SpoolFull
-from icrstore.collector.tail import Tailing
+from icrstore.collector.tail import Tailing, left_places
 from icrstore.flow.gaps import Gap
 from icrstore.flow.readers.datagrams import Datagram
 from icrstore.seal.epoch import hour_start
@@ -66,15 +66,13 @@ class Service:
         self._stepped = self._cut_at = self._looked = time.monotonic()
         self._hour, self._drops_from = hour_start(now), now
         if only != "listen":
+            left = left_places(self.journal, self.config.tails)
             self.tails = [
-                Tailing.resume(f"tail {n}", tail, self.secret, self.journal, now)
-                for n, tail in enumerate(self.config.tails)
+                Tailing.resume(tail, self.secret, self.journal, now, left)
+                for tail in self.config.tails
             ]
         if only != "tail" and self.config.listens:
-            self.hearings = [
-                Hearing(f"listen {n}", listen, self.journal)
-                for n, listen in enumerate(self.config.listens)
-            ]
+            self.hearings = [Hearing(listen, self.journal) for listen in self.config.listens]
             self.receiver = Receiver(self.config.listens, self.metrics.add)
             alive = self.journal.last_alive()
             if alive is not None:
@@ -207,6 +205,13 @@ class Service:
         """Inputs that cannot be read as they are; nothing of a record is in it."""
         made = [each.problem for each in self._readings()]
         made += [follow.problem for tail in self.tails for follow in tail.follows]
+        names = {each.name for each in self.config.tails}
+        names |= {each.name for each in self.config.listens}
+        if count := self.journal.unleased_but_of(names):
+            made.append(
+                f"{count} records wait for leases of a section that is no more: put it back, with"
+                " its files or address as they were"
+            )
         return [problem for problem in made if problem]
 
     def status(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 Every refusal names the setting, as ``tail[0].format``, and its mend.
 """
 
+import fnmatch
 import glob
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -63,6 +65,15 @@ class Tail:
     patterns: tuple[str, ...]
     given: Given
 
+    @property
+    def name(self) -> str:
+        """By which the journal knows it, wherever it stands in the config."""
+        return "tail " + hashlib.sha256("\0".join(sorted(self.patterns)).encode()).hexdigest()[:16]
+
+    def means(self, path: str) -> bool:
+        """Whether one of its patterns is of this path."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.patterns)
+
     @classmethod
     def read(cls, told: Any, place: str, folder: Path) -> "Tail":
         only(told, ("files", *_GIVEN), place)
@@ -106,6 +117,7 @@ class Listen:
 
     @property
     def name(self) -> str:
+        """For people, and by which the journal knows it."""
         host, port = self.address
         return f"{self.kind} {self.transport}://{host}:{port}"
 

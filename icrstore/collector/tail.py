@@ -13,10 +13,12 @@ import io
 import secrets
 import stat
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -41,6 +43,7 @@ _OLD_NANOSECONDS = 86_400 * 10**9
 MOST_OPEN = 64
 
 Stat = tuple[str, tuple[int, int]]
+Places = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -60,15 +63,23 @@ class Tailing:
 
     @classmethod
     def resume(
-        cls, name: str, tail: Tail, secret: bytes, journal: Journal, now: datetime
-    ) -> "Tailing":
-        """As the journal remembers it. Raises `Stop` for leases that cannot be read."""
-        since = journal.last_alive() or now
+        cls, tail: Tail, secret: bytes, journal: Journal, now: datetime,
+        left: Places,
+    ) -> "Tailing":  # fmt: skip
+        """As the journal remembers it, and with those of the places ``left`` that its patterns
+        mean, which it takes out. Raises `Stop` for leases that cannot be read."""
+        since, name = journal.last_alive() or now, tail.name
         made = cls(name, tail, prf(secret, "tail"), Reading(name, tail.given, journal), since)
         for each, told in journal.recall(f"{name}/").items():
             follow = Follow(each, Place.read(told), None, made.secret)
             follow.is_dirty = False
             made.follows.append(follow)
+        for each, told in list(left.items()):
+            place = Place.read(told)
+            if tail.means(place.path):
+                del left[each]
+                made.dropped.append(each)
+                made._follow(place, None, None)
         return made
 
     def read(self, now: datetime) -> list[Read]:
@@ -203,7 +214,8 @@ class Tailing:
                 self._follow(place, content, None)
                 follow.end()
                 return
-        self.gaps.append(Gap(min(self.since, now), now, "input-lost"))
+        if not _was_done(follow):
+            self.gaps.append(Gap(min(self.since, now), now, "input-lost"))
         follow.end()
 
     def _goes_on(self, place: Place, content: Content) -> bool:
@@ -247,7 +259,7 @@ class Tailing:
                 return replace(follow.place, path=path, key=content.key, is_over=False)
         return Place(path, content.key)
 
-    def _follow(self, place: Place, content: Content, seen: tuple[int, int] | None) -> None:
+    def _follow(self, place: Place, content: Content | None, seen: tuple[int, int] | None) -> None:
         made = Follow(f"{self.name}/{secrets.token_hex(4)}", place, content, self.secret)
         made.seen = seen
         self.follows.append(made)
@@ -288,6 +300,19 @@ class Tailing:
                 follow.close()
                 self.follows.remove(follow)
                 self.dropped.append(follow.name)
+
+
+def left_places(journal: Journal, tails: Iterable[Tail]) -> Places:
+    """Places of sections whose patterns were changed since: whose files they are now goes on."""
+    names = {tail.name for tail in tails}
+    places = journal.recall("tail ").items()
+    return {each: told for each, told in places if each.partition("/")[0] not in names}
+
+
+def _was_done(follow: Follow) -> bool:
+    """Whether all was read when it was last seen, and nobody had written it for a while."""
+    size, written = follow.seen or (follow.place.offset + 1, 0)
+    return size <= follow.place.offset and (time.time_ns() - written > QUIET_SECONDS * 10**9)
 
 
 def _opened(path: str) -> Content | None:

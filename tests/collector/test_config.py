@@ -65,6 +65,7 @@ LISTEN = {"syslog": "udp://127.0.0.1:0", "format": "ndjson"}
         ({"metrics": {"port": 9464}}, "metrics.port"),
         ({"tail": TAIL}, "[[tail]]"),
         ({"tail": [{**TAIL, "file": "x"}]}, "tail[0].file"),
+        ({"tail": [TAIL, {**TAIL, "account": "line-1"}]}, "tail[1]: the same files as tail[0]"),
         ({"tail": [TAIL, {**TAIL, "format": "zeeek"}]}, "tail[1].format"),
         ({"tail": [{"files": ["x"]}]}, "tail[0].format"),
         ({"tail": [{**TAIL, "format": "pcap"}]}, "tail[0].format"),

@@ -7,7 +7,9 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from icrstore.collector.files import CHUNK_BYTES
 from icrstore.collector.journal import Journal
 from icrstore.collector.sources import Given, Tail
 from icrstore.collector.spool import Spool
-from icrstore.collector.tail import Tailing
+from icrstore.collector.tail import Tailing, left_places
 from icrstore.flow.gaps import Gap
 from tests.collector.household import records
 
@@ -43,10 +45,15 @@ class Rig:
         self.spool = Spool(self._spool_path, SECRET)
         self.journal = Journal(self.spool, SECRET)
         now = datetime.now(UTC)
-        self.tailing = Tailing.resume("tail 0", self._tail, SECRET, self.journal, now)
+        left = left_places(self.journal, [self._tail])
+        self.tailing = Tailing.resume(self._tail, SECRET, self.journal, now, left)
 
-    def kill(self) -> None:
-        """What was not kept is forgotten; the next one begins with the spool alone."""
+    def kill(self, *patterns: str) -> None:
+        """What was not kept is forgotten; the next one begins with the spool alone, and with other
+        patterns if they are given."""
+        if patterns:
+            made = tuple(str(self.folder / pattern) for pattern in patterns)
+            self._tail = replace(self._tail, patterns=made)
         for follow in self.tailing.follows:
             follow.close()
         self.spool.close()
@@ -279,6 +286,25 @@ def test_a_file_deleted_while_nobody_ran_is_a_gap_since_the_last_sign_of_life(
     assert len(rig.gaps) == 1
 
 
+def test_a_section_whose_patterns_are_changed_reads_its_files_on(rig: Rig, log: Log) -> None:
+    log.write()
+    rig.read()
+    rig.kill("*.log", "other.txt")
+    log.write()
+    rig.read()
+    rig.kill("conn.log")
+    log.write()
+    rig.read()
+    assert (rig.ports, rig.gaps) == (log.ports, [])
+
+
+def test_what_a_section_read_is_its_own_wherever_it_stands_in_the_config(folder: Path) -> None:
+    given = Given(format="ndjson")
+    first, second = (Tail((str(folder / name),), given) for name in ("a.log", "b.log"))
+    assert first.name != second.name
+    assert replace(first, given=Given(format="zeek")).name == first.name
+
+
 def test_what_was_read_and_not_kept_is_read_again(rig: Rig, log: Log) -> None:
     log.write()
     rig.read()
@@ -358,6 +384,25 @@ def test_the_spool_tells_nothing_of_what_was_read(rig: Rig, log: Log) -> None:
     assert b"192.0.2.7" not in content
     assert b"conn.log" not in content
     rig._start()
+
+
+@pytest.mark.parametrize("age_seconds", [0, 120])
+def test_a_file_deleted_after_all_of_it_was_read_is_a_gap_only_if_it_was_still_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, age_seconds: int
+) -> None:
+    monkeypatch.setattr(tailing, "MOST_OPEN", 1)
+    rig, log = Rig(folder, "*.log"), Log(folder / "0.log")
+    for number in range(4):
+        log.write(2, folder / f"{number}.log")
+        then = time.time() - age_seconds + number
+        os.utime(folder / f"{number}.log", (then, then))
+    rig.read()
+    for number in range(4):
+        (folder / f"{number}.log").unlink()
+    rig.read()
+    assert bool(rig.gaps) == (age_seconds == 0)
+    assert sorted(rig.ports) == sorted(log.ports)
+    rig.close()
 
 
 def test_more_files_than_may_be_open_are_all_read(
