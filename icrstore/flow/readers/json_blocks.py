@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import json
 
+from .lines import count_lines
+
 T = TypeVar("T")
 
 # Fewer lines than this are not worth another look.
@@ -33,9 +35,9 @@ def pieces(
             continue
         if doubtful:
             yield at, doubtful, None
-            at, doubtful = at + doubtful.count(b"\n"), b""
+            at, doubtful = at + count_lines(doubtful), b""
         yield at, part, of_part
-        at += part.count(b"\n")
+        at += count_lines(part) if part is not block else 0
     if doubtful:
         yield at, doubtful, None
 
@@ -64,7 +66,7 @@ def table(
 
     None if a line is not one JSON object of these types.
     """
-    lines = block.count(b"\n")
+    lines = count_lines(block)
     if not block.startswith(b"{") or not block.endswith(b"\n"):
         return None
     # A line that begins with a brace begins an object: a text cannot have a bare newline in it.

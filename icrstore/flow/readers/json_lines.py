@@ -100,8 +100,11 @@ def read_zeek_json(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
 
 
 def _table(block: bytes) -> pa.Table | None:
-    """Whole lines that are connections, or NAT events, alone; None if there may be another."""
-    if b'"nat_event"' not in block:
+    """Whole lines that are connections, or NAT events, alone; None if there may be another.
+
+    The first line says which: what differs from it is refused.
+    """
+    if b'"nat_event"' not in block[: block.find(b"\n")]:
         return json_blocks.table(block, _SCHEMA, "error")
     table = json_blocks.table(block, _EVENT_SCHEMA, "error")
     return None if table is None or table.column("nat_event").null_count else table

@@ -2,6 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,9 @@ _NONE = pa.scalar(None, pa.string())
 # A zone's offset changes at a quarter of an hour, if it changes.
 _QUARTER = 900 * 10**9
 
+_PLAIN = b"0000-00-00T00:00:00.000000000"
+_PLAIN_SIZES = frozenset({20, *range(22, 31)})
+
 Ticks = npt.NDArray[np.int64]
 
 
@@ -41,6 +46,8 @@ def instants(
     A plain number counts `unit`s since 1970. A time without an offset is one of `zone`; without a
     zone, and in the hour that its clocks repeat, nobody can say which time it is.
     """
+    if (plain := _plain(text)) is not None:
+        return plain, []
     if pc.any(pc.match_substring(text, "/")).as_py():
         text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
@@ -64,6 +71,50 @@ def instants(
     finest = UNITS[-(-int(digits[~bad].max(initial=0)) // 3)]
     scaled: Column = pa.array(ticks // NANOSECONDS[finest], pa.int64(), mask=bad)
     return scaled.cast(pa.timestamp(finest, tz="UTC")), faults
+
+
+def _plain(text: Column) -> Column | None:
+    """The times of a column all of whose texts are ``YYYY-MM-DDTHH:MM:SS[.fraction]Z``, with one
+    number of digits, and in the calendar; else None. In a tenth of the time that others take."""
+    size = len(text[0].as_py() or "") if len(text) and not text.null_count else 0
+    if size not in _PLAIN_SIZES or not isinstance(text, pa.StringArray):
+        return None
+    buffers: list[Any] = text.buffers()
+    offsets = np.frombuffer(buffers[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    if (np.diff(offsets) != size).any():
+        return None
+    octets = np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]].reshape(-1, size)
+    shape = np.frombuffer(_PLAIN[: size - 1] + b"Z", np.uint8)
+    is_digit = shape == ord("0")
+    digits = octets.T[is_digit].astype(np.int64) - ord("0")
+    if (octets[:, ~is_digit] != shape[~is_digit]).any() or ((digits < 0) | (digits > 9)).any():
+        return None
+    year, month, day, hour, minute, second = (
+        _whole(digits[start:end]) for start, end in pairwise((0, 4, 6, 8, 10, 12, 14))
+    )
+    try:
+        first = (year * 12 + month - 1 - 1970 * 12).astype("M8[M]")
+    except ValueError:
+        return None
+    days = first.astype("M8[D]").astype(np.int64)
+    wrong = (month < 1) | (month > 12) | (day < 1) | (hour > 23) | (minute > 59) | (second > 59)
+    wrong |= day > (first + 1).astype("M8[D]").astype(np.int64) - days
+    seconds = (days + day - 1) * 86_400 + hour * 3600 + minute * 60 + second
+    if wrong.any() or (seconds < 0).any() or (seconds > LAST_SECOND).any():
+        return None
+    fraction = digits[14:]
+    unit = UNITS[-(-len(fraction) // 3)]
+    scale = 10**9 // NANOSECONDS[unit]
+    ticks = seconds * scale + _whole(fraction) * (scale // 10 ** len(fraction))
+    return pa.array(ticks).cast(pa.timestamp(unit, tz="UTC"))
+
+
+def _whole(digits: Ticks) -> Ticks:
+    """The number that these rows of digits make, column by column; 0 for none."""
+    made = np.zeros(digits.shape[1], np.int64)
+    for row in digits:
+        made = made * 10 + row
+    return made
 
 
 def _of(text: Column, mask: Mask) -> Column:
