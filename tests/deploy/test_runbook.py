@@ -42,7 +42,7 @@ def test_its_lines_are_plain_shell(block: str) -> None:
 
 def test_the_units_and_the_text_run_the_same(tmp_path: Path) -> None:
     """Their programs' own names apart, which a unit gives in full."""
-    assert len(COMMANDS) == len(UNITS) == 3
+    assert len(COMMANDS) == len(UNITS) == 4
     supervisor, keeper, tunnel = (
         next(each for each in COMMANDS if word in each)
         for word in ("deploy.supervisor", "icrstore.keeper", "ssh")

@@ -66,7 +66,7 @@ MUTATIONS = (
     Mutation(
         "lease-csv-until-written",
         FILE,
-        "return self._known_until(written)",
+        "return self._known_until(min(written, now))",
         f"{LOGS}::test_a_csv_is_known_until_it_was_written",
         "return self._known_until(now)",
     ),
