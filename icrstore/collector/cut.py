@@ -2,7 +2,7 @@
 
 A batch's id is made from its Arrow bytes, so that a file pushed twice is kept once. Hence nothing
 here may depend on the clock, or on how the input happened to arrive in pieces. Nor may an input of
-many days fill the memory: after each 200,000 records at most 400,000 wait for their day's others.
+many days fill the memory: after each 100,000 records at most 200,000 wait for their day's others.
 """
 
 import io
@@ -27,7 +27,7 @@ from icrstore.flow.schema import (
 from icrstore.flow.validate import validate
 from icrstore.seal.epoch import hour_start
 
-BATCH_RECORDS = 200_000
+BATCH_RECORDS = 100_000
 _HELD_BATCHES = 2
 _ANY_TIME = datetime(2200, 1, 1, tzinfo=UTC)
 _SINCE_1970 = _ANY_TIME - datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ class Cut:
 
 
 def cut(records: Iterable[pa.RecordBatch], refused: Counter[str]) -> Iterator[Cut]:
-    """Batches of one UTC day and at most 200,000 records, each in the order of the input, and of
+    """Batches of one UTC day and at most 100,000 records, each in the order of the input, and of
     connections or of bindings alone.
 
     A record that could not be retained at any time is counted in ``refused`` by its reason. A day's
