@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..json_lines import SURROGATE
+
 
 class NotUnderstood(Exception):
     """The line's fields cannot be told; its one argument is the reason."""
@@ -73,6 +75,8 @@ def _json(line: str, start: int) -> dict[str, str]:
                 flat[f"{name}.{inner}"] = text if isinstance(text, str) else ""
         else:
             flat[name] = held if isinstance(held, str) else ""
+    if "\\u" in line and SURROGATE.search("".join([*flat, *flat.values()])):
+        raise NotUnderstood("not-understood")
     return flat
 
 
