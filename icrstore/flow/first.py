@@ -24,7 +24,6 @@ MARKED_BYTES = KEY_BYTES + 8
 # Any odd numbers: what differs in one word of an endpoint differs in its mark.
 _FACTORS = np.frombuffer(blake2b(b"icr flow marks", digest_size=40).digest(), "<u8") | np.uint64(1)
 _FAR = 1 << 62
-_STORED = np.dtype([("key", f"S{KEY_BYTES}"), ("first", "<i8"), ("last", "<i8")])
 
 Numbers = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.bytes_]
@@ -78,19 +77,6 @@ class First:
         )  # fmt: skip
         self._forget(int(np.median(first)))
         return mask[len(known) :]
-
-    def state(self) -> bytes:
-        """What is remembered, for `restore`. It has addresses: seal it before it is stored."""
-        stored = np.empty(len(self._keys), _STORED)
-        stored["key"], stored["first"], stored["last"] = self._keys, self._first, self._last
-        return stored.tobytes()
-
-    def restore(self, state: bytes) -> None:
-        """Remember what `state` gave. Raises ValueError if it is not of whole flows."""
-        stored = np.frombuffer(state, _STORED)
-        self._keys, self._first, self._last = (
-            np.ascontiguousarray(stored[name]) for name in ("key", "first", "last")
-        )
 
     def _places(self, unique: Bytes) -> Numbers:
         """Where the flows of these keys are remembered."""

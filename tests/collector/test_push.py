@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from icrstore.collector import cut
+from icrstore.collector.config import Config
+from icrstore.collector.push import Push
+from icrstore.collector.spool import Spool
 from icrstore.shell import client
 from icrstore.shell.keyfile import KeyFile
+from icrstore.shell.stop import Stop
+from icrstore.warrant.machines import Receipt
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
 
@@ -224,6 +229,29 @@ def test_what_cannot_be_believed_stops_the_push_and_deletes_nothing(
         assert "line-" not in ran.err
     with FakeStore(site.key.public) as honest:
         assert site.push(honest).summary["sealed"] == 30
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_one_batch_whose_receipt_cannot_be_believed_holds_no_other_up(site: Site) -> None:
+    lied_of: list[bytes] = []
+
+    def change(receipt: Receipt) -> Receipt:
+        lied_of.append(receipt.batch_id)
+        is_lie = receipt.state == "sealed" and receipt.batch_id == lied_of[0]
+        return replace(receipt, body_sha256=bytes(32)) if is_lie else receipt
+
+    with FakeStore(site.key.public, change_receipt=change) as liar:
+        assert site.push(liar, log(site, 30)).status == 65
+        config = Config.read(site.configure(liar))
+        secret = config.collector_secret()
+        spool = Spool(config.spool, secret)
+        push = Push(config, site.key.signing(), spool, 5, lambda *_: None)
+        for _ in range(4):
+            with pytest.raises(Stop, match="another body"):
+                push.run()
+        (left,) = spool.unfinished()
+        assert left.id == lied_of[0]
+        spool.close()
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -5,7 +5,6 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,7 +89,7 @@ def test_the_oldest_go_where_there_are_too_many() -> None:
     first = First(IDLE, most=10)
     keys = [f"{n:02}" for n in range(20)]
     masks(first, [(key, n % 7, n % 7) for n, key in enumerate(keys)], 3)
-    assert len(first.state()) == 10 * 57
+    assert len(first._keys) == 10
     # All twenty are within `idle`: those that are forgotten begin anew.
     assert sum(masks(first, [(key, 7, 7) for key in keys])) == 10
 
@@ -106,7 +105,7 @@ def test_what_ended_long_ago_is_forgotten() -> None:
     first = First(IDLE)
     masks(first, [("a", 0, 1)])
     masks(first, [("b", 4000, 4000)])
-    assert len(first.state()) == 57
+    assert len(first._keys) == 1
 
 
 def test_times_at_the_edge_of_what_there_is_are_borne() -> None:
@@ -115,17 +114,6 @@ def test_times_at_the_edge_of_what_there_is_are_borne() -> None:
         np.array(["a", "a"], "S41"), np.array([-most, most]), np.array([-most, 0])
     )
     assert made.tolist() == [True, True]
-
-
-def test_a_restart_repeats_nothing() -> None:
-    first, again = First(IDLE), First(IDLE)
-    masks(first, [("a", 0, 1), ("b", 0, 1)])
-    again.restore(first.state())
-    assert masks(again, [("a", 2, 3), ("c", 2, 3)]) == [False, True]
-    again.restore(b"")
-    assert masks(again, [("a", 2, 3)]) == [True]
-    with pytest.raises(ValueError, match="size"):
-        again.restore(b"no")
 
 
 def test_keys_tell_each_end_and_direction_apart() -> None:
