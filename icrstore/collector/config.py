@@ -128,7 +128,7 @@ def _metrics(told: Any) -> tuple[str, int] | None:
 def _sections(settings: Mapping[str, Any], name: str) -> list[tuple[Any, str]]:
     told = settings.get(name, [])
     if not isinstance(told, list):
-        raise ValueError(f"{name}: not a list of sections: write [[{name}]]")  # noqa: TRY004
+        raise ValueError(f"{name}: not a list of sections: write [[{name}]]")  # noqa: TRY004 - as all here
     return [(each, f"{name}[{n}]") for n, each in enumerate(told)]
 
 
