@@ -35,26 +35,28 @@ def _rows(hour: datetime, rows: account_map.AccountRows) -> pa.Table:
         {
             "observed_at": rows.nanoseconds + start,
             "protocol": rows.protocol,
-            "source_address": _addresses(rows.source),
+            "source_address": _addresses(rows.addresses[rows.source]),
             "source_port": _masked(rows.source_port, flags, HAS_SOURCE_PORT),
-            "destination_address": _addresses(rows.destination),
+            "destination_address": _addresses(rows.addresses[rows.destination]),
             "destination_port": _masked(rows.destination_port, flags, HAS_DESTINATION_PORT),
-            "post_nat_source_address": _addresses(rows.public, (flags & HAS_PUBLIC_ADDRESS) == 0),
+            "post_nat_source_address": _addresses(
+                rows.addresses[rows.public], (flags & HAS_PUBLIC_ADDRESS) == 0
+            ),
             "post_nat_source_port": _masked(rows.public_port, flags, HAS_PUBLIC_PORT),
         }
     )
 
 
 def _rows_of_nothing() -> pa.Table:
-    none = np.zeros(0, np.uint16)
-    addresses = np.zeros((0, 16), np.uint8)
-    return _rows(
-        datetime.fromtimestamp(0, UTC),
-        account_map.AccountRows(
-            none.astype(np.int64), none.astype(np.uint8), none.astype(np.uint8),
-            addresses, none, addresses, none, addresses, none,
-        ),
-    )  # fmt: skip
+    address: pa.DataType = pa.binary(16)
+    port: pa.DataType = pa.uint16()
+    columns: dict[str, pa.DataType] = {
+        "observed_at": pa.int64(), "protocol": pa.uint8(),
+        "source_address": address, "source_port": port,
+        "destination_address": address, "destination_port": port,
+        "post_nat_source_address": address, "post_nat_source_port": port,
+    }  # fmt: skip
+    return pa.schema(columns).empty_table()
 
 
 def _masked(values: Any, flags: Any, bit: int) -> Any:
