@@ -200,13 +200,8 @@ def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers
         # The source in place of a public address is never new: it has just been named.
         ends.append(np.where(translated, group.public, group.source))
     codes, addresses, addresses_end = coded(segment, np.stack(ends, axis=1), segments)
-    public = np.where(translated, codes[:, -1], 0)
-
-    service = (group.protocol.astype(np.int64) << 24) | (group.flags.astype(np.int64) << 16)
-    service_codes, services, services_end = coded(
-        segment, service | group.destination_port, segments
-    )
-    time = np.diff(group.time, prepend=np.uint64(0))
+    service_codes, services, services_end = coded(segment, group.service, segments)
+    time = np.diff(group.time, prepend=group.time[:1])
     time[starts[:-1]] = group.time[starts[:-1]]
     columns: dict[str, Numbers] = {
         "address": group.addresses[addresses],
@@ -217,7 +212,7 @@ def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers
         "time": time,
         "source": codes[:, 0],
         "destination": codes[:, 1],
-        "public": public,
+        "public": np.where(translated, codes[:, -1], 0),
         "source_port": group.source_port,
         "public_port": group.public_port,
     }
