@@ -3,18 +3,21 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from icrstore.seal.encode import enc, u32
+from icrstore.seal.encode import enc
 from icrstore.seal.epoch import SUITE, Kind
 
 RECORDS_PER_CHUNK = 4096
 _NONCE = bytes(12)
 _SUITE = bytes([SUITE])
+_SHA512 = SHA512()
+_CHUNK = struct.Struct(">HI")  # enc(u32(chunk))
 
 
 class RowError(Exception):
@@ -48,13 +51,13 @@ class SelectorKeys:
     ) -> None:
         self._secret = operator_share + oversight_share
         # The chunk's number, or its label, is the last part: all before it is encoded once.
-        self._row = enc(b"icr/v1/row", eid, kind.encode("ascii"), selector)
-        self._seg = enc(b"icr/v1/seg", eid)
+        row, self._seg = _beginnings(eid, kind)
+        self._row = row + enc(selector)
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
-        prf = HMAC(self._secret, SHA512())
-        prf.update(self._row + enc(u32(chunk)))
+        prf = HMAC(self._secret, _SHA512)
+        prf.update(self._row + _CHUNK.pack(4, chunk))
         made = prf.finalize()
         return made[:16], made[16:48]
 
@@ -98,6 +101,13 @@ class SelectorKeys:
 
     def _aad(self, label: bytes) -> bytes:
         return self._seg + enc(label)
+
+
+@lru_cache(maxsize=64)
+def _beginnings(eid: bytes, kind: Kind) -> tuple[bytes, bytes]:
+    """What all rows of a kind in an epoch begin with, before their selector, and before their
+    label: there are few epochs at a time, and many rows."""
+    return enc(b"icr/v1/row", eid, kind.encode("ascii")), enc(b"icr/v1/seg", eid)
 
 
 def _parse(encoded: bytes, chunk: int) -> Segment:
