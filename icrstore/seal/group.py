@@ -81,47 +81,65 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
     if not records.num_rows:
         return
     unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
-    moment = np.asarray(records.column("observed_at").cast(pa.int64()).to_numpy())
-    hour = moment // units_per_hour(unit)
-    first = hour.min()
-    hour -= first
-    everything = _group(records, unit, moment - (hour + first) * units_per_hour(unit))
-    whose = hour * len(everything.accounts) + everything.account
-    order = np.lexsort((moment, *digits(whose)))
+    hour, everything = _group(records, unit)
+    first = int(hour.min())
+    whose = (hour - first) * len(everything.accounts) + everything.account
+    order = np.lexsort((everything.time, *digits(whose)))
     everything, hour = everything.rows(order), hour[order]
 
     cuts = np.flatnonzero(np.diff(hour)) + 1
     for start, end in pairwise([0, *cuts.tolist(), len(hour)]):
-        yield hour_of(int(hour[start] + first)), everything.rows(slice(start, end))
+        yield hour_of(int(hour[start])), everything.rows(slice(start, end))
 
 
-def _group(records: pa.Table, unit: Unit, offset: Numbers) -> Group:
+def _group(records: pa.Table, unit: Unit) -> tuple[Numbers, Group]:
+    """Each record's hour, by number, and the records in the order in which they are given."""
     # The flag tells an address that was not translated from the first.
     values, codes = dictionary(pa.chunked_array(
         [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
         records.schema.field("source_address").type,
     ))  # fmt: skip
     accounts, account = dictionary(records.column("account"))
-    source_port, destination_port, public_port = (
-        np.asarray(pc.fill_null(records.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
-    )
-    source, destination, public = codes.reshape(3, -1)
     addresses = np.frombuffer(b"".join(values.to_pylist()), np.uint8).reshape(len(values), 16)
-    protocol = np.asarray(records.column("protocol").to_numpy(), np.uint32)
-    return Group(
+    source, destination, public = codes.reshape(3, -1)
+    # Batch by batch, what is made on the way stays in the processor's cache.
+    hour, time, service, source_port, public_port = map(
+        np.concatenate, zip(*(_numbers(batch, unit) for batch in records.to_batches()), strict=True)
+    )
+    return hour, Group(
         unit=unit,
         accounts=accounts.to_pylist(),
         addresses=addresses,
         private=are_private(addresses),
         account=account,
-        time=offset.astype(np.uint64 if unit == "ns" else np.uint32),
-        service=(protocol << 24) | (_flags(records).astype(np.uint32) << 16) | destination_port,
+        time=time,
+        service=service,
         source=source,
         source_port=source_port,
         destination=destination,
         public=public,
         public_port=public_port,
     )
+
+
+def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, ...]:
+    """Hour, time in it, service, source port and public port of each record."""
+    moment = np.asarray(batch.column("observed_at").cast(pa.int64()).to_numpy())
+    hour = moment // units_per_hour(unit)
+    time = (moment - hour * units_per_hour(unit)).astype(np.uint64 if unit == "ns" else np.uint32)
+    source_port, destination_port, public_port = (
+        np.asarray(pc.fill_null(batch.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
+    )
+    service = np.asarray(batch.column("protocol").to_numpy(), np.uint32) << 24
+    for name, bit in (
+        ("source_port", HAS_SOURCE_PORT),
+        ("destination_port", HAS_DESTINATION_PORT),
+        ("post_nat_source_address", HAS_PUBLIC_ADDRESS),
+        ("post_nat_source_port", HAS_PUBLIC_PORT),
+    ):
+        is_there = np.asarray(pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False))
+        service |= is_there.astype(np.uint32) * np.uint32(bit << 16)
+    return hour.astype(np.int32), time, service | destination_port, source_port, public_port
 
 
 def are_private(addresses: Numbers) -> Numbers:
@@ -131,18 +149,6 @@ def are_private(addresses: Numbers) -> Numbers:
         masks = np.frombuffer(mask, np.uint8)
         made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
     return made
-
-
-def _flags(records: pa.Table) -> Numbers:
-    flags = np.zeros(records.num_rows, np.uint8)
-    for name, bit in (
-        ("source_port", HAS_SOURCE_PORT),
-        ("destination_port", HAS_DESTINATION_PORT),
-        ("post_nat_source_address", HAS_PUBLIC_ADDRESS),
-        ("post_nat_source_port", HAS_PUBLIC_PORT),
-    ):
-        flags |= np.asarray(pc.is_valid(records.column(name)).to_numpy()).astype(np.uint8) * bit
-    return flags
 
 
 def dictionary(column: Any) -> tuple[Any, Numbers]:
