@@ -1,6 +1,5 @@
 """A signature that holds is known again; nothing else ever is."""
 
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
@@ -11,9 +10,8 @@ from icrstore.wire import ed25519
 
 
 @pytest.fixture(autouse=True)
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ed25519, "_known", {})
-    yield
 
 
 def signed(message: bytes) -> tuple[bytes, bytes]:
