@@ -51,13 +51,14 @@ def at_once(store: Store, *writes: Write) -> list[Future[list[int]]]:
     first, *rest = writes
 
     def waits(tx: Connection) -> None:
+        begun.set()
         first(tx)
         while store._waiting < len(rest):
             pass
 
+    begun = threading.Event()
     with ThreadPoolExecutor(len(writes)) as pool:
-        begun = threading.Event()
-        leading = pool.submit(one, store, lambda tx: (begun.set(), waits(tx)))
+        leading = pool.submit(one, store, waits)
         begun.wait()
         following = [pool.submit(one, store, write) for write in rest]
     return [leading, *following]
