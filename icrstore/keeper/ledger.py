@@ -51,6 +51,7 @@ class Ledger:
     def __init__(self, tx: Connection, identity: Identity, tenant: Tenant) -> None:
         self._tx, self._identity, self._tenant = tx, identity, tenant
         self.size = self._begun_at = tenant.size
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
     @property
     def origin(self) -> str:
@@ -132,7 +133,10 @@ class Ledger:
         }
 
     def node(self, level: int, number: int) -> bytes:
-        return queries.node(self._tx, self._tenant.name, level, number)
+        """As it is stored, read once: the proofs and the root of one answer share most of them."""
+        if (level, number) not in self._nodes:
+            self._nodes[level, number] = queries.node(self._tx, self._tenant.name, level, number)
+        return self._nodes[level, number]
 
     def _rehashed(self, level: int, number: int) -> bytes:
         """A node, computed again from what is right below it. Raises `StoreLost` if it differs."""
