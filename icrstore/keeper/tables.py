@@ -133,7 +133,8 @@ CREATE TABLE IF NOT EXISTS request (
 ) STRICT;
 -- Budgets count by these two alone: a row is long.
 CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256, state);
-CREATE INDEX IF NOT EXISTS request_state ON request (sha256, state);
+CREATE INDEX IF NOT EXISTS request_ended ON request (tenant, committed_at)
+    WHERE state = 'expired';                           -- requests_by
 CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
     WHERE state = 'committed';                         -- committed_before
 CREATE TABLE IF NOT EXISTS asker (                     -- in whose budgets a request counts
