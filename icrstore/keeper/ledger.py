@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from icrstore.keeper import queries, salvage
@@ -159,8 +160,9 @@ class Ledger:
     def _nonce(self, draft: Draft) -> bytes:
         if draft.type not in _BROUGHT_AGAIN:
             return os.urandom(16)
-        return prf(self._tag_key(), "nonce", text(draft.type), dump(draft.told))[:16]
+        return prf(self._tag_key, "nonce", text(draft.type), dump(draft.told))[:16]
 
+    @cached_property
     def _tag_key(self) -> bytes:
         place = tag_key_place(self._tenant)
         return unlock(self._identity.storage, place, self._tenant.tag_key)
@@ -176,7 +178,7 @@ class Ledger:
 
     def _subject_key(self, subject: bytes, day: str) -> bytes:
         month = day[:7].encode("ascii")
-        return prf(self._tag_key(), "sub", text(self._tenant.name), subject, month)
+        return prf(self._tag_key, "sub", text(self._tenant.name), subject, month)
 
     def _first_tag(self) -> int:
         """Nobody knows how many of the leaves that lost their text were one subject's: after a
