@@ -29,7 +29,7 @@ def load(records: pa.Table, path: Path, statements: Sequence[str]) -> tuple[Cost
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path), config={"threads": 1}) as connection:
         connection.register("records", records)
-        _, cost = timed(lambda: _run(connection, statements))
+        _, cost = timed(lambda: run(connection, statements))
     return cost, path.stat().st_size
 
 
@@ -51,7 +51,8 @@ def services(
     })  # fmt: skip
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+def run(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """All in one transaction, and then in the file."""
     connection.begin()
     for statement in statements:
         connection.execute(statement)

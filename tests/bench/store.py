@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
+from deploy.database import database_url
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
 from icrstore.collector.spool import Spool
@@ -34,6 +35,8 @@ from tests.bench.peer import Service
 from tests.site import Site
 from tests.stack import Stack, new_stack
 
+PEERS = "peers"
+
 
 @dataclass(frozen=True)
 class Push:
@@ -45,7 +48,8 @@ class Push:
 
 @dataclass(frozen=True)
 class Stored:
-    """One load: what each step cost, what it left on disk, and the sealer's peak of memory."""
+    """One load: what each step cost, what it left on disk and in the write-ahead log, and the
+    sealer's peak of memory."""
 
     client: Cost
     accept: Cost
@@ -53,6 +57,7 @@ class Stored:
     epochs: int
     segments: int
     disk_bytes: int
+    wal_bytes: int
     peak_bytes: int
 
     @property
@@ -88,7 +93,7 @@ class Store:
         """Batches pushed, sealed and committed, in place of those that were there before."""
         self._forget()
         pushes, client = timed(lambda: [self._push(n, made) for n, made in enumerate(cuts)])
-        postgres = self._pid("postgres")
+        postgres, wal_before = self._pid("postgres"), self._wal()
         _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
         told = self._seal(postgres)
         if told["batches"] != len(cuts):
@@ -102,6 +107,7 @@ class Store:
             seal=Cost(told["wall"], told["cpu"]),
             epochs=epochs,
             segments=int(segments),
+            wal_bytes=self._wal() - wal_before,
             disk_bytes=self._disk_bytes(),
             peak_bytes=int(told["peak_bytes"]),
         )
@@ -111,8 +117,9 @@ class Store:
         self._forget()
         self._config.spool.unlink(missing_ok=True)
         postgres = self._pid("postgres")
+        servers = f"{self._pid('web')},{postgres}"
         collected = json.loads(self._site.run(
-            sys.executable, "-m", "tests.bench.collecting", str(self._pid("web")), str(path),
+            sys.executable, "-m", "tests.bench.collecting", servers, str(path),
             "--account", "account-000000", "--config", str(self._site.collector), "--wait", "0",
         ))  # fmt: skip
         spool = Spool(self._config.spool, self._secret)
@@ -132,6 +139,13 @@ class Store:
             "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres)
         ))  # fmt: skip
         return told
+
+    def peers_database(self) -> tuple[str, int]:
+        """Where others may do as they like at our server: a URL, and the server's first process."""
+        if not self._site.sql("SELECT 1 FROM pg_database WHERE datname = %s", PEERS):
+            self._site.sql(f"CREATE DATABASE {PEERS}")
+        layout = self._site.stack.layout
+        return database_url(layout, "admin", PEERS), self._pid("postgres")
 
     def services(self, accounts: Sequence[str], first: datetime, end: datetime) -> Counter[Service]:
         """What an investigator is told: records of each service, opened by both keepers."""
@@ -185,6 +199,9 @@ class Store:
         )
         self._site.sql("DELETE FROM vault_epoch WHERE rows > 0")
         self._site.sql("CHECKPOINT")
+
+    def _wal(self) -> int:
+        return int(self._site.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
 
     def _disk_bytes(self) -> int:
         """Both maps with their index."""
