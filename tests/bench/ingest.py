@@ -7,21 +7,19 @@ processes included; wall times stand beside.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import peer
 from tests.bench.beside import costs, each, speeds
 from tests.bench.generate import SHAPES, Shape, records
-from tests.bench.peers.entries import AnswersDiffer, Entry, Field, Sources
+from tests.bench.peers.entries import Entry, Field, Sources, check_ours
 from tests.bench.peers.job import ABSENT, Loaded
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result, Unmeasured
 from tests.bench.running import Bench, Size
 from tests.bench.store import Store, Stored, cut_records
 
-ASKED_ACCOUNTS, ASKED_HOURS = 3, 4
 FULL_RECORDS = 1_000_000
 
 # Records of each shape, and rounds.
@@ -73,7 +71,7 @@ def _rounds(
 ) -> Rounds:
     table = records(shape, count, until)
     cuts = cut_records(table)
-    field = Field(store, Sources(table, folder), folder)
+    field = Field(store, Sources(table, folder / shape.name))
     entries = [entry for entry in ENTRIES[shape.name] if entry.is_here]
     made = Rounds(shape.name, count, [], {entry: [] for entry in entries})
     for number in range(rounds):
@@ -81,18 +79,8 @@ def _rounds(
         made.ours.append(store.load(cuts))
         for entry in entries:
             made.theirs[entry].append(field.load(entry, check=number + 1 == rounds))
-    _check_ours(store, folder / "same-work.duckdb", shape, until)
+    check_ours(store, table, until)
     return made
-
-
-def _check_ours(store: Store, path: Path, shape: Shape, until: datetime) -> None:
-    """A few accounts, opened through both keepers, have the records that DuckDB has."""
-    accounts = [f"account-{n:06d}" for n in range(min(ASKED_ACCOUNTS, shape.accounts))]
-    first = until - timedelta(hours=ASKED_HOURS)
-    asked = (accounts, first, until)
-    if not (held := peer.services(path, *asked)) or store.services(*asked) != held:
-        raise AnswersDiffer(shape.name)
-    tell(f"{shape.name}: ours has the same {held.total():,} records of {len(accounts)} accounts")
 
 
 def _results(rounds: Rounds) -> Iterator[Outcome]:

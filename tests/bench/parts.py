@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.bench import ingest, keepers, reading
+from tests.bench import ingest, keepers, reading, text
 from tests.bench.results import Outcome
 from tests.bench.running import Bench, Size
 
@@ -22,6 +22,7 @@ class Part:
 PARTS = {
     "store": Part("signed Arrow batches to committed rows, their bytes, the sealer's memory",
                   ingest.measure),
+    "text": Part("the same as NDJSON, signed and by HTTP", text.measure),
     "keepers": Part("two keepers under questions, beside one alone; a year lent", keepers.measure),
     "collector": Part("files of text read and pushed, beside the sealing of their records",
                       reading.measure, in_small=False),
