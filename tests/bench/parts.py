@@ -1,0 +1,28 @@
+"""The parts of the benchmark, by name: what ``--only`` takes, and who measures which bars."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.bench import ingest, keepers, reading
+from tests.bench.results import Outcome
+from tests.bench.running import Bench, Size
+
+Measure = Callable[[Bench, Size], list[Outcome]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """``in_small`` says whether its small size belongs to the few minutes of ``--small``."""
+
+    about: str
+    measure: Measure
+    in_small: bool = True
+
+
+PARTS = {
+    "store": Part("signed Arrow batches to committed rows, their bytes, the sealer's memory",
+                  ingest.measure),
+    "keepers": Part("two keepers under questions, beside one alone; a year lent", keepers.measure),
+    "collector": Part("files of text read and pushed, beside the sealing of their records",
+                      reading.measure, in_small=False),
+}  # fmt: skip
