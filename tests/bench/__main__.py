@@ -35,13 +35,15 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     names = options.only or [name for name in PARTS if options.size != "small" or _small(name)]
     took: dict[str, float] = {}
-    outcomes, failed = _measure(names, options.size, took)
+    with Bench() as bench:
+        outcomes, failed = _measure(bench, names, options.size, took)
     made = judged(outcomes, {id: _why(id, failed) for id in BARS})
     print(table(made))
     if options.json:
         told = {
             "commit": commit(), "machine": machine(), "size": options.size, "seconds": took,
             "failed": failed, "results": [one.to_object() for one in made],
+            "growth": bench.growth,
         }  # fmt: skip
         options.json.write_text(json.dumps(told, indent=2) + "\n")
     missed = any(isinstance(one, Result) and not one.is_met for one in made)
@@ -49,22 +51,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure(
-    names: Sequence[str], size: Size, took: dict[str, float]
+    bench: Bench, names: Sequence[str], size: Size, took: dict[str, float]
 ) -> tuple[list[Outcome], list[str]]:
     """What the parts found, and the names of those that failed."""
     outcomes: list[Outcome] = []
     failed = []
-    with Bench() as bench:
-        for number, name in enumerate(names):
-            began = time.monotonic()
-            tell(f"{name}: part {number + 1} of {len(names)}: {PARTS[name].about}")
-            try:
-                outcomes += PARTS[name].measure(bench, _size_of(PARTS[name], size))
-            except Exception:  # The others are still worth measuring; the status says it.
-                traceback.print_exc()
-                failed.append(name)
-            took[name] = round(time.monotonic() - began, 1)
-            tell(f"{name}: took {took[name]:.0f} s")
+    for number, name in enumerate(names):
+        began = time.monotonic()
+        tell(f"{name}: part {number + 1} of {len(names)}: {PARTS[name].about}")
+        try:
+            outcomes += PARTS[name].measure(bench, _size_of(PARTS[name], size))
+        except Exception:  # The others are still worth measuring; the status says it.
+            traceback.print_exc()
+            failed.append(name)
+        took[name] = round(time.monotonic() - began, 1)
+        tell(f"{name}: took {took[name]:.0f} s")
     return outcomes, failed
 
 

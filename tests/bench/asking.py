@@ -70,15 +70,15 @@ def _measure(
     for one in prepared:
         for name, side in sides.items():
             made[one.asked.name][name] = {"cold": _in_a_child(side, one), "warm": []}
-    warm = {name: side() for name, side in sides.items()}
+    opened = {name: side() for name, side in sides.items()}
     for one in prepared:
         # Round by round, so that what the machine does meanwhile meets both.
         for number in range(repeats + 1):
-            for name, side in warm.items():
-                milliseconds, answer = _once(side, one)
+            for name, warm in opened.items():
+                milliseconds, answer = _once(warm, one)
                 here = made[one.asked.name][name]
                 if number == 0:
-                    here["answer"] = side.same_shape(one, answer)
+                    here["answer"] = warm.same_shape(one, answer)
                 else:
                     here["warm"].append(milliseconds)
     return {"asked": made, "peak_bytes": peak_bytes()}
@@ -116,7 +116,11 @@ class Ours(Side):
             open_rows(lent, reader.bodies, opened)
             opened.failed |= wrong
         hours = cover(
-            one.request.all_hours(), one.listed, reader.shards_of(self._tenant), (), opened.failed
+            one.request.all_hours(),
+            {role: listed for role, listed in one.listed.items()},
+            reader.shards_of(self._tenant),
+            (),
+            opened.failed,
         )
         found = engine._PURPOSES[one.asked.purpose](one.warrant, one.request, opened, hours)
         return found.fields

@@ -22,8 +22,9 @@ from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EpochStatement
 from icrstore.wire import hpke
-from tests.bench.generate import STREAMS, streamed
+from tests.bench.generate import PART_HOURS, STREAMS, streamed
 from tests.bench.measure import peak_bytes, timed
+from tests.bench.progress import tell
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def _seal(plan: Plan) -> Iterator[KeptEpoch]:
         months.make({months.month_of(one.epoch.hour) for one in made})
         with of_tenant(tenant.name):
             store(tenant, made)
-        if number % 10 == 9:
-            print(f"{plan.tenant}: sealed up to {made[-1].epoch.hour}", file=sys.stderr, flush=True)
+        if not number % max(STREAMS[plan.shape].hours // PART_HOURS // 4, 1):
+            tell(f"{plan.tenant}: sealed up to {made[-1].epoch.hour:%Y-%m-%d %H:%M}")
 
 
 def _stated(

@@ -53,9 +53,9 @@ class Duck:
             self._connection.executemany("INSERT INTO network VALUES (?, ?, ?)", rows)
 
     def answer(self, asked: Asked) -> list[Any]:
-        return {"resolve": self._resolve, "services": self._by_account, "reached": self._by_account}[
-            asked.purpose
-        ](asked)
+        if asked.purpose == "resolve":
+            return self._resolve(asked)
+        return self._by_account(asked)
 
     def close(self) -> None:
         self._connection.close()
@@ -85,8 +85,8 @@ def same_shape(asked: Asked, rows: Iterable[Any]) -> Answer:
 def load(parts: Iterable[pa.Table], path: Path) -> int:
     """The records, part by part, into a new file in both orders; how many."""
     path.unlink(missing_ok=True)
-    config = {"threads": 1, "memory_limit": "1500MB", "temp_directory": f"{path}.tmp"}
-    with duckdb.connect(str(path), config=config) as connection:
+    with duckdb.connect(str(path), config={"threads": 1}) as connection:
+        connection.execute(f"SET memory_limit = '1500MB'; SET temp_directory = '{path}.tmp'")
         connection.execute("SET preserve_insertion_order = false")
         for number, arrow in enumerate(parts):
             connection.register("arrow", arrow)

@@ -33,9 +33,10 @@ SHAPES = {shape.name: shape for shape in (
 )}  # fmt: skip
 
 PART_HOURS = 6
-# What is too much to be held at once.
+# What is too much to be held at once; a tenth of M is a day of it. G: growth, ten days a step.
 STREAMS = {shape.name: shape for shape in (
-    Shape("M", 2000, 240), Shape("Y", 1, 8760), Shape("tiny", 20, 12),
+    Shape("M", 2000, 240), Shape("M-day", 2000, 24), Shape("M-tiny", 20, 12),
+    Shape("Y", 1, 8760), Shape("Y-tiny", 1, 48), Shape("G", 200, 240), Shape("G-tiny", 20, 12),
 )}  # fmt: skip
 
 

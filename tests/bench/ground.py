@@ -2,7 +2,6 @@
 every process, and nobody at work."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from tests.stack import Stack, new_stack
 class Ground:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        stack.start("postgres")
         stack.migrate()
         # Whoever has a uid of their own may read what peers keep here.
         self.folder = stack.layout.var / "bench"
@@ -34,13 +34,13 @@ class Ground:
 
     def seal(self, plan: Plan) -> tuple[list[KeptEpoch], Cost, int]:
         """The epochs, what they cost, and the sealing process's peak of memory in bytes."""
-        told = told_by(
-            self._stack.installation, "sealer", "tests.bench.bulk", plan.to_object()
-        )
+        told = told_by(self._stack.installation, "sealer", "tests.bench.bulk", plan.to_object())
         epochs = [KeptEpoch.of(each) for each in told["epochs"]]
-        # What PostgreSQL does to any table by itself, sooner or later.
-        self.sql("VACUUM ANALYZE vault_segment, vault_epoch, vault_epochseal")
         return epochs, Cost(told["wall"], told["cpu"]), told["peak_bytes"]
+
+    def vacuum(self) -> None:
+        """What PostgreSQL does to tables by itself, sooner or later."""
+        self.sql("VACUUM (ANALYZE)")
 
     def ask(
         self, tenant: str, epochs: Sequence[KeptEpoch], asked: Sequence[Asked], repeats: int,
@@ -72,7 +72,3 @@ def prepared() -> Iterator[Ground]:
             yield Ground(Stack(installation))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -57,14 +57,14 @@ class Asked:
         )
 
 
-def resolve(shape: Shape, count: int, until: datetime, many: int) -> Iterator[Asked]:
+def resolve(shape: Shape, count: int, until: datetime, many: int, seed: int = 1) -> Iterator[Asked]:
     """Who held the address and port of a record at its time, out of ``many`` parts of the span.
 
     Half of them are addresses that four accounts share, which need the port."""
     parts = shape.hours // PART_HOURS
     for n in range(many):
         rng = np.random.default_rng([77, n])
-        table = part(shape, count, until, int(rng.integers(parts)))
+        table = part(shape, count, until, int(rng.integers(parts)), seed)
         shared = table.column("post_nat_source_port").is_valid()
         ported = table.column("source_port").is_valid()
         wanted = shared if n % 2 else ported
