@@ -66,6 +66,7 @@ _QUESTIONS = (
 _HOUSEHOLD = (
     _most("household.q2", "one account's 30 days, Q2", "ms", 200, 90),
     _most("household.q3", "one account's 12 months, Q3", "s", 3, 1),
+    _most("household.memory", "an engine's peak over those 12 months", "MB", 500),
 )
 _HOUR = (
     _most("hour.searchable", "from an hour's end to searchable", "s", 600, 360),

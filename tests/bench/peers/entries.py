@@ -9,15 +9,11 @@ import pyarrow.compute as pc
 
 from tests.bench.inputs import written
 from tests.bench.peers.job import PEERS_PYTHON, Job, Loaded, load, read_arrow, write_arrow
-from tests.bench.peers.same import same_rows, services
+from tests.bench.peers.same import AnswersDiffer, same_rows, services
 from tests.bench.progress import tell
 from tests.bench.store import Store
 
 ASKED_ACCOUNTS, ASKED_HOURS = 3, 4
-
-
-class AnswersDiffer(Exception):
-    """A peer and ours do not hold the same records."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from icrstore.flow.schema import address_text, record_schema
 Service = tuple[str, str, int, int | None]  # account, destination address, protocol, port
 
 
+class AnswersDiffer(Exception):
+    """A peer and ours do not hold the same records."""
+
+
 def same_rows(ours: pa.Table, theirs: pa.Table) -> bool:
     """Every row, and each as often."""
     return bool(_in_order(ours).equals(_in_order(theirs)))

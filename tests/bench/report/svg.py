@@ -15,9 +15,8 @@ _BAR, _LABEL = 26, 250
 _COLOURS = (("#0b62c4", "#6cb2ff"), ("#b4480a", "#ffa366"), ("#2c7a3f", "#7ad693"),
             ("#7b3fb5", "#cda4ff"), ("#8a6d00", "#e6c84f"))  # fmt: skip
 _DASHES = ("none", "7 4", "2 3", "10 3 2 3", "4 2")
-_LIGHT = (
-    "text{fill:#1f2328;font:13px system-ui,sans-serif}.axis{stroke:#59636e}.grid{stroke:#d1d9e0}"
-)
+_FONT = "text{font:13px system-ui,sans-serif}"
+_LIGHT = "text{fill:#1f2328}.axis{stroke:#59636e}.grid{stroke:#d1d9e0}"
 _DARK = "text{fill:#e6edf3}.axis{stroke:#9198a1}.grid{stroke:#3d444d}"
 
 
@@ -124,12 +123,12 @@ def _picture(title: str, height: int, body: Sequence[str]) -> str:
     light = "".join(_colour(n, light) for n, (light, _) in enumerate(_COLOURS))
     dark = "".join(_colour(n, dark) for n, (_, dark) in enumerate(_COLOURS))
     style = (
-        f"{_LIGHT}.line{{fill:none!important;stroke-width:2}}{light}"
+        f"{_FONT}{_LIGHT}.line{{fill:none!important;stroke-width:2}}{light}"
         f"@media (prefers-color-scheme:dark){{{_DARK}{dark}}}"
     )
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     return "\n".join((
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
-        f' width="{WIDTH}" height="{height}" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{style}</style>",
         f'<text x="8" y="20" font-weight="600">{escape(title)}</text>',
