@@ -6,7 +6,9 @@ carries the checkpoint; nothing that is carried needs to be trusted.
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from icrstore.keeper.answers import (
@@ -20,7 +22,7 @@ from icrstore.keeper.answers import (
 )
 from icrstore.keeper.calls import Keeper
 from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, check_evidence, check_leaves
-from icrstore.tlog.checkpoint import parse_checkpoint
+from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.note import Note, parse_note
 from icrstore.tlog.witness import add_cosignatures
@@ -39,6 +41,20 @@ class _Forked(Exception):
         self.origin, self.note = origin, note
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A log as its keeper signed it."""
+
+    note: Note
+    checkpoint: Checkpoint
+
+    @classmethod
+    def read(cls, encoded: str) -> "_Shown":
+        """Raises `NoteError`; believes nothing."""
+        note = parse_note(encoded.encode())
+        return cls(note, parse_checkpoint(note.body))
+
+
 class Carrier:
     """Carries the logs of one keeper to its witness. Safe to use from many threads."""
 
@@ -46,19 +62,22 @@ class Carrier:
         own, other = keeper.identity, witness.identity
         self.keys = LogKeys(own.name, own.log_key, other.name, other.witness_key)
         self._keeper, self._witness = keeper, witness
-        # Threads that carry one log at once would only overtake each other.
+        # Threads that carried one log at once would only overtake each other: one of them carries
+        # the largest that any of them has, and the others show their leaves in that.
         self._lock = threading.Lock()
-        # The size of each log that was cosigned last, as far as we know: saves a 409.
-        self._cosigned: dict[str, int] = {}
+        self._waiting: list[_Shown] = []
+        # What was cosigned last of each log, as far as we know, and how often we had it cosigned.
+        self._cosigned: dict[str, _Shown] = {}
+        self._times = Counter[str]()
 
     def carry(self, logged: Logged, told: Mapping[str, Any] | None) -> Proven:
         """These leaves under a cosigned checkpoint, checked; what they say too, if ``told``.
 
+        The cosignature is of now: its answer came after this call.
         Raises `KeeperUntrue` (a log that forked, too), `KeepersRefused`, `KeeperUnreachable`.
         """
         try:
-            with self._lock:
-                evidence = self._cosign(logged)
+            evidence = self._shown_in(self._carried(_Shown.read(logged.checkpoint)), logged)
             if told is None:
                 check_leaves(evidence, self.keys, len(logged.leaves))
             else:
@@ -80,39 +99,76 @@ class Carrier:
             self._keeper.show_own(notes[-1])
         return notes
 
-    def _cosign(self, logged: Logged) -> Evidence:
-        note, proofs = parse_note(logged.checkpoint.encode()), logged.proofs
-        checkpoint = parse_checkpoint(note.body)
-        origin = checkpoint.origin
-        old = min(self._cosigned.get(origin, 0), checkpoint.size)
+    def _carried(self, ours: _Shown) -> _Shown:
+        """Ours cosigned, or a larger one of this log."""
+        origin = ours.checkpoint.origin
+        before = self._times[origin]
+        self._waiting.append(ours)
+        try:
+            with self._lock:
+                # Had another thread it cosigned while we waited, ours may be in that already.
+                cosigned = self._cosigned.get(origin)
+                if self._times[origin] == before or not _covers(cosigned, ours):
+                    cosigned = self._cosign(self._largest(origin))
+                    self._cosigned[origin] = cosigned
+                    self._times[origin] += 1
+        finally:
+            self._waiting.remove(ours)
+        assert cosigned is not None
+        return cosigned
+
+    def _largest(self, origin: str) -> _Shown:
+        """Of those that threads wait with."""
+        of_log = [one for one in self._waiting if one.checkpoint.origin == origin]
+        return max(of_log, key=lambda one: one.checkpoint.size)
+
+    def _shown_in(self, cosigned: _Shown, logged: Logged) -> Evidence:
+        """The leaves under the checkpoint that was cosigned."""
+        ours, theirs = _Shown.read(logged.checkpoint), cosigned.checkpoint
+        if ours.checkpoint == theirs:
+            proofs = logged.proofs
+        elif ours.checkpoint.size == theirs.size:
+            raise _Forked(theirs.origin, ours.note)  # two roots of one size
+        else:
+            proofs = self._inclusion(logged, theirs.origin, theirs.size)
+        return logged.evidence(cosigned.note.encode().decode(), proofs)
+
+    def _cosign(self, shown: _Shown) -> _Shown:
+        """The log as it is shown with its witness's cosignature, or larger where others carried it
+        meanwhile."""
+        origin = shown.checkpoint.origin
+        before = self._cosigned.get(origin)
+        old = min(before.checkpoint.size if before else 0, shown.checkpoint.size)
         for _ in range(_TRIES):
-            answer = self._add_checkpoint(origin, old, checkpoint.size, note)
+            answer = self._add_checkpoint(old, shown)
             if isinstance(answer, bytes):
-                self._cosigned[origin] = checkpoint.size
-                cosigned = add_cosignatures(note, answer, [self.keys.witness])
-                return logged.evidence(cosigned.encode().decode(), proofs)
+                note = add_cosignatures(shown.note, answer, [self.keys.witness])
+                return _Shown(note, shown.checkpoint)
             if answer == old:
-                raise _Forked(origin, note)  # two roots of one size
+                raise _Forked(origin, shown.note)  # two roots of one size
             old = answer
-            if old > checkpoint.size:
-                # Leaves after ours are cosigned already: show ours in that larger log.
-                note = parse_note(self._keeper.checkpoint(origin).encode())
-                checkpoint = parse_checkpoint(note.body)
-                if checkpoint.origin != origin:
+            if old > shown.checkpoint.size:
+                # Leaves after ours are cosigned already: take that larger log.
+                shown = _Shown.read(self._keeper.checkpoint(origin))
+                if shown.checkpoint.origin != origin:
                     raise EvidenceError("another log")
-                if checkpoint.size < old:
-                    raise _Forked(origin, note)  # it forgot what was cosigned
-                proofs = self._inclusion(logged, origin, checkpoint.size)
+                if shown.checkpoint.size < old:
+                    raise _Forked(origin, shown.note)  # it forgot what was cosigned
         raise KeeperUnreachable(self._witness.role, "overtaken")
 
-    def _add_checkpoint(self, origin: str, old: int, new: int, note: Note) -> bytes | int:
+    def _add_checkpoint(self, old: int, shown: _Shown) -> bytes | int:
+        origin, new = shown.checkpoint.origin, shown.checkpoint.size
         proof = self._keeper.consistency(origin, old, new) if 0 < old < new else ()
         try:
-            return self._witness.add_checkpoint(old, proof, note)
+            return self._witness.add_checkpoint(old, proof, shown.note)
         except KeeperRefused as refused:
             if refused.code in _FORKED:
-                raise _Forked(origin, note) from refused
+                raise _Forked(origin, shown.note) from refused
             raise
 
     def _inclusion(self, logged: Logged, origin: str, size: int) -> tuple[tuple[bytes, ...], ...]:
         return tuple(self._keeper.inclusion(origin, leaf.index, size) for leaf in logged.leaves)
+
+
+def _covers(cosigned: _Shown | None, ours: _Shown) -> bool:
+    return cosigned is not None and cosigned.checkpoint.size >= ours.checkpoint.size

@@ -7,6 +7,7 @@ engine key, and the keepers answer with the leaves that they wrote before.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from icrstore.keeper.answers import (
@@ -66,7 +67,7 @@ class Question:
 
     def told(self, type_: str) -> dict[str, Any]:
         """What the private text of its leaves must say."""
-        warrant, request = Warrant.parse(self.warrant), Request.parse(self.request)
+        warrant, request = Warrant.parse(self.warrant), self._request_said
         return told_of(type_, warrant, self.warrant.sha256, request, self.request.sha256)
 
     @property
@@ -77,7 +78,11 @@ class Question:
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """What shares are lent for, in every epoch."""
-        return Request.parse(self.request).selectors
+        return self._request_said.selectors
+
+    @cached_property
+    def _request_said(self) -> Request:
+        return Request.parse(self.request)
 
 
 class Keepers:
@@ -101,10 +106,10 @@ class Keepers:
         Raises `KeepersRefused` only after both were asked: each refuses, and logs it, by itself.
         """
         told, subjects = question.told("commit"), question.subjects
-        answered, refusals = {}, []
+        body, answered, refusals = question.to_object(), {}, []
         for role, keeper in self._keepers.items():
             try:
-                logged, rest = keeper.logged("/v1/commit", question.to_object())
+                logged, rest = keeper.logged("/v1/commit", body)
             except KeeperRefused as refused:
                 refusals.append(refused)
                 continue

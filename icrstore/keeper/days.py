@@ -7,6 +7,7 @@ atoms are locked under.
 
 import os
 from datetime import date, timedelta
+from functools import cached_property
 
 from icrstore.keeper import queries
 from icrstore.keeper.errors import DayGone, Refused
@@ -31,7 +32,7 @@ class OpenDay:
         wrap = prf(self.seed, "day-wrap")
         self.day_key = unlock(wrap, _place("day-key", tenant, row.day), row.day_key)
 
-    @property
+    @cached_property
     def private_key(self) -> hpke.PrivateKey:
         return hpke.PrivateKey(self.seed)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from icrstore.keeper import queries, salvage
@@ -51,6 +52,7 @@ class Ledger:
     def __init__(self, tx: Connection, identity: Identity, tenant: Tenant) -> None:
         self._tx, self._identity, self._tenant = tx, identity, tenant
         self.size = self._begun_at = tenant.size
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
     @property
     def origin(self) -> str:
@@ -132,7 +134,10 @@ class Ledger:
         }
 
     def node(self, level: int, number: int) -> bytes:
-        return queries.node(self._tx, self._tenant.name, level, number)
+        """As it is stored, read once: the proofs and the root of one answer share most of them."""
+        if (level, number) not in self._nodes:
+            self._nodes[level, number] = queries.node(self._tx, self._tenant.name, level, number)
+        return self._nodes[level, number]
 
     def _rehashed(self, level: int, number: int) -> bytes:
         """A node, computed again from what is right below it. Raises `StoreLost` if it differs."""
@@ -155,8 +160,9 @@ class Ledger:
     def _nonce(self, draft: Draft) -> bytes:
         if draft.type not in _BROUGHT_AGAIN:
             return os.urandom(16)
-        return prf(self._tag_key(), "nonce", text(draft.type), dump(draft.told))[:16]
+        return prf(self._tag_key, "nonce", text(draft.type), dump(draft.told))[:16]
 
+    @cached_property
     def _tag_key(self) -> bytes:
         place = tag_key_place(self._tenant)
         return unlock(self._identity.storage, place, self._tenant.tag_key)
@@ -172,7 +178,7 @@ class Ledger:
 
     def _subject_key(self, subject: bytes, day: str) -> bytes:
         month = day[:7].encode("ascii")
-        return prf(self._tag_key(), "sub", text(self._tenant.name), subject, month)
+        return prf(self._tag_key, "sub", text(self._tenant.name), subject, month)
 
     def _first_tag(self) -> int:
         """Nobody knows how many of the leaves that lost their text were one subject's: after a

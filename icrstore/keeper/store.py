@@ -4,217 +4,37 @@ Who can write this file can forget and refuse, and cannot open a row (that takes
 rewrite the past (its peer cosigned it). Who can read it, with the key files, reads private texts.
 
 A write is durable when `write` returns without an exception, safe from many threads and processes,
-and rolled back by any exception. After a failed commit nobody knows what is on the disk: from then
-on the store raises `StoreLost`, and only a restart, which reads the disk again, helps.
+and rolled back by any exception. Writes that wait for each other take turns in one transaction, a
+savepoint each, and the last of them syncs for all. None returns before that: not even one that
+failed, since it may have failed over what another wrote. After a failed commit nobody knows what is
+on the disk: from then on the store raises `StoreLost`, and only a restart, which reads the disk
+again, helps.
 """
 
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from icrstore.keeper.errors import Refused, StoreLost
+from icrstore.keeper.tables import SCHEMA
 
 BUSY_SECONDS = 10.0
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS clock (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    last_leaf_at INTEGER NOT NULL,                     -- Unix seconds
-    trusted_at INTEGER NOT NULL,                       -- when it was last known to be right
-    boot TEXT NOT NULL,                                -- the boot of the last leaf, and
-    boot_seconds INTEGER NOT NULL                      -- how long it had lasted then
-) STRICT;
-CREATE TABLE IF NOT EXISTS tenant (
-    name TEXT PRIMARY KEY,
-    root_key BLOB NOT NULL CHECK (length(root_key) = 32),
-    pseudonym TEXT NOT NULL UNIQUE,
-    tag_key BLOB NOT NULL,                             -- locked under the storage key
-    size INTEGER NOT NULL DEFAULT 0                    -- leaves of this tenant's log
-) STRICT;
-CREATE TABLE IF NOT EXISTS pin (
-    kind TEXT NOT NULL CHECK (kind IN ('authority', 'engine')),
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    name TEXT NOT NULL,
-    key BLOB NOT NULL CHECK (length(key) = 32),
-    PRIMARY KEY (kind, tenant, name)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS notifier (                  -- who is told whom to tell
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    name TEXT NOT NULL,
-    key BLOB NOT NULL CHECK (length(key) = 32),        -- signs its calls and notices
-    sealing_key BLOB NOT NULL,                         -- what is due is sealed to it (HPKE)
-    PRIMARY KEY (tenant, name)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS policy (                    -- never changed: one from each hour on
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    effective INTEGER NOT NULL,                        -- Unix seconds of the first hour
-    statement BLOB NOT NULL,                           -- as the tenant's root signed it
-    PRIMARY KEY (tenant, effective)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS backfill (                  -- old hours that may be registered
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    sha256 BLOB NOT NULL,                              -- of the policy
-    first INTEGER NOT NULL,                            -- Unix seconds, of hours
-    end INTEGER NOT NULL,
-    valid_to INTEGER NOT NULL,                         -- Unix seconds
-    PRIMARY KEY (tenant, sha256)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS budget (                    -- questions a day, where pinned
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),
-    most INTEGER NOT NULL CHECK (most >= 0),
-    PRIMARY KEY (tenant, kind)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS canary (                    -- accounts that nobody has
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    mac BLOB NOT NULL CHECK (length(mac) = 32),        -- under a key of the tag key
-    PRIMARY KEY (tenant, mac)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS revocation (                -- keys that their root took back
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    root BLOB NOT NULL CHECK (length(root) = 32),
-    key BLOB NOT NULL CHECK (length(key) = 32),
-    PRIMARY KEY (tenant, root, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS peer (
-    role TEXT PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    log_key BLOB NOT NULL CHECK (length(log_key) = 32),
-    witness_key BLOB NOT NULL CHECK (length(witness_key) = 32)
-) STRICT;
-CREATE TABLE IF NOT EXISTS day (
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    day TEXT NOT NULL,
-    public BLOB NOT NULL,
-    seed BLOB NOT NULL,                                -- locked under kek[day + 364]
-    day_key BLOB NOT NULL,                             -- locked under a key of the seed
-    PRIMARY KEY (tenant, day)
-) STRICT;
-CREATE TABLE IF NOT EXISTS shred (                     -- the leaves that certify destroyed days
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    day TEXT NOT NULL,
-    leaf INTEGER NOT NULL,
-    PRIMARY KEY (tenant, day)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leaf (
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    number INTEGER NOT NULL,
-    text BLOB NOT NULL,
-    private BLOB NOT NULL,                             -- salt and private text, locked; or lost
-    PRIMARY KEY (tenant, number)
-) STRICT;
-CREATE TABLE IF NOT EXISTS node (                      -- complete subtrees; never changed
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    level INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    hash BLOB NOT NULL CHECK (length(hash) = 32),
-    PRIMARY KEY (tenant, level, number)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS subject (                   -- the n of the next tag
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    name BLOB NOT NULL,
-    leaves INTEGER NOT NULL,
-    PRIMARY KEY (tenant, name)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS epoch (
-    eid BLOB PRIMARY KEY CHECK (length(eid) = 16),
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    hour INTEGER NOT NULL,                             -- Unix seconds of its start
-    shard INTEGER NOT NULL,
-    statement_sha256 BLOB NOT NULL CHECK (length(statement_sha256) = 32),
-    atom BLOB NOT NULL                                 -- locked under the day's key
-) STRICT;
-CREATE INDEX IF NOT EXISTS epoch_in_scope ON epoch (tenant, hour, eid);  -- epochs_of_hours
-CREATE TABLE IF NOT EXISTS request (
-    sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    warrant_sha256 BLOB NOT NULL CHECK (length(warrant_sha256) = 32),
-    engine TEXT NOT NULL,
-    engine_identity BLOB NOT NULL CHECK (length(engine_identity) = 32),
-    engine_key BLOB NOT NULL,                          -- the only one that shares are sealed to
-    engine_key_ends_at INTEGER NOT NULL,
-    statements BLOB NOT NULL,                          -- warrant, request, grants; locked
-    state TEXT NOT NULL CHECK (state IN ('committed', 'released', 'disclosed', 'expired')),
-    selectors INTEGER NOT NULL CHECK (selectors > 0),  -- leaves of the commit, of the release
-    committed_at INTEGER NOT NULL,
-    commit_leaf INTEGER NOT NULL,                      -- the first of them
-    released_at INTEGER,
-    release_leaf INTEGER,
-    lent_at INTEGER,
-    answer_sha256 BLOB,
-    disclosed INTEGER,                                 -- leaves of the disclosure
-    disclosure_leaf INTEGER,
-    CHECK ((released_at IS NULL) = (state IN ('committed', 'expired'))),
-    CHECK ((answer_sha256 IS NULL) = (state != 'disclosed'))
-) STRICT;
--- Budgets count by these two alone: a row is long.
-CREATE INDEX IF NOT EXISTS request_of_warrant ON request (tenant, warrant_sha256, state);
-CREATE INDEX IF NOT EXISTS request_state ON request (sha256, state);
-CREATE INDEX IF NOT EXISTS request_open ON request (tenant, committed_at)
-    WHERE state = 'committed';                         -- committed_before
-CREATE TABLE IF NOT EXISTS asker (                     -- in whose budgets a request counts
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    kind TEXT NOT NULL CHECK (kind IN ('officer', 'authority')),
-    name BLOB NOT NULL,                                -- whose budget, `budgets.askers`
-    day TEXT NOT NULL,                                 -- UTC, of the commit
-    request_sha256 BLOB NOT NULL REFERENCES request (sha256),
-    PRIMARY KEY (tenant, kind, name, day, request_sha256)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS request_epoch (             -- fixed at the commit
-    request_sha256 BLOB NOT NULL REFERENCES request (sha256),
-    position INTEGER NOT NULL,
-    eid BLOB NOT NULL REFERENCES epoch (eid),
-    PRIMARY KEY (request_sha256, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS request_of_epoch ON request_epoch (eid);      -- destroy_day
-CREATE TABLE IF NOT EXISTS debt (                      -- the leaves whose accounts must be told
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    number INTEGER NOT NULL,                           -- 1, 2, .. as they fell due
-    leaf INTEGER NOT NULL,
-    account BLOB NOT NULL,                             -- locked under the storage key
-    owed_at INTEGER NOT NULL,                          -- Unix seconds
-    notice INTEGER,                                    -- the leaf that says it was told
-    PRIMARY KEY (tenant, number),
-    UNIQUE (tenant, leaf)
-) STRICT;
-CREATE TABLE IF NOT EXISTS refusal (                   -- one leaf, however often it is repeated
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    request_sha256 BLOB NOT NULL,
-    code TEXT NOT NULL,
-    PRIMARY KEY (tenant, request_sha256, code)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS quarantine (                -- checkpoints of ours that we do not know
-    origin TEXT NOT NULL,
-    note BLOB NOT NULL,                                -- as our own log key signed it
-    shown_at INTEGER NOT NULL,                         -- Unix seconds
-    ended_at INTEGER,                                  -- when `recover` put the log right
-    PRIMARY KEY (origin, note)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS recovered (                 -- each time that a log was put right
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    leaf INTEGER NOT NULL,                             -- the leaf that says so
-    at INTEGER NOT NULL,                               -- Unix seconds
-    questions INTEGER NOT NULL,                        -- leaves of questions that were lost
-    PRIMARY KEY (tenant, leaf)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lost (                      -- leaves without their private text
-    tenant TEXT NOT NULL REFERENCES tenant (name),
-    leaf INTEGER NOT NULL,
-    private_sha256 BLOB NOT NULL CHECK (length(private_sha256) = 32),
-    type TEXT NOT NULL,
-    day TEXT NOT NULL,
-    PRIMARY KEY (tenant, leaf)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS lost_text ON lost (tenant, private_sha256);   -- restore
-CREATE TABLE IF NOT EXISTS stranger (                  -- refusals of callers that nobody pinned
-    code TEXT PRIMARY KEY,
-    refused INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-"""
+# The first of them waits for no more than that.
+MOST_TOGETHER = 16
 
 Connection = sqlite3.Connection
+
+
+@dataclass
+class _Together:
+    """Writes that are one transaction: how many by now, and how it ended."""
+
+    writes: int = 0
+    has_ended: threading.Event = field(default_factory=threading.Event)
+    is_durable: bool = False
 
 
 class Store:
@@ -222,8 +42,11 @@ class Store:
 
     def __init__(self, path: Path, schema: str = SCHEMA) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        # Who has the turn uses the writer, and looks at the rest of these.
+        self._turn = threading.Lock()
+        self._together: _Together | None = None
         self._lost = False
+        self._waiting, self._counting = 0, threading.Lock()
         # Those that nobody reads by now: to make one takes longer than most reads.
         self._readers: list[Connection] = []
         self._writer = self._connect()
@@ -239,19 +62,12 @@ class Store:
 
         Raises `StoreLost`, and Refused(busy) where another process held the store too long.
         """
-        with self._lock:
-            if self._lost:
-                raise StoreLost("the store failed before")
-            self._begin()
-            try:
+        together = self._join()
+        try:
+            with self._savepoint():
                 yield self._writer
-                self._writer.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                self._lost = True
-                raise StoreLost("the store failed") from error
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
+        finally:
+            self._leave(together)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -269,7 +85,66 @@ class Store:
             raise
         self._readers.append(reader)
 
+    def _join(self) -> _Together:
+        """Wait for the turn; then take part in the transaction that waits for us, or begin one."""
+        with self._counting:
+            self._waiting += 1
+        self._turn.acquire()
+        with self._counting:
+            self._waiting -= 1
+        try:
+            if self._together is None:
+                self._begin()
+                self._together = _Together()
+        except BaseException:
+            self._turn.release()
+            raise
+        self._together.writes += 1
+        return self._together
+
+    def _leave(self, together: _Together) -> None:
+        """Let the next take its turn in this transaction, or end it; return once it has ended."""
+        # Who waits by now joins for certain: there is nothing to refuse it while it is ours.
+        if self._lost or not self._waiting or together.writes == MOST_TOGETHER:
+            self._end(together)
+        self._turn.release()
+        together.has_ended.wait()
+        if not together.is_durable:
+            raise StoreLost("the store failed")
+
+    def _end(self, together: _Together) -> None:
+        self._together = None
+        try:
+            if not self._lost:
+                self._writer.execute("COMMIT")
+                # From here all of it is durable, and may be answered.
+                together.is_durable = True
+        except sqlite3.Error:
+            self._lost = True
+        finally:
+            together.has_ended.set()
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        """What one write did is kept or undone by itself."""
+        try:
+            self._writer.execute("SAVEPOINT one")
+            try:
+                yield
+            except sqlite3.OperationalError:
+                raise
+            except BaseException:
+                self._writer.execute("ROLLBACK TO one")
+                self._writer.execute("RELEASE one")
+                raise
+            self._writer.execute("RELEASE one")
+        except sqlite3.OperationalError as error:
+            self._lost = True
+            raise StoreLost("the store failed") from error
+
     def _begin(self) -> None:
+        if self._lost:
+            raise StoreLost("the store failed before")
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -286,6 +161,8 @@ class Store:
         # FULL syncs the WAL at every commit, before any reader sees what was committed.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What a savepoint would restore stays in memory, and lies about in no temporary file.
+        connection.execute("PRAGMA temp_store = MEMORY")
         # What is deleted is overwritten in the file too.
         connection.execute("PRAGMA secure_delete = ON")
         return connection

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.tlog.errors import NoteError
+from icrstore.wire import ed25519
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
@@ -110,7 +111,7 @@ class VerifierKey:
 
     def _check(self, signature: bytes, message: bytes) -> None:
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+            ed25519.verify(self.public, signature, message)
         except InvalidSignature:
             raise NoteError("bad-signature") from None
 

@@ -151,12 +151,12 @@ def _acknowledge(
     tenant: str, seals: Sequence[EpochSeal], answers: dict[bytes, str | None], now: datetime
 ) -> int:
     """What the keeper said of each; a refusal is final and shows as an epoch it never lends."""
+    said = {seal: answers.get(bytes(seal.epoch.eid), _TOO_EARLY) for seal in seals}
+    logged = [seal.id for seal, refused in said.items() if refused is None]
     with of_tenant(tenant):
-        for seal in seals:
-            refused = answers.get(bytes(seal.epoch.eid), _TOO_EARLY)
-            if refused is None:
-                EpochSeal.objects.filter(id=seal.id).update(acknowledged_at=now)
-            elif refused not in _MENDED:
+        EpochSeal.objects.filter(id__in=logged).update(acknowledged_at=now)
+        for seal, refused in said.items():
+            if refused is not None and refused not in _MENDED:
                 logger.error("keeper %s refused epoch %s: %s", seal.role, seal.epoch_id, refused)
                 EpochSeal.objects.filter(id=seal.id).update(refused=refused)
     return sum(1 for refused in answers.values() if refused is None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.warrant.strict import (
     Fields,
@@ -19,6 +19,7 @@ from icrstore.warrant.strict import (
     encode_base64,
     parse_object,
 )
+from icrstore.wire import ed25519
 
 _TYPE = "application/vnd.icr.{kind}.v1+json"
 MOST_SIGNATURES = 8
@@ -114,9 +115,8 @@ class Envelope:
         if signature is None:
             raise StatementError("not-signed", self.kind)
         try:
-            key = Ed25519PublicKey.from_public_bytes(public_key)
-            key.verify(signature.sig, pae(self.kind, self.payload))
-        except (InvalidSignature, ValueError) as error:
+            ed25519.verify(public_key, signature.sig, pae(self.kind, self.payload))
+        except InvalidSignature as error:
             raise StatementError("bad-signature", self.kind) from error
 
 

@@ -9,6 +9,7 @@ The library signs and verifies; the rules are ours, since by itself it accepts a
 covers nothing and a body that was swapped, and leaves nonces to its caller.
 """
 
+import base64
 import datetime
 import hashlib
 import re
@@ -116,9 +117,9 @@ def sign_request(
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     request = _Request(method, _url(authority, target), dict(lowered))
-    signer = HTTPMessageSigner(signature_algorithm=ED25519, key_resolver=_OwnKey(key))
+    signer = HTTPMessageSigner(signature_algorithm=ED25519)
     try:
-        signer.sign(
+        prepared = signer.prepare(
             request,
             key_id=keyid,
             created=datetime.datetime.fromtimestamp(created_unix_seconds, datetime.UTC),
@@ -130,7 +131,12 @@ def sign_request(
         )
     except HTTPMessageSignaturesException:
         raise SignatureRefused("unsignable") from None
-    return {name: request.headers[name] for name in ("Signature-Input", "Signature")}
+    # The library would build all of it a second time to put it into the headers.
+    signature = base64.b64encode(key.sign(prepared.signature_base)).decode()
+    return {
+        "Signature-Input": f"{LABEL}={prepared.signature_params}",
+        "Signature": f"{LABEL}=:{signature}:",
+    }
 
 
 def verify_request(
@@ -186,16 +192,6 @@ class _Request:
     method: str
     url: str
     headers: Any
-
-
-class _OwnKey(HTTPSignatureKeyResolver):
-    """The one key that signs."""
-
-    def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
-
-    def resolve_private_key(self, key_id: str) -> Ed25519PrivateKey:
-        return self._key
 
 
 class _KnownKeys(HTTPSignatureKeyResolver):

@@ -25,7 +25,8 @@ import numpy as np
 from tests.bench import days
 from tests.bench.days import Day
 from tests.bench.measure import Spread
-from tests.bench.results import Bar, Result, table
+from tests.bench.progress import tell
+from tests.bench.results import Result, table
 from tests.faults.edges import PROGRAM
 from tests.faults.exactly import held, written
 from tests.faults.stored import check_whole
@@ -34,7 +35,6 @@ from tests.stack import Stack, new_stack
 
 COLLECTORS = 3
 REAL_SECONDS = timedelta(days=1).total_seconds()
-PEAK_MEGABYTES = 300
 _LONGEST_SECONDS = 3600.0
 
 MakeDay = Callable[[Path, int], Day]
@@ -93,21 +93,21 @@ def measure(site: Site, name: str, make: MakeDay) -> list[Result]:
     """A day of each collector, pushed and compared. Raises AssertionError."""
     collectors = [_collector(site, f"{name}-{n}", make, n) for n in range(COLLECTORS)]
     count = sum(each.day.records.num_rows for each in collectors)
-    _tell(f"{name}: {count:,} records of {COLLECTORS} collectors are written")
+    tell(f"{name}: {count:,} records of {COLLECTORS} collectors are written")
     began = time.monotonic()
     _together([each.run for each in collectors])
     took = time.monotonic() - began
-    _tell(f"{name}: all is sealed after {took:.1f} s")
+    tell(f"{name}: all is sealed after {took:.1f} s")
     assert check(site, collectors) == count
-    _tell(f"{name}: {count:,} records, each held exactly once; none rejected")
+    tell(f"{name}: {count:,} records, each held exactly once; none rejected")
     after = max(each.sealed for each in collectors) - max(each.pushed for each in collectors)
     peak = max(each.peak_kilobytes for each in collectors) * 1024 / 1e6
     return [
-        _result(f"{name}.real-time", "faster than it came", "x", REAL_SECONDS / took),
-        _result(f"{name}.rate", "read, pushed and sealed", "records/s", count / took),
-        _result(f"{name}.after", "from the last push to the last receipt", "s", after),
-        _result(f"{name}.batches", "batches", "", sum(each.told["sealed"] for each in collectors)),
-        _result(f"{name}.memory", "a collector's peak", "MB", peak, Bar("at most", PEAK_MEGABYTES)),
+        _result("day.real-time", "faster than it came", "x", REAL_SECONDS / took),
+        _result("day.rate", "read, pushed and sealed", "records/s", count / took),
+        _result("day.after", "from the last push to the last receipt", "s", after),
+        _result("day.batches", "batches", "", sum(each.told["sealed"] for each in collectors)),
+        _result("day.memory", "a collector's peak", "MB", peak),
     ]
 
 
@@ -158,12 +158,8 @@ def _together(works: Sequence[Callable[[], None]]) -> None:
         raise failed[0]
 
 
-def _result(id: str, what: str, unit: str, value: float, bar: Bar | None = None) -> Result:
-    return Result(id, what, unit, Spread.of([value]), bar)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _result(id: str, what: str, unit: str, value: float) -> Result:
+    return Result(id, what, unit, Spread.of([value]))
 
 
 def main() -> int:

@@ -2,10 +2,12 @@
 
 S: a million records of 1,000 accounts in a day (42 a segment). H: of 30 households (1,400 a
 segment). D: of 125 accounts in 8 hours (1,000 a segment). Sources are behind shared or dedicated
-addresses, destinations follow a long tail.
+addresses, destinations follow a long tail. M and Y are streamed: 2,000 accounts over days, and one
+household over a year.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +31,27 @@ class Shape:
 SHAPES = {shape.name: shape for shape in (
     Shape("S", 1000, 24), Shape("D", 125, 8), Shape("H", 30, 24),
 )}  # fmt: skip
+
+PART_HOURS = 6
+# What is too much to be held at once; a tenth of M is a day of it. G: growth, ten days a step.
+STREAMS = {shape.name: shape for shape in (
+    Shape("M", 2000, 240), Shape("M-day", 2000, 24), Shape("M-tiny", 20, 12),
+    Shape("Y", 1, 8760), Shape("Y-tiny", 1, 48), Shape("G", 200, 240), Shape("G-tiny", 20, 12),
+)}  # fmt: skip
+
+
+def streamed(shape: Shape, count: int, until: datetime, seed: int = 1) -> Iterator[pa.Table]:
+    """About ``count`` records before ``until``, in time order: a table for each few hours."""
+    parts = shape.hours // PART_HOURS
+    for number in range(parts):
+        yield part(shape, count, until, number, seed)
+
+
+def part(shape: Shape, count: int, until: datetime, number: int, seed: int = 1) -> pa.Table:
+    """One of the tables of `streamed`."""
+    parts = shape.hours // PART_HOURS
+    end = until - timedelta(hours=PART_HOURS * (parts - 1 - number))
+    return records(replace(shape, hours=PART_HOURS), count // parts, end, seed * 10_000 + number)
 
 
 def records(shape: Shape, count: int, until: datetime, seed: int = 1) -> pa.Table:

@@ -6,13 +6,11 @@ peer had its part before: what it costs that neither role is trusted is the rati
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from icrstore.keeper import queries
 from icrstore.keeper.answers import Logged
@@ -25,12 +23,11 @@ from icrstore.keeper.queries import EpochRow
 from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, Role, day_of, other_role
 from icrstore.warrant.statements import HourRange
 from tests.bench.measure import Spread, timed
-from tests.bench.results import Bar, Result
+from tests.bench.progress import tell
+from tests.bench.results import Outcome, Result
+from tests.bench.running import Bench, Size
 from tests.keeper.pair import TENANT, Pair, make_pair
 
-AT_LEAST_A_SECOND = Bar("at least", 40)
-P95_MILLISECONDS = Bar("at most", 150)
-YEAR_SECONDS = Bar("at most", 1.5)
 CALLERS = 4
 YEAR_HOURS = LIFE_DAYS * 24
 
@@ -53,39 +50,42 @@ class Asked:
     cpu_milliseconds: float
 
 
-def measure(folder: Path, load: Load) -> list[Result]:
-    """Both keepers below ``folder``, each measure over all rounds."""
+LOADS: dict[Size, Load] = {
+    "full": Load(400, 5), "small": Load(200, 3), "tiny": Load(20, 1, hours=48),
+}  # fmt: skip
+
+
+def measure(bench: Bench, size: Size) -> list[Outcome]:
+    """Each measure over all rounds, of two keepers of their own."""
+    load, folder = LOADS[size], bench.folder / "keepers"
+    folder.mkdir()
     with make_pair(folder) as pair:
         _lift_budgets(pair)
         both = [_ask_both(pair, load.questions) for _ in _rounds(load, "both keepers")]
         alone = [_ask_one(pair, load.questions) for _ in _rounds(load, "one alone")]
-        _say(f"{load.hours:,} epochs are registered")
+        tell(f"{load.hours:,} epochs are registered")
         _fill_a_year(pair, load.hours)
         years = [_lend_a_year(pair, load.hours) for _ in _rounds(load, "a year is lent")]
     rates = [one.rate for one in both]
     ratios = [rate / one for rate, one in zip(rates, alone, strict=True)]
     return [
         Result("keepers.both", f"commits + releases at both, {CALLERS} callers", "1/s",
-               Spread.of(rates), AT_LEAST_A_SECOND),
+               Spread.of(rates)),
         Result("keepers.p95", "longest but for 1 in 20, commit to release", "ms",
-               Spread.of([one.p95_milliseconds for one in both]), P95_MILLISECONDS),
+               Spread.of([one.p95_milliseconds for one in both])),
         Result("keepers.cpu", "CPU of both and their callers, a question", "ms",
                Spread.of([one.cpu_milliseconds for one in both])),
         Result("keepers.alone", "commits + releases at one keeper alone", "1/s", Spread.of(alone)),
         Result("keepers.ratio", "both, as a part of one alone", "x", Spread.of(ratios)),
         Result("keepers.year", f"one account, {load.hours:,} epochs lent by both", "s",
-               Spread.of(years), YEAR_SECONDS),
+               Spread.of(years)),
     ]  # fmt: skip
 
 
 def _rounds(load: Load, what: str) -> Iterator[int]:
     for number in range(load.rounds):
-        _say(f"{what}: round {number + 1} of {load.rounds}")
+        tell(f"{what}: round {number + 1} of {load.rounds}")
         yield number
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _lift_budgets(pair: Pair) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
+from deploy.database import database_url
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
 from icrstore.collector.spool import Spool
@@ -30,9 +31,11 @@ from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
 from tests.bench.measure import Cost, timed
-from tests.bench.peer import Service
+from tests.bench.peers.same import Service
 from tests.site import Site
 from tests.stack import Stack, new_stack
+
+PEERS = "peers"
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,29 @@ class Push:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One load: what each step cost, what it left on disk, and the sealer's peak of memory."""
+class Added:
+    """What each step of some batches' way cost, the write-ahead log of it, and the sealer's peak of
+    memory."""
 
     client: Cost
     accept: Cost
     seal: Cost
-    epochs: int
-    segments: int
-    disk_bytes: int
+    wal_bytes: int
     peak_bytes: int
 
     @property
     def cost(self) -> Cost:
         """From the signed batch to the committed rows."""
         return self.accept + self.seal
+
+
+@dataclass(frozen=True)
+class Stored(Added):
+    """One load, and what it left on disk."""
+
+    epochs: int
+    segments: int
+    disk_bytes: int
 
 
 @dataclass(frozen=True)
@@ -83,36 +94,42 @@ class Store:
         told = fields_of(Server(self._site.url, self._key).get("/v1/intake-key"))
         self._intake = IntakeKey.parse(Envelope.read(told.take("intake_key"), "intake-key"))
         self._tenant, self._collector = told.text("tenant"), told.text("collector")
+        self._pushed = 0
+
+    @property
+    def site(self) -> Site:
+        return self._site
 
     def load(self, cuts: Sequence[Cut]) -> Stored:
         """Batches pushed, sealed and committed, in place of those that were there before."""
         self._forget()
-        pushes, client = timed(lambda: [self._push(n, made) for n, made in enumerate(cuts)])
-        postgres = self._pid("postgres")
-        _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
-        told = self._seal(postgres)
-        if told["batches"] != len(cuts):
-            raise AssertionError("not every batch was sealed")
+        added = self.add(cuts)
         ((epochs, segments),) = self._site.sql(
             "SELECT count(*), sum(rows) FROM vault_epoch WHERE rows > 0"
         )
         return Stored(
-            client=client,
-            accept=accept,
-            seal=Cost(told["wall"], told["cpu"]),
-            epochs=epochs,
-            segments=int(segments),
-            disk_bytes=self._disk_bytes(),
-            peak_bytes=int(told["peak_bytes"]),
+            **vars(added), epochs=epochs, segments=int(segments), disk_bytes=self._disk_bytes()
         )
+
+    def add(self, cuts: Sequence[Cut]) -> Added:
+        """Batches pushed, sealed and committed beside what is there."""
+        pushes, client = timed(lambda: [self._push(made) for made in cuts])
+        postgres, wal_before = self._pid("postgres"), self._wal()
+        _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
+        told = self._seal(postgres)
+        if told["batches"] != len(cuts):
+            raise AssertionError("not every batch was sealed")
+        seal, wal = Cost(told["wall"], told["cpu"]), self._wal() - wal_before
+        return Added(client, accept, seal, wal, int(told["peak_bytes"]))
 
     def collect(self, path: Path, count: int) -> Collected:
         """A file read, spooled and pushed by the real command, whose records are then sealed."""
         self._forget()
         self._config.spool.unlink(missing_ok=True)
         postgres = self._pid("postgres")
+        servers = f"{self._pid('web')},{postgres}"
         collected = json.loads(self._site.run(
-            sys.executable, "-m", "tests.bench.collecting", str(self._pid("web")), str(path),
+            sys.executable, "-m", "tests.bench.collecting", servers, str(path),
             "--account", "account-000000", "--config", str(self._site.collector), "--wait", "0",
         ))  # fmt: skip
         spool = Spool(self._config.spool, self._secret)
@@ -133,6 +150,13 @@ class Store:
         ))  # fmt: skip
         return told
 
+    def peers_database(self) -> tuple[str, int]:
+        """Where others may do as they like at our server: a URL, and the server's first process."""
+        if not self._site.sql("SELECT 1 FROM pg_database WHERE datname = %s", PEERS):
+            self._site.sql(f"CREATE DATABASE {PEERS}")
+        layout = self._site.stack.layout
+        return database_url(layout, "admin", PEERS), self._pid("postgres")
+
     def services(self, accounts: Sequence[str], first: datetime, end: datetime) -> Counter[Service]:
         """What an investigator is told: records of each service, opened by both keepers."""
         answer = self._site.ask(accounts, first, end)
@@ -142,8 +166,9 @@ class Store:
             for one in answer["services"]
         })  # fmt: skip
 
-    def _push(self, number: int, made: Cut) -> Push:
+    def _push(self, made: Cut) -> Push:
         """What the collector does with a batch: compress, seal to the intake key, sign."""
+        self._pushed += 1
         made_id = batch_id(self._secret, hashlib.sha256(made.arrow).digest())
         frame = zstandard.ZstdCompressor(level=1).compress(made.arrow)
         info = batch_info(self._tenant, self._collector, made_id)
@@ -152,7 +177,7 @@ class Store:
         headers = {
             "Content-Type": "application/vnd.icr.batch.v1",
             "Idempotency-Key": f'"{made_id.hex()}"',
-            "Batch-Sequence": f'stream="bench", n={number}',
+            "Batch-Sequence": f'stream="bench", n={self._pushed}',
             "Batch-Scope": f'shard=0, first="{first}", last="{last}"',
             "Intake-Key": f'hour="{time_text(self._intake.hour)}"',
             "Content-Digest": content_digest_of(body),
@@ -185,6 +210,9 @@ class Store:
         )
         self._site.sql("DELETE FROM vault_epoch WHERE rows > 0")
         self._site.sql("CHECKPOINT")
+
+    def _wal(self) -> int:
+        return int(self._site.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
 
     def _disk_bytes(self) -> int:
         """Both maps with their index."""

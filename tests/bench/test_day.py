@@ -20,7 +20,7 @@ def test_a_short_day_of_three_collectors_is_held_exactly_once(site: Site) -> Non
         return days.made_up(folder, number, 0.1, until, seed=7)
 
     told = {each.id: each for each in day.measure(site, "short", make)}
-    assert told["short.batches"].spread.median >= day.COLLECTORS
+    assert told["day.batches"].spread.median >= day.COLLECTORS
     assert all(each.is_met for each in told.values())
 
 

@@ -27,12 +27,14 @@ def set_budget(tx: Connection, tenant_name: str, kind: str, most: int) -> None:
 
 def requests_by(tx: Connection, tenant_name: str, asker: Asker) -> int:
     """How many questions of one day count in one budget; what ended unreleased does not."""
+    name = (tenant_name, asker.kind, asker.name, asker.day)
     row = tx.execute(
-        "SELECT count(*) FROM asker AS a"
-        # By an index that has the state: the rows themselves are long.
-        " JOIN request AS r INDEXED BY request_state ON r.sha256 = a.request_sha256"
-        " WHERE a.tenant = ? AND a.kind = ? AND a.name = ? AND a.day = ? AND r.state != 'expired'",
-        (tenant_name, asker.kind, asker.name, asker.day),
+        "SELECT (SELECT count(*) FROM asker WHERE (tenant, kind, name, day) = (?1, ?2, ?3, ?4))"
+        # Few end unreleased; to look up the state of every question would make each one slower.
+        " - (SELECT count(*) FROM request AS r INDEXED BY request_ended CROSS JOIN asker AS a"
+        " ON a.request_sha256 = r.sha256 AND (a.tenant, a.kind, a.name, a.day) = (?1, ?2, ?3, ?4)"
+        " WHERE r.tenant = ?1 AND r.committed_at >= unixepoch(?4) AND r.state = 'expired')",
+        name,
     ).fetchone()
     return int(row[0])
 

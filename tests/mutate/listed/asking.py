@@ -42,9 +42,9 @@ MUTATIONS = (
     Mutation(
         "budget-given-back",
         ASKED,
-        " AND r.state != 'expired'",
+        '" - (SELECT count(*)',
         "tests/attacks/test_budgets.py::test_what_ended_unreleased_is_given_back_to_every_budget",
-        "",
+        '" - 0 * (SELECT count(*)',
     ),
     Mutation(
         "canary-asked",

@@ -54,9 +54,23 @@ MUTATIONS = (
         "if False:",
     ),
     Mutation(
+        "known-signature-cut-elsewhere",
+        "icrstore/wire/ed25519.py",
+        "(len(public_key), len(signature)) != (PUBLIC_BYTES, SIGNATURE_BYTES)",
+        "tests/wire/test_ed25519.py::test_a_known_triple_that_is_cut_elsewhere_does_not_hold[1 bytes]",
+        "False",
+    ),
+    Mutation(
+        "known-signature-of-another-key",
+        "icrstore/wire/ed25519.py",
+        "hashlib.sha256(public_key + signature + message)",
+        "tests/wire/test_ed25519.py::test_what_is_known_of_some_signatures_makes_no_other_triple_hold",
+        "hashlib.sha256(signature + message)",
+    ),
+    Mutation(
         "note-signature",
         NOTE,
-        "Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)",
+        "ed25519.verify(self.public, signature, message)",
         "tests/tlog/test_note.py::test_it_refuses_a_note_with_any_bit_of_it_flipped",
     ),
     Mutation(

@@ -153,7 +153,7 @@ MUTATIONS = (
     Mutation(
         "dsse-signature",
         DSSE,
-        "key.verify(signature.sig, pae(self.kind, self.payload))",
+        "ed25519.verify(public_key, signature.sig, pae(self.kind, self.payload))",
         "tests/warrant/test_dsse.py::test_every_flipped_bit_of_the_payload_is_found",
     ),
     Mutation(

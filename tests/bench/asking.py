@@ -1,0 +1,244 @@
+"""Questions answered in the engine's role, from shares in hand to the answer's fields; run as
+``python -m tests.bench.asking``, with DuckDB's answers beside each if there is a file of it.
+
+Without keepers: their lists and shares are made here, from the atoms, before a clock runs. What
+counts is the reader's probes, proofs, keys, opening, decoding, coverage and the purpose.
+
+*Cold* is the first time ever for a target, in a fresh child of this process, as each look of the
+engine is one, and with its connection to make; DuckDB's too opens its file anew. Nobody drops the
+kernel's cache of pages. *Warm* is again and again in one process with one connection.
+"""
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import django
+
+from icrstore.keeper.answers import ListedEpoch
+from icrstore.seal.epoch import ROLES, Role, share
+from icrstore.seal.pools import DEFAULT
+from icrstore.warrant.statements import HourRange, Request, Warrant
+from tests.bench.bulk import KeptEpoch
+from tests.bench.measure import peak_bytes
+from tests.bench.targets import Asked
+
+Shares = Mapping[Role, Mapping[Any, tuple[bytes, ...]]]
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A question as it stands once both keepers have lent."""
+
+    asked: Asked
+    warrant: Warrant
+    request: Request
+    listed: Mapping[Role, tuple[ListedEpoch, ...]]
+    shares: Shares
+
+
+def main() -> None:
+    told = json.load(sys.stdin)
+    django.setup()
+    kept = [KeptEpoch.of(each) for each in told["epochs"]]
+    tenant, repeats = told["tenant"], told["repeats"]
+    prepared = [_prepare(tenant, Asked.of(each), kept) for each in told["asked"]]
+    path = Path(told["duck"]) if told["duck"] else None
+    # A worker has read its modules long before it forks.
+    import_module("icrstore.query.engine")
+    if path:
+        import_module("tests.bench.duck")
+    print(json.dumps(_measure(tenant, prepared, repeats, path)))
+
+
+def _measure(
+    tenant: str, prepared: Sequence[Prepared], repeats: int, path: Path | None
+) -> dict[str, Any]:
+    """By question: milliseconds cold and warm of both, and both answers."""
+    sides: dict[str, Callable[[], Side]] = {"ours": lambda: Ours(tenant)}
+    if path:
+        sides["duckdb"] = lambda: Theirs(path)
+    made: dict[str, Any] = {one.asked.name: {} for one in prepared}
+    for one in prepared:
+        for name, side in sides.items():
+            made[one.asked.name][name] = {"cold": _in_a_child(side, one), "warm": []}
+    opened = {name: side() for name, side in sides.items()}
+    for one in prepared:
+        # Round by round, so that what the machine does meanwhile meets both.
+        for number in range(repeats + 1):
+            for name, warm in opened.items():
+                milliseconds, answer = _once(warm, one)
+                here = made[one.asked.name][name]
+                if number == 0:
+                    here["answer"] = warm.same_shape(one, answer)
+                else:
+                    here["warm"].append(milliseconds)
+    return {"asked": made, "peak_bytes": peak_bytes()}
+
+
+class Side:
+    """Who answers. What `prepare` does is not counted."""
+
+    def prepare(self, one: Prepared) -> None: ...
+
+    def answer(self, one: Prepared) -> Any: ...
+
+    def same_shape(self, one: Prepared, answer: Any) -> Any: ...
+
+
+class Ours(Side):
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+
+    def answer(self, one: Prepared) -> Fields:
+        """What `query.engine` does between the keepers' shares and the disclosure."""
+        from icrstore.query import engine
+        from icrstore.query.coverage import cover
+        from icrstore.query.opening import Opened, open_rows
+        from icrstore.vault import reader
+
+        opened, policies = Opened(), engine._pools_by_digest(self._tenant)
+        for held, wrong in reader.held_epochs(self._tenant, one.listed["operator"]):
+            known: Iterable[Any] = (
+                engine._with_pools(held, policies, opened)
+                if one.asked.purpose == "resolve"
+                else ((epoch, DEFAULT) for epoch in held)
+            )
+            lent = engine._lent(known, one.shares, one.request.selectors)
+            open_rows(lent, reader.bodies, opened)
+            opened.failed |= wrong
+        hours = cover(
+            one.request.all_hours(),
+            {role: listed for role, listed in one.listed.items()},  # noqa: C416
+            reader.shards_of(self._tenant),
+            (),
+            opened.failed,
+        )
+        found = engine._PURPOSES[one.asked.purpose](one.warrant, one.request, opened, hours)
+        return found.fields
+
+    def same_shape(self, one: Prepared, answer: Fields) -> Any:
+        """As `duck.same_shape` has it."""
+        if one.asked.purpose == "resolve":
+            return answer["resolutions"][0]["accounts"]
+        if one.asked.purpose == "reached":
+            rows = [
+                [each["cidr"], each["records"], _nanoseconds(each["first"]),
+                 _nanoseconds(each["last"])]
+                for each in answer["reached"] if each["verdict"] == "YES"
+            ]  # fmt: skip
+            # Where no record is, it must be a "no", of which every hour was proven.
+            assert all(each["verdict"] in ("YES", "NO") for each in answer["reached"])
+        else:
+            rows = [
+                [_hex(each["destination_address"]), each["protocol"], each.get("destination_port"),
+                 each["records"], _nanoseconds(each["first"]), _nanoseconds(each["last"])]
+                for each in answer["services"]
+            ]  # fmt: skip
+        return sorted(rows, key=repr)
+
+
+class Theirs(Side):
+    def __init__(self, path: Path) -> None:
+        from tests.bench.duck import Duck
+
+        self._duck = Duck(path)
+
+    def prepare(self, one: Prepared) -> None:
+        self._duck.prepare(one.asked)
+
+    def answer(self, one: Prepared) -> Any:
+        return self._duck.answer(one.asked)
+
+    def same_shape(self, one: Prepared, answer: Any) -> Any:
+        from tests.bench.duck import same_shape
+
+        return same_shape(one.asked, answer)
+
+
+def _once(side: Side, one: Prepared) -> tuple[float, Any]:
+    side.prepare(one)
+    began = time.perf_counter()
+    answer = side.answer(one)
+    return 1000 * (time.perf_counter() - began), answer
+
+
+def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:
+    """Milliseconds, its connection included."""
+    here, there = multiprocessing.Pipe(duplex=False)
+
+    def ask() -> None:
+        began = time.perf_counter()
+        made = side()
+        opened = time.perf_counter() - began
+        there.send(1000 * opened + _once(made, one)[0])
+
+    child = multiprocessing.get_context("fork").Process(target=ask)
+    child.start()
+    child.join()
+    if child.exitcode:
+        raise RuntimeError("a child could not answer")
+    milliseconds: float = here.recv()
+    return milliseconds
+
+
+def _prepare(tenant: str, asked: Asked, kept: Sequence[KeptEpoch]) -> Prepared:
+    in_scope = [one for one in kept if asked.hours.first <= one.listed.hour < asked.hours.end]
+    in_scope.sort(key=lambda one: (one.listed.hour, one.listed.eid))
+    listed = tuple(one.listed for one in in_scope)
+    names = asked.selector.sealed_names(DEFAULT)
+    kind = asked.selector.kind
+    shares = {
+        role: {
+            (one.listed.eid, asked.selector): tuple(share(one.atoms[role], kind, n) for n in names)
+            for one in in_scope
+        }
+        for role in ROLES
+    }
+    both = dict.fromkeys(ROLES, listed)
+    warrant, request = _papers(tenant, asked)
+    return Prepared(asked, warrant, request, both, shares)
+
+
+def _papers(tenant: str, asked: Asked) -> tuple[Warrant, Request]:
+    """As parsed: nobody looks at the signatures on this side of the keepers."""
+    now, selectors = asked.hours.end, (asked.selector,)
+    scope: HourRange = asked.hours
+    warrant = Warrant(
+        id="bench", nonce=bytes(16), tenant=tenant, instrument="none", authority="bench",
+        purpose=asked.purpose, basis="made-up records", selectors=selectors, targets=asked.targets,
+        hours=scope, valid_from=now, valid_to=now + timedelta(days=1), max_requests=1,
+        max_candidates=100, recipient_keys=(),
+    )  # fmt: skip
+    request = Request(
+        request_id=bytes(16), warrant_sha256=bytes(32), selectors=selectors, targets=asked.targets,
+        hours=(scope,), urgent=False, nonce=bytes(16), created=now,
+    )  # fmt: skip
+    return warrant, request
+
+
+def _hex(address: str) -> str:
+    from icrstore.flow.schema import address_bytes
+
+    return address_bytes(address).hex()
+
+
+def _nanoseconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 10**9 + _fraction(text)
+
+
+def _fraction(text: str) -> int:
+    _, point, rest = text.removesuffix("Z").partition(".")
+    return int(rest.ljust(9, "0")) if point else 0
+
+
+if __name__ == "__main__":
+    main()

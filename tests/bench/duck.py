@@ -1,0 +1,108 @@
+"""The three questions as DuckDB answers them with one thread, from the two orders of `peers.duck`.
+
+Answers have one shape whoever gives them, so that they can be compared row by row:
+`resolve` the accounts, in order; `services` a row of destination, protocol, port, how many, first
+and last for each; `reached` a row of network, how many, first and last for each network that was.
+Addresses are 16 bytes in hex, times nanoseconds since 1970.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from icrstore.seal.pools import network_bits
+from icrstore.warrant.statements import AccountSelector, AddressSelector
+from tests.bench.peers.duck import SAME_WORK
+from tests.bench.targets import Asked
+
+Answer = list[Any]
+
+_RESOLVE = """
+SELECT DISTINCT account FROM address
+WHERE address = ? AND port = ? AND protocol = ? AND observed_at BETWEEN ? AND ? ORDER BY account
+"""
+_SERVICES = """
+SELECT destination_address, protocol, destination_port, count(*),
+       epoch_ns(min(observed_at)), epoch_ns(max(observed_at))
+FROM record WHERE account = ? AND observed_at >= ? AND observed_at < ? GROUP BY ALL
+"""
+_REACHED = """
+SELECT n.cidr, count(*), epoch_ns(min(observed_at)), epoch_ns(max(observed_at))
+FROM record JOIN network AS n ON destination_address BETWEEN n.low AND n.high
+WHERE account = ? AND observed_at >= ? AND observed_at < ? GROUP BY n.cidr
+"""
+
+
+class Duck:
+    """One connection to a file that `load` made."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = duckdb.connect(str(path), read_only=True, config={"threads": 1})
+
+    def prepare(self, asked: Asked) -> None:
+        """The networks of a question lie in a table before its time is taken."""
+        self._connection.execute(
+            "CREATE OR REPLACE TEMP TABLE network (cidr text, low blob, high blob)"
+        )
+        if asked.targets:
+            rows = [_range(target.cidr) for target in asked.targets]
+            self._connection.executemany("INSERT INTO network VALUES (?, ?, ?)", rows)
+
+    def answer(self, asked: Asked) -> list[Any]:
+        if asked.purpose == "resolve":
+            return self._resolve(asked)
+        return self._by_account(asked)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _resolve(self, asked: Asked) -> list[Any]:
+        selector = asked.selector
+        assert isinstance(selector, AddressSelector)
+        values = [selector.address, selector.port, selector.protocol,
+                  selector.at - selector.tolerance, selector.at + selector.tolerance]  # fmt: skip
+        return self._connection.execute(_RESOLVE, values).fetchall()
+
+    def _by_account(self, asked: Asked) -> list[Any]:
+        assert isinstance(asked.selector, AccountSelector)
+        query = _SERVICES if asked.purpose == "services" else _REACHED
+        values = [asked.selector.account, asked.hours.first, asked.hours.end]
+        return self._connection.execute(query, values).fetchall()
+
+
+def same_shape(asked: Asked, rows: Iterable[Any]) -> Answer:
+    """What DuckDB returned as answers are compared."""
+    if asked.purpose == "resolve":
+        return [account for (account,) in rows]
+    made = [[*(v.hex() if isinstance(v, bytes) else v for v in row)] for row in rows]
+    return sorted(made, key=repr)
+
+
+def load(parts: Iterable[pa.Table], path: Path) -> int:
+    """The records, part by part, into a new file in both orders; how many."""
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path), config={"threads": 1}) as connection:
+        connection.execute(f"SET memory_limit = '1500MB'; SET temp_directory = '{path}.tmp'")
+        connection.execute("SET preserve_insertion_order = false")
+        for number, arrow in enumerate(parts):
+            connection.register("arrow", arrow)
+            into = "INSERT INTO records" if number else "CREATE TABLE records AS"
+            connection.execute(f"{into} SELECT * FROM arrow")
+        for statement in SAME_WORK:
+            connection.execute(statement)
+        ((count,),) = connection.execute("SELECT count(*) FROM records").fetchall()
+        connection.execute("DROP TABLE records")
+        connection.execute("CHECKPOINT")
+    return int(count)
+
+
+def _range(cidr: str) -> tuple[str, bytes, bytes]:
+    low, mask = network_bits(ip_network(cidr))
+    return cidr, low, bytes(a | ~b & 0xFF for a, b in zip(low, mask, strict=True))
+
+
+__all__ = ["Answer", "Duck", "load", "same_shape"]
