@@ -1,6 +1,8 @@
 #!/bin/sh
 # Sets up what a checkout needs to run: a Python, and .venv with exactly what requirements.txt pins.
-# Usage: sh deploy/setup.sh [--tests]     --tests also installs chromium and strace (as root)
+# Usage: sh deploy/setup.sh [--tests | --bench]
+#   --tests also installs chromium and strace (as root)
+#   --bench also installs what only the benchmark's peers need, 900 MB, into .venv/bench
 # A second run changes nothing, needs no network and takes a moment.
 set -eu
 umask 022
@@ -65,6 +67,21 @@ fingerprint() {
     } | sha256sum | cut -d' ' -f1
 }
 
+# Into a virtual environment, exactly what a file pins.
+install_pinned() {
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --only-binary :all: --require-hashes --requirement "$2" >&2
+}
+
+# Of its own: what a peer needs must not change what the store runs on.
+build_bench() {
+    say 'building .venv/bench (about a minute; later runs skip this)'
+    rm -rf "$VENV/bench"
+    "$PYTHON" -m venv "$VENV/bench"
+    install_pinned "$VENV/bench" "$ROOT/tests/bench/requirements.txt"
+    cp "$ROOT/tests/bench/requirements.txt" "$VENV/bench/complete"
+}
+
 # The marker is written last, so an interrupted set-up is found unfinished and done again.
 build_venv() {
     if [ ! -w "$ROOT" ] || { [ -e "$VENV" ] && [ ! -O "$VENV" ]; }; then
@@ -74,8 +91,7 @@ build_venv() {
     say 'building .venv (about a minute; later runs skip this)'
     rm -rf "$VENV"
     "$PYTHON" -m venv "$VENV"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        --only-binary :all: --require-hashes --requirement "$ROOT/requirements.txt" >&2
+    install_pinned "$VENV" "$ROOT/requirements.txt"
     "$VENV/bin/python" "$ROOT/deploy/launchers.py"
     echo "$1" >"$VENV/complete"
     say 'ready'
@@ -90,4 +106,7 @@ wanted=$(fingerprint)
 # Not "|| build_venv": a shell forgets set -e inside a function called that way.
 if [ "$(cat "$VENV/complete" 2>/dev/null)" != "$wanted" ]; then
     build_venv "$wanted" 9<&-
+fi
+if [ "${1-}" = --bench ] && ! cmp -s "$ROOT/tests/bench/requirements.txt" "$VENV/bench/complete"; then
+    build_bench 9<&-
 fi

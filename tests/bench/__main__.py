@@ -12,13 +12,16 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.bench.bars import BARS, PART_OF
 from tests.bench.machine import commit, machine
 from tests.bench.parts import PARTS, Part
 from tests.bench.progress import tell
-from tests.bench.results import Outcome, Result, judged, table
+from tests.bench.results import Curve, Outcome, Result, Row, judged, table
 from tests.bench.running import Bench, Size
 
 _EXAMPLES = """examples:
@@ -31,42 +34,56 @@ parts:
 """
 
 
+@dataclass
+class Told:
+    """What the parts found, which of them failed, and how long each took."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     names = options.only or [name for name in PARTS if options.size != "small" or _small(name)]
-    took: dict[str, float] = {}
-    with Bench() as bench:
-        outcomes, failed = _measure(bench, names, options.size, took)
-    made = judged(outcomes, {id: _why(id, failed) for id in BARS})
-    print(table(made))
+    told = _measure(names, options.size)
+    rows = [one for one in told.outcomes if not isinstance(one, Curve)]
+    rows = judged(rows, {id: _why(id, told.failed) for id in BARS})
+    print(table(rows))
     if options.json:
-        told = {
-            "commit": commit(), "machine": machine(), "size": options.size, "seconds": took,
-            "failed": failed, "results": [one.to_object() for one in made],
-            "growth": bench.growth,
-        }  # fmt: skip
-        options.json.write_text(json.dumps(told, indent=2) + "\n")
-    missed = any(isinstance(one, Result) and not one.is_met for one in made)
-    return 1 if missed or failed else 0
+        made = _to_object(options.size, told, rows)
+        options.json.write_text(json.dumps(made, indent=2) + "\n")
+    missed = any(isinstance(row, Result) and not row.is_met for row in rows)
+    return 1 if missed or told.failed else 0
 
 
-def _measure(
-    bench: Bench, names: Sequence[str], size: Size, took: dict[str, float]
-) -> tuple[list[Outcome], list[str]]:
-    """What the parts found, and the names of those that failed."""
-    outcomes: list[Outcome] = []
-    failed = []
-    for number, name in enumerate(names):
-        began = time.monotonic()
-        tell(f"{name}: part {number + 1} of {len(names)}: {PARTS[name].about}")
-        try:
-            outcomes += PARTS[name].measure(bench, _size_of(PARTS[name], size))
-        except Exception:  # The others are still worth measuring; the status says it.
-            traceback.print_exc()
-            failed.append(name)
-        took[name] = round(time.monotonic() - began, 1)
-        tell(f"{name}: took {took[name]:.0f} s")
-    return outcomes, failed
+def _measure(names: Sequence[str], size: Size) -> Told:
+    told = Told()
+    with Bench() as bench:
+        for number, name in enumerate(names):
+            began, part = time.monotonic(), PARTS[name]
+            tell(f"{name}: part {number + 1} of {len(names)}: {part.about}")
+            try:
+                told.outcomes += part.measure(bench, _size_of(part, size))
+            except Exception:  # The others are still worth measuring; the status says it.
+                traceback.print_exc()
+                told.failed.append(name)
+            told.seconds[name] = round(time.monotonic() - began, 1)
+            tell(f"{name}: took {told.seconds[name]:.0f} s")
+    return told
+
+
+def _to_object(size: Size, told: Told, rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "commit": commit(),
+        "machine": machine(),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "size": size,
+        "seconds": told.seconds,
+        "failed": told.failed,
+        "results": [row.to_object() for row in rows],
+        "curves": [one.to_object() for one in told.outcomes if isinstance(one, Curve)],
+    }
 
 
 def _size_of(part: Part, size: Size) -> Size:

@@ -1,4 +1,4 @@
-"""The three questions as DuckDB answers them with one thread, from the two orders of `peer`.
+"""The three questions as DuckDB answers them with one thread, from the two orders of `peers.duck`.
 
 Answers have one shape whoever gives them, so that they can be compared row by row:
 `resolve` the accounts, in order; `services` a row of destination, protocol, port, how many, first
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from icrstore.seal.pools import network_bits
 from icrstore.warrant.statements import AccountSelector, AddressSelector
-from tests.bench.peer import SAME_WORK
+from tests.bench.peers.duck import SAME_WORK
 from tests.bench.targets import Asked
 
 Answer = list[Any]

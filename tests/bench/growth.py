@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from tests.bench.generate import SHAPES, STREAMS, records
 from tests.bench.ground import Ground
 from tests.bench.measure import Spread
 from tests.bench.progress import tell
-from tests.bench.results import Outcome, Result
+from tests.bench.results import Curve, Outcome, Result
 from tests.bench.roles import told_by
 from tests.bench.running import Bench, Size
 from tests.bench.store import Store, cut_records
@@ -74,8 +74,7 @@ class Point:
 
 def measure(bench: Bench, size: Size) -> list[Outcome]:
     points = grow(LOADS[size], bench.until)
-    bench.growth = [asdict(point) for point in points]
-    return results(points)
+    return [*results(points), *curves(points)]
 
 
 def grow(load: Load, until: datetime) -> list[Point]:
@@ -110,6 +109,23 @@ def results(points: Sequence[Point]) -> list[Outcome]:
         Result.of_bar("growth.rate", [ratio("ingest_per_second")]),
         Result.of_bar("growth.q1", [ratio("q1_ms")]),
         *(Result(id, what, unit, Spread.of([value])) for id, (what, unit, value) in told.items()),
+    ]
+
+
+def curves(points: Sequence[Point]) -> list[Curve]:
+    """Each picture by the part of the id before its point."""
+    told: dict[str, tuple[str, str, Callable[[Point], float]]] = {
+        "growth-rate.ours": ("ingest", "records/CPU-s", lambda one: one.ingest_per_second),
+        "growth-questions.q1": ("Q1", "ms", lambda one: one.q1_ms),
+        "growth-questions.q2": ("Q2", "ms", lambda one: one.q2_ms),
+        "growth-questions.q3": ("Q3", "ms", lambda one: one.q3_ms),
+        "growth-bytes.table": ("segments", "bytes", lambda one: one.table_bytes),
+        "growth-bytes.index": ("their index", "bytes", lambda one: one.index_bytes),
+        "growth-vacuum.seconds": ("VACUUM", "s", lambda one: one.vacuum_seconds),
+    }
+    return [
+        Curve(id, what, "records kept", unit, tuple((one.records, of(one)) for one in points))
+        for id, (what, unit, of) in told.items()
     ]
 
 

@@ -1,23 +1,25 @@
-"""Lines one and two: signed Arrow batches to committed rows, and what they take on disk.
+"""Part "store": signed Arrow batches to committed rows, what they take on disk, and peers beside.
 
-Rounds are paired: ours, then DuckDB on the same records, again and again, so that what the machine
-does meanwhile meets both. Ratios are of CPU time, which it moves least; wall times stand beside.
+Rounds are paired: ours, then each peer on the same records, again and again, so that what the
+machine does meanwhile meets all. Ratios are of CPU time, which it moves least, the database's
+processes included; wall times stand beside.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.bench import peer
+from tests.bench.beside import costs, each, speeds
 from tests.bench.generate import SHAPES, Shape, records
-from tests.bench.measure import Cost, Spread
+from tests.bench.peers.entries import Entry, Field, Sources, check_ours
+from tests.bench.peers.job import ABSENT, Loaded
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result, Unmeasured
 from tests.bench.running import Bench, Size
 from tests.bench.store import Store, Stored, cut_records
 
-ASKED_ACCOUNTS, ASKED_HOURS = 3, 4
 FULL_RECORDS = 1_000_000
 
 # Records of each shape, and rounds.
@@ -25,18 +27,30 @@ LOADS: dict[Size, tuple[int, int]] = {
     "full": (FULL_RECORDS, 5), "small": (200_000, 3), "tiny": (20_000, 1),
 }  # fmt: skip
 
+_DUCK = (
+    Entry("as-arrived", "DuckDB as arrived", "duck", "arrow", "as-arrived"),
+    Entry("same-work", "DuckDB sorted + address table", "duck", "arrow", "same-work"),
+)
+_CLICKHOUSE = (
+    Entry("clickhouse", "ClickHouse, lz4", "clickhouse", "arrow", "LZ4", of_bench=True),
+    Entry("clickhouse-zstd", "ClickHouse, zstd", "clickhouse", "arrow", "ZSTD(1)", of_bench=True),
+)
+_POSTGRES = Entry("postgres", "PostgreSQL, two indexes, COPY of CSV", "postgres", "csv")
+# Plain rows cost the same in any shape, and much.
+ENTRIES: dict[str, tuple[Entry, ...]] = {
+    "S": (*_DUCK, *_CLICKHOUSE), "D": (*_DUCK, *_CLICKHOUSE, _POSTGRES),
+    "H": (*_DUCK, *_CLICKHOUSE),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
-class Round:
-    ours: Stored
-    as_arrived: Cost
-    as_arrived_bytes: int
-    same_work: Cost
-    same_work_bytes: int
+class Rounds:
+    """All rounds of one shape of so many records: ours, and each peer's by its entry."""
 
-
-class AnswersDiffer(Exception):
-    """Ours and DuckDB do not hold the same records."""
+    shape: str
+    count: int
+    ours: list[Stored]
+    theirs: Mapping[Entry, list[Loaded]]
 
 
 def measure(bench: Bench, size: Size) -> list[Outcome]:
@@ -45,87 +59,89 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
     made: list[Outcome] = []
     for shape in SHAPES.values():
         scaled = shape.scaled(count / FULL_RECORDS)
-        done = _rounds(bench.store, bench.folder, scaled, count, rounds, bench.until)
-        made += _results(shape.name, count, done)
+        # Below a folder of the run's, and gone with its files before the next.
+        with TemporaryDirectory(dir=bench.folder) as folder:
+            done = _rounds(bench.store, Path(folder), scaled, count, rounds, bench.until)
+        made += _results(done)
     return made
 
 
 def _rounds(
     store: Store, folder: Path, shape: Shape, count: int, rounds: int, until: datetime
-) -> list[Round]:
+) -> Rounds:
     table = records(shape, count, until)
     cuts = cut_records(table)
-    plain, sorted_ = folder / "as-arrived.duckdb", folder / "same-work.duckdb"
-    made = []
+    field = Field(store, Sources(table, folder / shape.name))
+    entries = [entry for entry in ENTRIES[shape.name] if entry.is_here]
+    made = Rounds(shape.name, count, [], {entry: [] for entry in entries})
     for number in range(rounds):
-        ours = store.load(cuts)
-        made.append(Round(ours, *peer.load(table, plain, peer.AS_ARRIVED),
-                          *peer.load(table, sorted_, peer.SAME_WORK)))  # fmt: skip
         tell(f"{shape.name}: round {number + 1} of {rounds}")
-    _check_answers(store, sorted_, shape, until)
+        made.ours.append(store.load(cuts))
+        for entry in entries:
+            made.theirs[entry].append(field.load(entry, check=number + 1 == rounds))
+    check_ours(store, table, until)
     return made
 
 
-def _check_answers(store: Store, path: Path, shape: Shape, until: datetime) -> None:
-    """A few accounts, opened through both keepers, have the records that DuckDB has."""
-    accounts = [f"account-{n:06d}" for n in range(min(ASKED_ACCOUNTS, shape.accounts))]
-    first = until - timedelta(hours=ASKED_HOURS)
-    asked = (accounts, first, until)
-    if not (held := peer.services(path, *asked)) or store.services(*asked) != held:
-        raise AnswersDiffer(shape.name)
-    tell(f"{shape.name}: the same {held.total()} records of {len(accounts)} accounts")
+def _results(rounds: Rounds) -> Iterator[Outcome]:
+    shape, ours = rounds.shape, [one.cost for one in rounds.ours]
+    for entry, theirs in rounds.theirs.items():
+        costs_of_it = [one.cost for one in theirs]
+        yield from speeds(f"{shape}.speed.{entry.id}", entry.about, ours, costs_of_it)
+        yield from costs(f"{shape}.{entry.id}", entry.about, rounds.count, costs_of_it)
+    yield from _steps(rounds)
+    yield from _sizes(rounds)
+    yield from _peaks(rounds)
 
 
-def _results(shape: str, count: int, rounds: Sequence[Round]) -> Iterator[Outcome]:
-    yield from _ratios(shape, rounds)
-    yield from _sizes(shape, count, rounds)
-    ours = [one.ours for one in rounds]
+def _steps(rounds: Rounds) -> Iterator[Result]:
     steps = {
-        "client": ("the collector compresses, seals, signs", [one.client for one in ours]),
-        "accept": ("web takes the batches, until 202", [one.accept for one in ours]),
-        "seal": ("a sealer opens, seals, commits", [one.seal for one in ours]),
-        "ours": ("signed batch to committed rows", [one.cost for one in ours]),
-        "same-work": ("DuckDB, sorted and address table", [one.same_work for one in rounds]),
-        "as-arrived": ("DuckDB, as arrived", [one.as_arrived for one in rounds]),
+        "client": "the collector compresses, seals, signs",
+        "accept": "web takes the batches, until 202",
+        "seal": "a sealer opens, seals, commits",
+        "cost": "signed batch to committed rows",
     }
-    for name, (what, costs) in steps.items():
-        for kind, unit in (("cpu", "cpu-s/M"), ("wall", "s/M")):
-            spread = Spread.of([getattr(cost, kind) * 1e6 / count for cost in costs])
-            yield Result(f"{shape}.{name}.{kind}", what, unit, spread)
+    for name, about in steps.items():
+        id = f"{rounds.shape}.{'ours' if name == 'cost' else name}"
+        yield from costs(id, about, rounds.count, [getattr(one, name) for one in rounds.ours])
 
 
-def _ratios(shape: str, rounds: Sequence[Round]) -> Iterator[Outcome]:
-    """How many times our cost theirs is, round by round."""
-    pairs = {
-        "same-work": [(one.same_work, one.ours.cost) for one in rounds],
-        "as-arrived": [(one.as_arrived, one.ours.cost) for one in rounds],
-    }
-    for peer_name, costs in pairs.items():
-        what = f"speed beside DuckDB {peer_name.replace('-', ' ')}"
-        for kind, suffix in (("cpu", ""), ("wall", ".wall")):
-            ratios = [getattr(theirs, kind) / getattr(ours, kind) for theirs, ours in costs]
-            id, told = f"{shape}.speed.{peer_name}{suffix}", f"{what}, by {kind}"
-            yield Result(id, told, "x", Spread.of(ratios))
+def _sizes(rounds: Rounds) -> Iterator[Outcome]:
+    shape, count = rounds.shape, rounds.count
+    ours = [one.disk_bytes / count for one in rounds.ours]
+    yield each(f"{shape}.bytes", "both maps with index", "B/record", ours)
+    wal = [one.wal_bytes / count for one in rounds.ours]
+    yield each(f"{shape}.wal", "write-ahead log, from batch to rows", "B/record", wal)
+    for entry, theirs in rounds.theirs.items():
+        sizes = [one.disk_bytes / count for one in theirs]
+        yield each(f"{shape}.bytes.{entry.id}", entry.about, "B/record", sizes)
+        if entry is _POSTGRES:
+            wal = [one.wal_bytes / count for one in theirs]
+            yield each(f"{shape}.wal.{entry.id}", entry.about, "B/record", wal)
+    yield from _of_clickhouse(rounds)
+    segments = [one.segments for one in rounds.ours]
+    yield each(f"{shape}.segments", "rows of both maps", "rows", segments)
+    yield each(f"{shape}.epochs", "signed statements", "", [one.epochs for one in rounds.ours])
 
 
-def _sizes(shape: str, count: int, rounds: Sequence[Round]) -> Iterator[Outcome]:
-    sizes = {
-        "": ("both maps with index", [one.ours.disk_bytes for one in rounds]),
-        ".same-work": ("DuckDB, both orders", [one.same_work_bytes for one in rounds]),
-        ".as-arrived": ("DuckDB, as arrived", [one.as_arrived_bytes for one in rounds]),
-    }
-    for name, (what, values) in sizes.items():
-        spread = Spread.of([value / count for value in values])
-        yield Result(f"{shape}.bytes{name}", what, "B/record", spread)
-    segments = Spread.of([one.ours.segments for one in rounds])
-    yield Result(f"{shape}.segments", "rows of both maps", "rows", segments)
-    epochs = Spread.of([one.ours.epochs for one in rounds])
-    yield Result(f"{shape}.epochs", "signed epoch statements", "", epochs)
-    yield _memory(shape, count, [one.ours.peak_bytes / 1e9 for one in rounds])
+def _of_clickhouse(rounds: Rounds) -> Iterator[Outcome]:
+    id, zstd = f"{rounds.shape}.bytes.of-clickhouse", _CLICKHOUSE[1]
+    if not zstd.is_here:
+        yield Unmeasured(id, ABSENT)
+        return
+    pairs = zip(rounds.ours, rounds.theirs[zstd], strict=True)
+    ratios = [our.disk_bytes / their.disk_bytes for our, their in pairs]
+    yield each(id, "bytes beside ClickHouse, zstd", "x", ratios)
 
 
-def _memory(shape: str, count: int, gigabytes: Sequence[float]) -> Outcome:
+def _peaks(rounds: Rounds) -> Iterator[Outcome]:
     """Fewer records than the bar is about would meet it by being few."""
-    if count < FULL_RECORDS:
-        return Unmeasured(f"{shape}.memory", "--full")
-    return Result.of_bar(f"{shape}.memory", gigabytes)
+    id = f"{rounds.shape}.memory"
+    if rounds.count < FULL_RECORDS:
+        yield Unmeasured(id, "--full")
+    else:
+        yield Result.of_bar(id, [one.peak_bytes / 1e9 for one in rounds.ours])
+    for entry, theirs in rounds.theirs.items():
+        if entry is not _POSTGRES:  # whose server's memory is shared with ours
+            peaks = [one.peak_bytes / 1e9 for one in theirs]
+            yield each(f"{id}.{entry.id}", entry.about, "GB", peaks)

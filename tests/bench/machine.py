@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.database import program
+from tests.bench.peers.job import PEERS_PYTHON
 
 _ROOT = Path(__file__).parents[2]
 
@@ -21,6 +22,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "postgresql": _said(program("postgres"), "--version"),
         "duckdb": importlib.metadata.version("duckdb"),
+        "clickhouse": _clickhouse(),
     }
 
 
@@ -28,6 +30,13 @@ def commit() -> str:
     """The commit's id, with a "+" if files differ from it; empty where this is no checkout."""
     head = _git("rev-parse", "HEAD")
     return f"{head}+" if head and _git("status", "--porcelain") else head
+
+
+def _clickhouse() -> str:
+    """Its engine's version, if it is here."""
+    places = [str(path) for path in PEERS_PYTHON.parents[1].glob("lib/python*/site-packages")]
+    found = importlib.metadata.distributions(name="chdb-core", path=places)
+    return next((one.version for one in found), "")
 
 
 def _git(*arguments: str) -> str:

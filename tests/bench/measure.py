@@ -23,6 +23,10 @@ class Cost:
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.wall + other.wall, self.cpu + other.cpu)
 
+    def scaled(self, factor: float) -> "Cost":
+        """Of ``factor`` times as much work."""
+        return Cost(self.wall * factor, self.cpu * factor)
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.bench import growth, household, ingest, keepers, questions, reading
+from tests.bench import growth, household, ingest, keepers, questions, reading, text
 from tests.bench.results import Outcome
 from tests.bench.running import Bench, Size
 
@@ -22,6 +22,7 @@ class Part:
 PARTS = {
     "store": Part("signed Arrow batches to committed rows, their bytes, the sealer's memory",
                   ingest.measure),
+    "text": Part("the same as NDJSON, signed and by HTTP", text.measure),
     "questions": Part("the three questions beside DuckDB, every answer equal", questions.measure),
     "household": Part("one account's year: time and memory", household.measure, in_small=False),
     "growth": Part("to 100 million records, month after month", growth.measure, in_small=False),

@@ -10,8 +10,8 @@ from tests.bench import duck, targets
 from tests.bench.bulk import Plan
 from tests.bench.generate import STREAMS, Shape, streamed
 from tests.bench.ground import prepared
-from tests.bench.ingest import AnswersDiffer
 from tests.bench.measure import Spread
+from tests.bench.peers.same import AnswersDiffer
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result
 from tests.bench.running import Bench, Size

@@ -1,7 +1,7 @@
 """What was measured beside what it must be: one row each, as a table and as JSON."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.bench.bars import BARS, Bar
@@ -71,33 +71,52 @@ class Unmeasured:
         return told | _bar_object(bar) | {"not_measured": self.why}
 
 
-Outcome = Result | Unmeasured
+@dataclass(frozen=True)
+class Curve:
+    """One measure at many sizes, for the pictures of `tests.bench.report`; the table has none.
+
+    ``id`` is PICTURE.NAME: what shares a picture shares its axes. ``x`` says what the first number
+    of each point is, ``unit`` what the second is.
+    """
+
+    id: str
+    what: str
+    x: str
+    unit: str
+    points: tuple[tuple[float, float], ...]
+
+    def to_object(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def judged(outcomes: Iterable[Outcome], why: Mapping[str, str]) -> list[Outcome]:
+Outcome = Result | Unmeasured | Curve
+Row = Result | Unmeasured
+
+
+def judged(outcomes: Iterable[Row], why: Mapping[str, str]) -> list[Row]:
     """Every bar in its order, then what has none. A bar that is not among the outcomes is
     unmeasured for what ``why`` says of it."""
     given = {one.id: one for one in outcomes}
-    barred = [given.get(id) or Unmeasured(id, why[id]) for id in BARS]
+    barred: list[Row] = [given.get(id) or Unmeasured(id, why[id]) for id in BARS]
     return [*barred, *(one for one in given.values() if one.id not in BARS)]
 
 
-def table(outcomes: Iterable[Outcome]) -> str:
-    """One line for each outcome under a heading, in columns."""
+def table(outcomes: Iterable[Row]) -> str:
+    """One line for each under a heading, in columns."""
     heading = ("id", "measure", "unit", "median", "min - max", "bar", "aim", "verdict")
     rows = [heading, *map(row, outcomes)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 
 
-def row(one: Outcome) -> tuple[str, ...]:
+def row(one: Row) -> tuple[str, ...]:
     """The cells of its line."""
     bar = BARS.get(one.id)
     limits = (f"{bar.sense} {bar.value:g}", f"{bar.aim:g}" if bar.aim else "") if bar else ("", "")
     return (one.id, *_measured(one), *limits, one.verdict)
 
 
-def _measured(one: Outcome) -> Iterator[str]:
+def _measured(one: Row) -> Iterator[str]:
     if isinstance(one, Unmeasured):
         yield from (BARS[one.id].what, BARS[one.id].unit, "", "")
         return

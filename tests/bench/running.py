@@ -24,8 +24,6 @@ class Bench:
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="icr-bench-")))
         self.until = hour_start(datetime.now(UTC))
-        # What was measured at each step of a growth, for the curves.
-        self.growth: list[dict[str, float]] = []
 
     @cached_property
     def store(self) -> Store:

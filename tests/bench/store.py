@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
+from deploy.database import database_url
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
 from icrstore.collector.spool import Spool
@@ -30,9 +31,11 @@ from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
 from tests.bench.measure import Cost, timed
-from tests.bench.peer import Service
+from tests.bench.peers.same import Service
 from tests.site import Site
 from tests.stack import Stack, new_stack
+
+PEERS = "peers"
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ class Push:
 
 @dataclass(frozen=True)
 class Added:
-    """What each step of some batches' way cost, and the sealer's peak of memory."""
+    """What each step of some batches' way cost, the write-ahead log of it, and the sealer's peak of
+    memory."""
 
     client: Cost
     accept: Cost
     seal: Cost
+    wal_bytes: int
     peak_bytes: int
 
     @property
@@ -109,20 +114,22 @@ class Store:
     def add(self, cuts: Sequence[Cut]) -> Added:
         """Batches pushed, sealed and committed beside what is there."""
         pushes, client = timed(lambda: [self._push(made) for made in cuts])
-        postgres = self._pid("postgres")
+        postgres, wal_before = self._pid("postgres"), self._wal()
         _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
         told = self._seal(postgres)
         if told["batches"] != len(cuts):
             raise AssertionError("not every batch was sealed")
-        return Added(client, accept, Cost(told["wall"], told["cpu"]), int(told["peak_bytes"]))
+        seal, wal = Cost(told["wall"], told["cpu"]), self._wal() - wal_before
+        return Added(client, accept, seal, wal, int(told["peak_bytes"]))
 
     def collect(self, path: Path, count: int) -> Collected:
         """A file read, spooled and pushed by the real command, whose records are then sealed."""
         self._forget()
         self._config.spool.unlink(missing_ok=True)
         postgres = self._pid("postgres")
+        servers = f"{self._pid('web')},{postgres}"
         collected = json.loads(self._site.run(
-            sys.executable, "-m", "tests.bench.collecting", str(self._pid("web")), str(path),
+            sys.executable, "-m", "tests.bench.collecting", servers, str(path),
             "--account", "account-000000", "--config", str(self._site.collector), "--wait", "0",
         ))  # fmt: skip
         spool = Spool(self._config.spool, self._secret)
@@ -142,6 +149,13 @@ class Store:
             "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres)
         ))  # fmt: skip
         return told
+
+    def peers_database(self) -> tuple[str, int]:
+        """Where others may do as they like at our server: a URL, and the server's first process."""
+        if not self._site.sql("SELECT 1 FROM pg_database WHERE datname = %s", PEERS):
+            self._site.sql(f"CREATE DATABASE {PEERS}")
+        layout = self._site.stack.layout
+        return database_url(layout, "admin", PEERS), self._pid("postgres")
 
     def services(self, accounts: Sequence[str], first: datetime, end: datetime) -> Counter[Service]:
         """What an investigator is told: records of each service, opened by both keepers."""
@@ -196,6 +210,9 @@ class Store:
         )
         self._site.sql("DELETE FROM vault_epoch WHERE rows > 0")
         self._site.sql("CHECKPOINT")
+
+    def _wal(self) -> int:
+        return int(self._site.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
 
     def _disk_bytes(self) -> int:
         """Both maps with their index."""

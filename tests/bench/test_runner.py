@@ -127,7 +127,7 @@ def test_what_made_a_run_is_in_its_json(parts: Say, tmp_path: Path) -> None:
     main(["--json", str(told)])
     made = json.loads(told.read_text())
     assert set(made["machine"]) >= {"cpu", "cpus", "python", "postgresql", "duckdb"}
-    assert all(made["machine"].values())
+    assert all(value for name, value in made["machine"].items() if name != "clickhouse")
     assert made["size"] == "small"
     assert set(made["seconds"]) == {"keepers"}
 

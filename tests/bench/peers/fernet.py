@@ -1,0 +1,137 @@
+"""Django with Fernet fields: what a Django team writes first, from NDJSON.
+
+One model. Account, addresses and ports are encrypted each for itself (`cryptography`'s Fernet, a
+key read once); account and public address have an HMAC beside them to look them up by, each in an
+index with the time. Lines are parsed with `json.loads` and stored by `bulk_create`, 1,000 at a
+time. It is the store's own PostgreSQL with its settings, another database.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import django
+import pyarrow as pa
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import connection, models
+from psycopg.conninfo import conninfo_to_dict
+
+from icrstore.flow.schema import address_bytes
+from tests.bench.peers.job import Job, serve
+from tests.bench.peers.postgres import table_of
+
+_BATCH = 1000
+_FERNET = Fernet(Fernet.generate_key())
+_LOOKUP_KEY = os.urandom(32)
+
+
+class EncryptedField(models.TextField):  # type: ignore[type-arg]
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else _FERNET.encrypt(str(value).encode()).decode()
+
+    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+        return None if value is None else _FERNET.decrypt(value.encode()).decode()
+
+
+def lookup(value: str) -> str:
+    return hmac.new(_LOOKUP_KEY, value.encode(), hashlib.sha256).hexdigest()
+
+
+def _configure(url: str) -> None:
+    """Django with this one database and nothing else."""
+    parts = conninfo_to_dict(url)
+    database = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts["dbname"], "USER": parts["user"], "HOST": parts["host"],
+        "OPTIONS": {"passfile": parts["passfile"]},
+    }  # fmt: skip
+    settings.configure(DATABASES={"default": database}, USE_TZ=True)
+    django.setup()
+
+
+def _model() -> Any:
+    """Made only once Django is set up, which the database's URL must be known for."""
+
+    class Record(models.Model):
+        observed_at = models.DateTimeField()
+        protocol = models.PositiveSmallIntegerField()
+        account = EncryptedField()
+        account_lookup = models.CharField(max_length=64)
+        source_address = EncryptedField()
+        source_port = EncryptedField(null=True)
+        destination_address = EncryptedField()
+        destination_port = EncryptedField(null=True)
+        post_nat_source_address = EncryptedField(null=True)
+        post_nat_source_port = EncryptedField(null=True)
+        address_lookup = models.CharField(max_length=64)
+
+        class Meta:
+            app_label = "bench"
+            indexes = [
+                models.Index(fields=["account_lookup", "observed_at"], name="by_account"),
+                models.Index(fields=["address_lookup", "observed_at"], name="by_address"),
+            ]
+
+    return Record
+
+
+class DjangoFernet:
+    def __init__(self, job: Job) -> None:
+        self._source = Path(job.source)
+        _configure(job.place)
+        self._model = _model()
+        table = self._model._meta.db_table
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+            cursor.execute("CHECKPOINT")
+        with connection.schema_editor() as editor:
+            editor.create_model(self._model)
+        self._wal_before = self._wal()
+
+    def load(self) -> None:
+        with self._source.open() as file:
+            while lines := list(islice(file, _BATCH)):
+                self._model.objects.bulk_create([self._record(json.loads(line)) for line in lines])
+
+    def _record(self, fields: dict[str, Any]) -> Any:
+        fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
+        public = fields.get("post_nat_source_address", fields["source_address"])
+        return self._model(
+            account_lookup=lookup(fields["account"]), address_lookup=lookup(public), **fields
+        )
+
+    def sizes(self) -> tuple[int, int]:
+        wal = self._wal() - self._wal_before
+        with connection.cursor() as cursor:
+            table = self._model._meta.db_table
+            cursor.execute(f"VACUUM {table}")
+            cursor.execute(f"SELECT pg_total_relation_size('{table}')")
+            return int(cursor.fetchone()[0]), wal
+
+    def rows(self) -> pa.Table:
+        return table_of([tuple(self._values(one)) for one in self._model.objects.all()])
+
+    def _values(self, one: Any) -> Iterator[object]:
+        yield one.observed_at
+        yield one.protocol
+        for end in ("source", "destination", "post_nat_source"):
+            address, port = getattr(one, f"{end}_address"), getattr(one, f"{end}_port")
+            yield address_bytes(address) if address else None
+            yield int(port) if port else None
+        yield one.account
+
+    def _wal(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+            return int(cursor.fetchone()[0])
+
+
+if __name__ == "__main__":
+    serve(DjangoFernet)

@@ -1,0 +1,107 @@
+"""Tables in Markdown of one run or several, and where they go in a page."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any
+
+from tests.bench.results import number
+
+Run = dict[str, Any]
+Row = dict[str, Any]
+
+
+class NoMark(Exception):
+    """The page has no such pair of marks."""
+
+
+def between(page: str, mark: str, made: str) -> str:
+    """The page with what stands between ``<!-- mark -->`` and ``<!-- end -->`` replaced."""
+    before, begin, rest = page.partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not begin or not end:
+        raise NoMark(mark)
+    return f"{before}{begin}{made}\n{end}{after}"
+
+
+def rows(runs: Sequence[Run]) -> dict[str, list[Row]]:
+    """By id, one of each run in which it stands."""
+    found: dict[str, list[Row]] = {}
+    for run in runs:
+        for row in run["results"]:
+            found.setdefault(row["id"], []).append(row)
+    return found
+
+
+def barred(runs: Sequence[Run]) -> list[str]:
+    return [id for id, given in rows(runs).items() if "bar" in given[0]]
+
+
+def is_missed(runs: Sequence[Run], id: str) -> bool:
+    return any(not row.get("met", True) for row in rows(runs)[id])
+
+
+def machine(runs: Sequence[Run]) -> str:
+    """Where the runs took place, a line for each that differs."""
+    told = {_machine(run): None for run in runs}
+    return "\n".join(told)
+
+
+def bars(runs: Sequence[Run]) -> str:
+    """Every bar; of each run the median, and the spread of all."""
+    numbers = [f"run {n + 1}" for n in range(len(runs))] if len(runs) > 1 else ["median"]
+    heading = ["id", "measure", "unit", *numbers, "min - max", "bar", "aim", "verdict"]
+    return _table(
+        heading, (_bar(runs, given) for given in rows(runs).values() if "bar" in given[0])
+    )
+
+
+def rest(runs: Sequence[Run]) -> str:
+    """What has no bar: the median of the runs' medians, and the spread of all."""
+    heading = ["id", "measure", "unit", "median", "min - max"]
+    return _table(heading, (
+        [f"`{given[0]['id']}`", given[0]["what"], given[0]["unit"],
+         number(median(row["median"] for row in given)), _spread(given)]
+        for given in rows(runs).values() if "bar" not in given[0]
+    ))  # fmt: skip
+
+
+def _bar(runs: Sequence[Run], given: Sequence[Row]) -> list[str]:
+    one = given[0]
+    measured = [row for row in given if "median" in row]
+    medians = [number(row["median"]) if "median" in row else "" for row in given]
+    medians += [""] * (len(runs) - len(given))
+    aim = f"{one['aim']:g}" if one["aim"] else ""
+    return [f"`{one['id']}`", one["what"], one["unit"], *medians, _spread(measured),
+            f"{one['sense']} {one['bar']:g}", aim, _verdict(given, measured)]  # fmt: skip
+
+
+def _verdict(given: Sequence[Row], measured: Sequence[Row]) -> str:
+    if not measured:
+        return f"not measured: {given[0]['not_measured']}"
+    if not all(row["met"] for row in measured):
+        return "**MISSED**"
+    return "met, aim reached" if all(row["aim_reached"] for row in measured) else "met"
+
+
+def _spread(measured: Sequence[Row]) -> str:
+    if not measured:
+        return ""
+    least, most = (number(pick(row[end] for row in measured))
+                   for pick, end in ((min, "min"), (max, "max")))  # fmt: skip
+    return f"{least} - {most}"
+
+
+def _machine(run: Run) -> str:
+    told = run["machine"]
+    versions = f"CPython {told['python']}, {told['postgresql']}, DuckDB {told['duckdb']}"
+    if told["clickhouse"]:
+        versions += f", ClickHouse {told['clickhouse']}"
+    return (
+        f"`--{run['size']}`, commit {run['commit'][:12]}, ended {run['ended']}: {told['cpus']} CPUs"
+        f" ({told['cpu']}), {told['memory_gib']} GiB, Linux {told['kernel']}; {versions}."
+    )
+
+
+def _table(heading: Sequence[str], body: Iterator[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *body]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,96 @@
+"""Part "text": the same records as NDJSON, in by signed HTTP and sealed, beside peers.
+
+Ours parses, checks, signs, seals and commits both maps; its cost is that of every process from the
+file to the rows. Django + Fernet gets fewer records, whose cost is scaled to as many as ours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.beside import costs, each, speeds
+from tests.bench.generate import SHAPES, records
+from tests.bench.measure import Cost
+from tests.bench.peers.entries import Entry, Field, Sources, check_ours
+from tests.bench.peers.job import ABSENT, Loaded
+from tests.bench.progress import tell
+from tests.bench.results import Outcome, Unmeasured
+from tests.bench.running import Bench, Size
+
+# By shape D: 1,000 records a segment.
+SHAPE = "D"
+_CLICKHOUSE = Entry("clickhouse", "ClickHouse, lz4", "clickhouse", "ndjson", "LZ4", of_bench=True)
+_FERNET = Entry("fernet", "Django + Fernet", "fernet", "ndjson")
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many records in each round, and so many of them for Django."""
+
+    records: int
+    few: int
+    rounds: int
+
+
+LOADS: dict[Size, Load] = {
+    "full": Load(1_000_000, 20_000, 5),
+    "small": Load(200_000, 5_000, 3),
+    "tiny": Load(20_000, 500, 1),
+}
+
+
+@dataclass
+class Rounds:
+    """All rounds: ours as cost, theirs as `Loaded`."""
+
+    ours: list[Cost]
+    clickhouse: list[Loaded]
+    fernet: list[Loaded]
+
+
+def measure(bench: Bench, size: Size) -> list[Outcome]:
+    """Raises `AnswersDiffer`."""
+    load = LOADS[size]
+    with TemporaryDirectory(dir=bench.folder) as folder:
+        return list(_results(load, _rounds(bench, load, Path(folder))))
+
+
+def _rounds(bench: Bench, load: Load, folder: Path) -> Rounds:
+    table = records(SHAPES[SHAPE].scaled(load.records / 1_000_000), load.records, bench.until)
+    all_ = Sources(table, folder / "all")
+    field = Field(bench.store, all_)
+    few = Field(bench.store, Sources(table.slice(0, load.few), folder / "few"))
+    made = Rounds([], [], [])
+    for number in range(load.rounds):
+        tell(f"NDJSON: round {number + 1} of {load.rounds}")
+        last = number + 1 == load.rounds
+        ours = bench.store.collect(all_.path("ndjson"), load.records)
+        made.ours.append(ours.collect + ours.seal)
+        if _CLICKHOUSE.is_here:
+            made.clickhouse.append(field.load(_CLICKHOUSE, last))
+        made.fernet.append(few.load(_FERNET, last))
+    check_ours(bench.store, table, bench.until)
+    return made
+
+
+def _results(load: Load, rounds: Rounds) -> Iterator[Outcome]:
+    count = load.records
+    yield from costs("ndjson.ours", "NDJSON to committed rows", count, rounds.ours)
+    fernet = [one.cost.scaled(count / load.few) for one in rounds.fernet]
+    yield from _beside(_FERNET, count, rounds.ours, fernet)
+    sizes = [one.disk_bytes / load.few for one in rounds.fernet]
+    yield each("ndjson.bytes.fernet", _FERNET.about, "B/record", sizes)
+    wal = [one.wal_bytes / load.few for one in rounds.fernet]
+    yield each("ndjson.wal.fernet", _FERNET.about, "B/record", wal)
+    if not _CLICKHOUSE.is_here:
+        yield Unmeasured("ndjson.speed.of-clickhouse", ABSENT)
+        return
+    yield from _beside(_CLICKHOUSE, count, rounds.ours, [one.cost for one in rounds.clickhouse])
+    peaks = [one.peak_bytes / 1e9 for one in rounds.clickhouse]
+    yield each("ndjson.memory.clickhouse", _CLICKHOUSE.about, "GB", peaks)
+
+
+def _beside(entry: Entry, count: int, ours: list[Cost], theirs: list[Cost]) -> Iterator[Outcome]:
+    yield from speeds(f"ndjson.speed.of-{entry.id}", entry.about, ours, theirs)
+    yield from costs(f"ndjson.{entry.id}", entry.about, count, theirs)
