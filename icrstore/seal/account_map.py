@@ -8,7 +8,7 @@ n-th. A time is the distance from the row before. What a row does not have is 0.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
+from icrstore.flow.schema import NANOSECONDS, UNITS
 from icrstore.seal.codes import Coded
 from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group, units_per_hour
 from icrstore.seal.planes import Column, Form, Planes
@@ -63,19 +63,31 @@ class Services:
 
 
 class AccountRows:
-    """The rows of one segment; what is not looked at is not unpacked. `RowError` where damaged.
+    """The rows of some segments, one segment's after another's, in columns that are made when they
+    are looked at. `RowError` where damaged.
 
     ``source``, ``destination``, ``public`` are numbers in ``addresses`` (of a row without a public
-    address: its source), ``service`` in ``services``.
+    address: its source), ``service`` in ``services``; each segment has its own of both.
     """
 
-    def __init__(self, planes: Unpacked, unit: Unit, addresses: int, services: int) -> None:
-        self._planes, self._unit = planes, unit
-        self._addresses, self._services = addresses, services
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        heads = [_head(segment) for segment in segments]
+        counts = [
+            (*head[1:], segment.records) for head, segment in zip(heads, segments, strict=True)
+        ]
+        content = [segment.columns[_HEADER.size :] for segment in segments]
+        self._planes = Unpacked(FORM, list(zip(content, counts, strict=True)))
+        self._units = [UNITS[unit] for unit, _, _ in heads]
+        self._addresses, self._services, self.records = np.array(counts, np.int64).T
+
+    @cached_property
+    def segment(self) -> Numbers:
+        """Of each row its segment's number."""
+        return np.repeat(np.arange(len(self.records)), self.records)
 
     @cached_property
     def addresses(self) -> Numbers:
-        """(a, 16) bytes, as they first appear."""
+        """(a, 16) bytes, each segment's as they first appear."""
         return self._planes.column("address")
 
     @cached_property
@@ -85,15 +97,24 @@ class AccountRows:
 
     @cached_property
     def service(self) -> Numbers:
-        return numbered(self._planes.column("service"), self._services)
+        return numbered(self._planes.column("service"), self.records, self._services)
 
     @cached_property
     def nanoseconds(self) -> Numbers:
         """From the hour's start."""
-        time: Numbers = np.cumsum(self._planes.column("time"))
-        if time.max() >= units_per_hour(self._unit):
+        ends = np.cumsum(self.records)
+        step = self._planes.column("time").astype(np.int64)
+        # No sum within a segment leaves 64 bits, and those of segments before it cancel out.
+        time = np.cumsum(step)
+        starts = ends - self.records
+        time -= np.repeat(time[starts] - step[starts], self.records)
+        hours = np.array([units_per_hour(unit) for unit in self._units])
+        if (step >= hours.max()).any() or (step < 0).any() or (time[ends - 1] >= hours).any():
             raise RowError("corrupted or tampered with")
-        return time.astype(np.int64) * NANOSECONDS[self._unit]
+        scale = np.array([NANOSECONDS[unit] for unit in self._units])
+        if (scale == scale[0]).all():
+            return np.asarray(time * scale[0])
+        return np.asarray(time * np.repeat(scale, self.records))
 
     @property
     def source(self) -> Numbers:
@@ -129,21 +150,19 @@ class AccountRows:
 
     @cached_property
     def _is_translated(self) -> Numbers:
-        translated: Numbers = (self.services.flags & HAS_PUBLIC_ADDRESS) != 0
-        return translated[self.service]
+        return np.asarray((self.flags & HAS_PUBLIC_ADDRESS) != 0)
 
     @cached_property
     def _ends(self) -> Numbers:
-        names = ["source", "destination"]
-        translated = self._is_translated
-        if not translated.any():
-            codes = np.stack(list(map(self._planes.column, names)), axis=1)
-            return numbered(codes.ravel(), self._addresses).reshape(codes.shape)
-        codes = np.stack(list(map(self._planes.column, [*names, "public"])), axis=1)
-        codes[~translated, 2] = 1  # Any but 0: it names nothing, and the source stands for it.
-        made = numbered(codes.ravel(), self._addresses).reshape(codes.shape)
-        made[:, 2] = np.where(translated, made[:, 2], made[:, 0])
-        return made
+        names, translated = ["source", "destination"], self._is_translated
+        if translated.any():
+            names.append("public")
+        codes = np.stack(list(map(self._planes.column, names)), axis=1)
+        codes[~translated, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
+        rows = self.records * len(names)
+        made = numbered(codes.ravel(), rows, self._addresses).reshape(codes.shape)
+        made[~translated, 2:] = made[~translated, :1]
+        return np.asarray(made)
 
 
 def pieces(group: Group) -> Iterator[Piece]:
@@ -165,16 +184,20 @@ def pieces(group: Group) -> Iterator[Piece]:
         yield Piece(name, rows.stop - rows.start, content)
 
 
-def read(segment: Segment) -> AccountRows:
-    """The rows of a segment. Raises `RowError` if it is not what `pieces` writes."""
+def read(*segments: Segment) -> AccountRows:
+    """The rows of one segment or more. Raises `RowError` if one is not what `pieces` writes, at the
+    latest when its columns are looked at."""
+    return AccountRows(segments)
+
+
+def _head(segment: Segment) -> tuple[int, int, int]:
+    """The unit, and how many addresses and services there are."""
     if len(segment.columns) < _HEADER.size:
         raise RowError("corrupted or tampered with")
     codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
     if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
-    counts = addresses, services, segment.records
-    planes = Unpacked(FORM, segment.columns[_HEADER.size :], counts)
-    return AccountRows(planes, UNITS[unit], addresses, services)
+    return unit, addresses, services
 
 
 def chunk_starts(selector: Numbers) -> Numbers:
@@ -238,7 +261,9 @@ def _ends(group: Group, segment: Numbers, heads: Numbers) -> tuple[Coded, dict[s
     source = np.repeat(coded.again[at_source], rows)
     source[first] = coded.code[at_source]
     at_public = np.minimum(at[changed] + 1, len(named) - 1)
-    again, code = (np.where(shown[first], codes[at_public], 0) for codes in (coded.again, coded.code))
+    again, code = (
+        np.where(shown[first], codes[at_public], 0) for codes in (coded.again, coded.code)
+    )
     made = np.repeat(again, rows)
     made[first] = code
     return coded, {"source": source, "destination": coded.code[at], "public": made}

@@ -103,8 +103,9 @@ def read(segment: Segment) -> Bindings:
     if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
     content = segment.columns[_HEADER.size :]
-    planes = Unpacked(FORM, content, (segment.records,), _MOST_NAME_BYTES * count)
-    accounts = _accounts(planes.rest, count)
+    planes = Unpacked(FORM, [(content, (segment.records,))], _MOST_NAME_BYTES * count)
+    accounts = _accounts(planes.rests[0], count)
+    account = numbered(planes.column("account"), np.array([segment.records]), np.array([count]))
     first, length, port = map(planes.column, ("first", "length", "port"))
     if (first > units_per_hour(UNITS[unit])).any() or (
         length > units_per_hour(UNITS[unit]) - first
@@ -118,7 +119,7 @@ def read(segment: Segment) -> Bindings:
         flags=planes.column("flags"),
         port=port,
         last_port=port + planes.column("more_ports"),
-        account=[accounts[number] for number in numbered(planes.column("account"), count).tolist()],
+        account=[accounts[number] for number in account.tolist()],
         first=first.astype(np.int64) * scale,
         last=(first + length).astype(np.int64) * scale,
         count=planes.column("count"),

@@ -40,7 +40,7 @@ class Column:
     part: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """The columns of a kind of segment, in order."""
 

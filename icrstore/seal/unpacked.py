@@ -1,9 +1,13 @@
-"""The planes of one segment again, as columns: inflated when they are looked at, and no further."""
+"""The planes of some segments again, as columns of all their rows, one segment's after another's.
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
+Columns are made when they are looked at, of all segments at once: a segment of a few dozen rows
+costs some slices of bytes, and not twenty calls of numpy.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import mul
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,95 +18,110 @@ from icrstore.seal.rows import RowError
 
 Numbers = npt.NDArray[Any]
 
+_BITMAPS = 2 * BITMAP_BYTES
+
+
+class _Layout(NamedTuple):
+    """Where the planes lie that two bitmaps name: each place is a sum of a segment's counts, so
+    many of each kind. What is packed comes behind what is plain, what is left out behind that."""
+
+    places: Numbers
+    plain: tuple[int, ...]
+    packed: tuple[int, ...]
+    is_there: Numbers
+
 
 class Unpacked:
-    """Raises `RowError` where the planes are not what `planes` writes, at the latest when they are
-    looked at. ``counts``: the number of rows of each kind."""
+    """``segments``: the planes and the number of rows of each kind of every segment.
+
+    Raises `RowError` where the planes are not what `planes` writes.
+    """
 
     def __init__(
-        self, form: Form, planes: bytes, counts: Sequence[int], most_rest_bytes: int = 0
+        self, form: Form, segments: Sequence[tuple[bytes, Sequence[int]]], most_rest_bytes: int = 0
     ) -> None:
-        plain, packed = (
-            int.from_bytes(planes[at : at + BITMAP_BYTES], "little") for at in (0, BITMAP_BYTES)
-        )
         self._columns = {column.name: (column, numbers) for column, numbers in form.numbered()}
-        self._counts, self._planes, self._most_rest = counts, planes, most_rest_bytes
-        # By number: whether it is packed, and where it begins in what is plain or packed.
-        self._places: dict[int, tuple[int, int]] = {}
-        ends = [2 * BITMAP_BYTES, 0]
-        self._first_part = 0
-        for column, numbers in self._columns.values():
-            for number in numbers:
-                is_packed = packed >> number & 1
-                if (plain | packed) >> number & 1:
-                    self._places[number] = is_packed, ends[is_packed]
-                    ends[is_packed] += counts[column.of]
-            if column.part == 0:
-                self._first_part = ends[1]
-        self._frame_at, self._size = ends
-        if plain & packed or (plain | packed) >> numbers.stop or len(planes) < self._frame_at:
-            raise RowError("corrupted or tampered with")
+        self._inflate = zstandard.ZstdDecompressor().decompress
+        # What stands behind each segment's planes.
+        self.rests: list[bytes] = []
+        self._planes: list[bytes] = []
+        layouts = [
+            self._unpack(form, planes, counts, most_rest_bytes) for planes, counts in segments
+        ]
+        self._counts = np.array([counts for _, counts in segments], np.int64)
+        places = np.stack([layout.places for layout in layouts])
+        self._starts = _BITMAPS + (places @ self._counts[:, :, None])[:, :, 0]
+        self._is_there = np.logical_or.reduce([layout.is_there for layout in layouts])
 
     def column(self, name: str) -> Numbers:
         """A column as unsigned numbers, or (rows, 16) bytes."""
         column, numbers = self._columns[name]
-        rows = self._counts[column.of]
-        made = np.zeros((rows, column.width), np.uint8)
+        counts = self._counts[:, column.of]
+        made = np.zeros((int(counts.sum()), column.width), np.uint8)
         for at, number in enumerate(numbers):
-            if number in self._places:
-                is_packed, start = self._places[number]
-                content = self._packed(start + rows) if is_packed else self._planes
-                made[:, at] = np.frombuffer(content, np.uint8, rows, start)
-        return made if column.width == 16 else made.view(f"<u{column.width}").reshape(rows)
+            if self._is_there[number]:
+                starts = self._starts[:, number]
+                spans = zip(self._planes, starts.tolist(), (starts + counts).tolist(), strict=True)
+                plane = b"".join([planes[start:end] for planes, start, end in spans])
+                made[:, at] = np.frombuffer(plane, np.uint8)
+        return made if column.width == 16 else made.view(f"<u{column.width}").reshape(len(made))
 
-    @property
-    def rest(self) -> bytes:
-        """What stands behind the packed planes."""
-        return self._frame[self._size :]
-
-    def _packed(self, end: int) -> bytes:
-        """The packed planes, at least up to ``end``."""
-        return self._beginning if end <= self._first_part else self._frame
-
-    @cached_property
-    def _beginning(self) -> bytes:
-        """The frame's first part, which is its first block or in it."""
-        with _damage():
-            reader = zstandard.ZstdDecompressor().stream_reader(self._planes[self._frame_at :])
-            made = reader.read(self._first_part)
-        if len(made) != self._first_part:
+    def _unpack(self, form: Form, planes: bytes, counts: Sequence[int], most_rest: int) -> _Layout:
+        plain, packed = (
+            int.from_bytes(planes[at : at + BITMAP_BYTES], "little") for at in (0, BITMAP_BYTES)
+        )
+        layout = _layout(form, plain, packed)
+        frame_at = _BITMAPS + sum(map(mul, layout.plain, counts))
+        size = sum(map(mul, layout.packed, counts))
+        if len(planes) < frame_at:
             raise RowError("corrupted or tampered with")
-        return made
+        inflated = self._inflated(planes[frame_at:], size, size + most_rest)
+        self.rests.append(inflated[size:])
+        self._planes.append(planes[:frame_at] + inflated[:size] + bytes(max(counts)))
+        return layout
 
-    @cached_property
-    def _frame(self) -> bytes:
-        frame = self._planes[self._frame_at :]
-        most = self._size + self._most_rest
-        if not frame and not self._size:
+    def _inflated(self, frame: bytes, least: int, most: int) -> bytes:
+        if not frame and not least:
             return b""
-        with _damage():
-            made = zstandard.ZstdDecompressor().decompress(frame, max_output_size=most + 1)
-        if not self._size <= len(made) <= most:
+        try:
+            made = self._inflate(frame, max_output_size=most + 1)
+        except zstandard.ZstdError as error:
+            raise RowError("corrupted or tampered with") from error
+        if not least <= len(made) <= most:
             raise RowError("corrupted or tampered with")
         return made
 
 
-def numbered(codes: Numbers, count: int) -> Numbers:
-    """The numbers for which codes stand: 0 is the next one that was not named yet, n + 1 the n-th.
+def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
+    """The numbers for which codes stand: 0 is the next one that its segment has not named yet,
+    n + 1 the n-th; each segment's numbers go on from those of the segment before.
 
-    Raises `RowError` unless all of ``count``, and no other, are named.
+    ``rows``: how many codes each segment has; ``counts``: how many values. Raises `RowError` unless
+    each names all of its own, and no other.
     """
     is_new = codes == 0
-    named = np.cumsum(is_new, dtype=np.int32)
-    made = np.where(is_new, named, codes) - 1
-    if named[-1] != count or (made >= named).any():
+    named = np.cumsum(is_new, dtype=np.int64)
+    until = np.cumsum(counts)
+    before = np.repeat(until - counts, rows)
+    made = np.where(is_new, named, codes + before) - 1
+    if (named[np.cumsum(rows) - 1] != until).any() or (made >= named).any():
         raise RowError("corrupted or tampered with")
     return made
 
 
-@contextmanager
-def _damage() -> Iterator[None]:
-    try:
-        yield
-    except zstandard.ZstdError as error:
-        raise RowError("corrupted or tampered with") from error
+@lru_cache(maxsize=1 << 10)
+def _layout(form: Form, plain: int, packed: int) -> _Layout:
+    kinds = 1 + max(column.of for column in form.columns)
+    column_of = [column.of for column, numbers in form.numbered() for _ in numbers]
+    planes = len(column_of)
+    if plain & packed or (plain | packed) >> planes:
+        raise RowError("corrupted or tampered with")
+    one = np.eye(kinds, dtype=np.int64)[column_of]
+    masks = [np.array([bits >> n & 1 for n in range(planes)], bool) for bits in (plain, packed)]
+    in_plain, in_packed = (one * mask[:, None] for mask in masks)
+    all_plain, all_packed = in_plain.sum(axis=0), in_packed.sum(axis=0)
+    places = np.where(masks[0][:, None], np.cumsum(in_plain, axis=0) - in_plain,
+                      all_plain + np.cumsum(in_packed, axis=0) - in_packed)  # fmt: skip
+    is_there = masks[0] | masks[1]
+    places[~is_there] = all_plain + all_packed
+    return _Layout(places, tuple(all_plain.tolist()), tuple(all_packed.tolist()), is_there)

@@ -50,7 +50,7 @@ def main() -> None:
     django.setup()
     kept = [KeptEpoch.of(each) for each in told["epochs"]]
     tenant, repeats = told["tenant"], told["repeats"]
-    prepared = [_prepare(tenant, Asked.of(each), kept) for each in told["asked"]]
+    prepared = [prepare(tenant, Asked.of(each), kept) for each in told["asked"]]
     path = Path(told["duck"]) if told["duck"] else None
     # A worker has read its modules long before it forks.
     import_module("icrstore.query.engine")
@@ -117,7 +117,7 @@ class Ours(Side):
             opened.failed |= wrong
         hours = cover(
             one.request.all_hours(),
-            {role: listed for role, listed in one.listed.items()},  # noqa: C416
+            dict(one.listed.items()),
             reader.shards_of(self._tenant),
             (),
             opened.failed,
@@ -190,7 +190,7 @@ def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:
     return milliseconds
 
 
-def _prepare(tenant: str, asked: Asked, kept: Sequence[KeptEpoch]) -> Prepared:
+def prepare(tenant: str, asked: Asked, kept: Sequence[KeptEpoch]) -> Prepared:
     in_scope = [one for one in kept if asked.hours.first <= one.listed.hour < asked.hours.end]
     in_scope.sort(key=lambda one: (one.listed.hour, one.listed.eid))
     listed = tuple(one.listed for one in in_scope)
