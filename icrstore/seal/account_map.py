@@ -237,7 +237,9 @@ def _ends(group: Group, segment: Numbers, heads: Numbers) -> tuple[Coded, dict[s
     source = np.repeat(coded.again[at_source], rows)
     source[first] = coded.code[at_source]
     at_public = np.minimum(at[changed] + 1, len(named) - 1)
-    again, code = (np.where(shown[first], codes[at_public], 0) for codes in (coded.again, coded.code))
+    again, code = (
+        np.where(shown[first], codes[at_public], 0) for codes in (coded.again, coded.code)
+    )
     made = np.repeat(again, rows)
     made[first] = code
     return coded, {"source": source, "destination": coded.code[at], "public": made}
