@@ -17,7 +17,9 @@ RECORDS_PER_CHUNK = 4096
 _NONCE = bytes(12)
 _SUITE = bytes([SUITE])
 _SHA512 = SHA512()
-_CHUNK = struct.Struct(">HI")  # enc(u32(chunk))
+_NUMBERS = struct.Struct(">III")
+# What `enc` writes before a chunk's number, and before a label: both have one length.
+_CHUNK, _LABEL = struct.Struct(">HI"), b"\x00\x10"
 
 
 class RowError(Exception):
@@ -40,7 +42,7 @@ class Segment:
     columns: bytes
 
     def encode(self) -> bytes:
-        return struct.pack(">III", self.chunk, self.last_chunk, self.records) + self.columns
+        return _NUMBERS.pack(self.chunk, self.last_chunk, self.records) + self.columns
 
 
 class SelectorKeys:
@@ -100,7 +102,7 @@ class SelectorKeys:
             chunk += 1
 
     def _aad(self, label: bytes) -> bytes:
-        return self._seg + enc(label)
+        return self._seg + _LABEL + label
 
 
 @lru_cache(maxsize=64)
@@ -113,7 +115,7 @@ def _beginnings(eid: bytes, kind: Kind) -> tuple[bytes, bytes]:
 def _parse(encoded: bytes, chunk: int) -> Segment:
     if len(encoded) < 12:
         raise RowError("corrupted or tampered with")
-    number, last, records = struct.unpack_from(">III", encoded)
+    number, last, records = _NUMBERS.unpack_from(encoded)
     if number != chunk or last < chunk or not 0 < records <= RECORDS_PER_CHUNK:
         raise RowError("corrupted or tampered with")
     return Segment(number, last, records, encoded[12:])
@@ -125,8 +127,8 @@ def pad(segment: bytes) -> bytes:
     After Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
     PURBs", PoPETs 2019, section 4.
     """
-    length = 4 + len(segment)
-    return struct.pack(">I", len(segment)) + segment + bytes(padme(length) - length)
+    length = len(segment)
+    return length.to_bytes(4) + segment + bytes(padme(4 + length) - 4 - length)
 
 
 def unpad(padded: bytes) -> bytes:
