@@ -112,7 +112,7 @@ class Label:
 def accept(
     collector: Collector,
     label: Label,
-    body: bytes,
+    body: bytes | bytearray,
     body_sha256: bytes,
     signed: bytes,
     receipt_key: Ed25519PrivateKey,
@@ -124,11 +124,36 @@ def accept(
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
     commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
     """
-    with of_tenant(collector.tenant_id):
-        held = _held(collector, label)
-    if held is not None:
-        return held, False
-    _check(collector, label, body, now)
+    try:
+        with of_tenant(collector.tenant_id):
+            # The same batch may come by two calls at once: the second waits here.
+            limits.lock(collector.tenant_id)
+            if (held := _held(collector, label)) is not None:
+                return held, False
+            _check(collector, label, body, now)
+            limits.check(collector, len(body), now)
+            batch = _batch(collector, label, body, body_sha256, signed, receipt_key, now)
+            batch.save(force_insert=True)
+    except IntegrityError as error:
+        if "batch_sequence_once" not in str(error):
+            raise
+        raise SequenceUsed(
+            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
+        ) from error
+    # From here the batch is durable: if we stop now the collector asks again and is told so.
+    return batch, True
+
+
+def _batch(
+    collector: Collector,
+    label: Label,
+    body: bytes | bytearray,
+    body_sha256: bytes,
+    signed: bytes,
+    receipt_key: Ed25519PrivateKey,
+    now: datetime,
+) -> Batch:
+    """Its row, with the receipt that says so."""
     receipt = Receipt(
         state="accepted",
         tenant=collector.tenant_id,
@@ -138,7 +163,7 @@ def accept(
         body_sha256=body_sha256,
         **label.columns(),
     )
-    batch = Batch(
+    return Batch(
         tenant_id=collector.tenant_id,
         collector=collector,
         batch_id=label.batch_id,
@@ -151,22 +176,6 @@ def accept(
         accepted_at=now,
         receipt=Envelope.sign("receipt", receipt.to_fields(), receipt_key).encode(),
     )
-    try:
-        with of_tenant(collector.tenant_id):
-            limits.lock(collector.tenant_id)
-            # While we waited, the same batch may have come by another call.
-            if (held := _held(collector, label)) is not None:
-                return held, False
-            limits.check(collector, len(body), now)
-            batch.save(force_insert=True)
-    except IntegrityError as error:
-        if "batch_sequence_once" not in str(error):
-            raise
-        raise SequenceUsed(
-            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
-        ) from error
-    # From here the batch is durable: if we stop now the collector asks again and is told so.
-    return batch, True
 
 
 def hurry(tenant: str) -> None:
@@ -188,7 +197,7 @@ def _held(collector: Collector, label: Label) -> Batch | None:
     )
 
 
-def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> None:
+def _check(collector: Collector, label: Label, body: bytes | bytearray, now: datetime) -> None:
     if label.shard >= collector.tenant.shards:
         raise BatchError(
             "bad-scope", "Batch-Scope", f"shards are 0 to {collector.tenant.shards - 1}"
@@ -206,7 +215,7 @@ def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> No
         raise BatchError("not-sealed", "body", "seal it to the intake key: it lies open")
 
 
-def _lies_open(body: bytes) -> bool:
+def _lies_open(body: bytes | bytearray) -> bool:
     """Whether a collector forgot to seal: ciphertext begins like no file and does not compress.
 
     What is refused has touched no disk. A body that means to look sealed cannot be told.
