@@ -17,7 +17,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from accounts.models import Tenant
 from accounts.tenancy import of_tenant
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
@@ -99,7 +98,7 @@ def find(
     failed = Failures()
     with of_tenant(tenant):
         looking = PURPOSES[warrant.purpose](warrant, request)
-        shards = Tenant.objects.get(name=tenant).shards
+        shards = reader.shards_of(tenant)
         for group in _groups(_logged(listed), len(request.selectors)):
             held, wrong = reader.held_epochs(tenant, group)
             lent = _lent(looking.with_pools(held, failed), shares, request.selectors)
