@@ -47,19 +47,16 @@ class SelectorKeys:
         self, operator_share: bytes, oversight_share: bytes, eid: bytes, kind: Kind, selector: bytes
     ) -> None:
         self._secret = operator_share + oversight_share
-        self._made: dict[int, tuple[bytes, bytes]] = {}
         # The chunk's number, or its label, is the last part: all before it is encoded once.
         self._row = enc(b"icr/v1/row", eid, kind.encode("ascii"), selector)
         self._seg = enc(b"icr/v1/seg", eid)
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
-        if chunk not in self._made:
-            prf = HMAC(self._secret, SHA512())
-            prf.update(self._row + enc(u32(chunk)))
-            made = prf.finalize()
-            self._made[chunk] = made[:16], made[16:48]
-        return self._made[chunk]
+        prf = HMAC(self._secret, SHA512())
+        prf.update(self._row + enc(u32(chunk)))
+        made = prf.finalize()
+        return made[:16], made[16:48]
 
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""

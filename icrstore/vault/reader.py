@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from accounts.policies import read_pools
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.epoch import Epoch
 from icrstore.seal.manifest import BucketProof
+from icrstore.seal.pools import DEFAULT, Pools
 from icrstore.vault.binary import binary_cursor
 from icrstore.vault.manifests import COLUMNS, proof_of
 from icrstore.vault.months import month_of
@@ -25,6 +27,11 @@ ANOTHER_STATEMENT = "its statement is not the one that the keepers logged"
 
 # Where the payload of an envelope begins.
 _PAYLOAD = b'"payload":"'
+
+_TENANT = """
+SELECT t.shards, p.statement FROM accounts_tenant AS t
+LEFT JOIN accounts_policy AS p ON p.tenant_id = t.name AND p.about = 'pools' WHERE t.name = %s
+"""
 
 _EPOCHS = "SELECT eid, id, statement FROM vault_epoch WHERE tenant_id = %s AND eid = ANY(%b)"
 
@@ -94,11 +101,17 @@ def held_epochs(
     return held, wrong
 
 
-def shards_of(tenant: str) -> int:
+def shards_and_pools(tenant: str) -> tuple[int, dict[bytes, Pools]]:
+    """How many shards a tenant has, and its pools by their digest, as the database says.
+
+    An epoch names its pools by their digest, so who exchanges or deletes a policy makes epochs that
+    fail, and no name that is not theirs.
+    """
     with binary_cursor() as cursor:
-        cursor.execute("SELECT shards FROM accounts_tenant WHERE name = %s", [tenant])
-        ((shards,),) = cursor.fetchall()
-    return int(shards)
+        cursor.execute(_TENANT, [tenant])
+        ((shards, _), *_) = found = cursor.fetchall()
+    policies = [read_pools(statement) for _, statement in found if statement is not None]
+    return shards, {pools.sha256: pools for pools in (*policies, DEFAULT) if pools is not None}
 
 
 def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
