@@ -52,16 +52,19 @@ class SelectorKeys:
         self, operator_share: bytes, oversight_share: bytes, eid: bytes, kind: Kind, selector: bytes
     ) -> None:
         self._secret = operator_share + oversight_share
+        self._made: dict[int, tuple[bytes, bytes]] = {}
         # The chunk's number, or its label, is the last part: all before it is encoded once.
         row, self._seg = _beginnings(eid, kind)
         self._row = row + enc(selector)
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
-        prf = HMAC(self._secret, _SHA512)
-        prf.update(self._row + _CHUNK.pack(4, chunk))
-        made = prf.finalize()
-        return made[:16], made[16:48]
+        if chunk not in self._made:
+            prf = HMAC(self._secret, _SHA512)
+            prf.update(self._row + _CHUNK.pack(4, chunk))
+            made = prf.finalize()
+            self._made[chunk] = made[:16], made[16:48]
+        return self._made[chunk]
 
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""
