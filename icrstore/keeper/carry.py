@@ -6,8 +6,8 @@ carries the checkpoint; nothing that is carried needs to be trusted.
 
 import contextlib
 import threading
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,11 @@ from icrstore.keeper.answers import (
 )
 from icrstore.keeper.calls import Keeper
 from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, check_evidence, check_leaves
+from icrstore.keeper.leaves import Leaf
+from icrstore.tlog import merkle
 from icrstore.tlog.checkpoint import Checkpoint, parse_checkpoint
-from icrstore.tlog.errors import LogError
+from icrstore.tlog.errors import LogError, ProofError
+from icrstore.tlog.known import Known
 from icrstore.tlog.note import Note, parse_note
 from icrstore.tlog.witness import add_cosignatures
 
@@ -69,6 +72,8 @@ class Carrier:
         # What was cosigned last of each log, as far as we know, and how often we had it cosigned.
         self._cosigned: dict[str, _Shown] = {}
         self._times = Counter[str]()
+        # Proofs that follow from what the keeper showed already are not asked for.
+        self._known = defaultdict[str, Known](Known)
 
     def carry(self, logged: Logged, told: Mapping[str, Any] | None) -> Proven:
         """These leaves under a cosigned checkpoint, checked; what they say too, if ``told``.
@@ -77,7 +82,9 @@ class Carrier:
         Raises `KeeperUntrue` (a log that forked, too), `KeepersRefused`, `KeeperUnreachable`.
         """
         try:
-            evidence = self._shown_in(self._carried(_Shown.read(logged.checkpoint)), logged)
+            ours = _Shown.read(logged.checkpoint)
+            self._learn(logged, ours.checkpoint)
+            evidence = self._shown_in(self._carried(ours), logged, ours)
             if told is None:
                 check_leaves(evidence, self.keys, len(logged.leaves))
             else:
@@ -122,15 +129,21 @@ class Carrier:
         of_log = [one for one in self._waiting if one.checkpoint.origin == origin]
         return max(of_log, key=lambda one: one.checkpoint.size)
 
-    def _shown_in(self, cosigned: _Shown, logged: Logged) -> Evidence:
+    def _learn(self, logged: Logged, checkpoint: Checkpoint) -> None:
+        known, size = self._known[checkpoint.origin], checkpoint.size
+        for leaf, proof in zip(logged.leaves, logged.proofs, strict=False):
+            if leaf.index < size:
+                known.learn(merkle.leaf_hash(leaf.text.encode()), leaf.index, size, proof)
+
+    def _shown_in(self, cosigned: _Shown, logged: Logged, ours: _Shown) -> Evidence:
         """The leaves under the checkpoint that was cosigned."""
-        ours, theirs = _Shown.read(logged.checkpoint), cosigned.checkpoint
+        theirs = cosigned.checkpoint
         if ours.checkpoint == theirs:
             proofs = logged.proofs
         elif ours.checkpoint.size == theirs.size:
             raise _Forked(theirs.origin, ours.note)  # two roots of one size
         else:
-            proofs = self._inclusion(logged, theirs.origin, theirs.size)
+            proofs = tuple(self._inclusion(leaf, theirs) for leaf in logged.leaves)
         return logged.evidence(cosigned.note.encode().decode(), proofs)
 
     def _cosign(self, shown: _Shown) -> _Shown:
@@ -157,17 +170,33 @@ class Carrier:
         raise KeeperUnreachable(self._witness.role, "overtaken")
 
     def _add_checkpoint(self, old: int, shown: _Shown) -> bytes | int:
-        origin, new = shown.checkpoint.origin, shown.checkpoint.size
-        proof = self._keeper.consistency(origin, old, new) if 0 < old < new else ()
         try:
-            return self._witness.add_checkpoint(old, proof, shown.note)
+            return self._witness.add_checkpoint(old, self._consistency(old, shown), shown.note)
         except KeeperRefused as refused:
             if refused.code in _FORKED:
-                raise _Forked(origin, shown.note) from refused
+                raise _Forked(shown.checkpoint.origin, shown.note) from refused
             raise
 
-    def _inclusion(self, logged: Logged, origin: str, size: int) -> tuple[tuple[bytes, ...], ...]:
-        return tuple(self._keeper.inclusion(origin, leaf.index, size) for leaf in logged.leaves)
+    def _consistency(self, old: int, shown: _Shown) -> Sequence[bytes]:
+        origin, new, root = shown.checkpoint.origin, shown.checkpoint.size, shown.checkpoint.root
+        if not 0 < old < new:
+            return ()
+        before = self._cosigned.get(origin)
+        with contextlib.suppress(KeyError, ProofError):
+            if before and before.checkpoint.size == old:
+                proof = merkle.consistency_proof(self._known[origin].node, old, new)
+                merkle.verify_consistency(old, new, proof, before.checkpoint.root, root)
+                return proof
+        return self._keeper.consistency(origin, old, new)
+
+    def _inclusion(self, leaf: Leaf, cosigned: Checkpoint) -> tuple[bytes, ...]:
+        origin, size = cosigned.origin, cosigned.size
+        with contextlib.suppress(KeyError, ProofError):
+            proof = merkle.inclusion_proof(self._known[origin].node, leaf.index, size)
+            hashed = merkle.leaf_hash(leaf.text.encode())
+            merkle.verify_inclusion(hashed, leaf.index, size, proof, cosigned.root)
+            return tuple(proof)
+        return self._keeper.inclusion(origin, leaf.index, size)
 
 
 def _covers(cosigned: _Shown | None, ours: _Shown) -> bool:

@@ -12,6 +12,7 @@ Beyond the silence somebody must look at another clock and confirm this one (`re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from icrstore.keeper import queries
@@ -40,7 +41,13 @@ def utc_now() -> datetime:
 
 
 def this_boot() -> Boot:
-    return Boot(_BOOT_ID.read_text().strip(), int(time.clock_gettime(time.CLOCK_BOOTTIME)))
+    return Boot(_boot_name(), int(time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
+@cache
+def _boot_name() -> str:
+    """No process outlives a boot."""
+    return _BOOT_ID.read_text().strip()
 
 
 def check(held: ClockRow | None, now: datetime, boot: Boot) -> None:

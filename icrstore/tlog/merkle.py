@@ -59,17 +59,22 @@ def inclusion_proof(node: Node, index: int, size: int) -> list[bytes]:
     """
     if not 0 <= index < size:
         raise ProofError("malformed")
-    proof = []
+    return [_range_hash(node, start, end) for start, end in siblings(index, size)]
+
+
+def siblings(index: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves (start, end) whose hashes are the audit path of a leaf, from it up."""
+    ranges = []
     start, end = 0, size
     while end - start > 1:
         middle = start + _split(end - start)
         if index < middle:
-            proof.append(_range_hash(node, middle, end))
+            ranges.append((middle, end))
             end = middle
         else:
-            proof.append(_range_hash(node, start, middle))
+            ranges.append((start, middle))
             start = middle
-    return proof[::-1]
+    return ranges[::-1]
 
 
 def consistency_proof(node: Node, old: int, new: int) -> list[bytes]:

@@ -1,4 +1,5 @@
-"""Two served keepers under questions: how many a second, how long each waits, and a year lent.
+"""Two served keepers under questions: how many a second, how long each waits, and a year lent; and
+how many epochs a second both log.
 
 One keeper alone is the same commits and releases by the same number of callers at one keeper, whose
 peer had its part before: what it costs that neither role is trusted is the ratio.
@@ -7,7 +8,7 @@ peer had its part before: what it costs that neither role is trusted is the rati
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,24 +21,37 @@ from icrstore.keeper.client import Question
 from icrstore.keeper.days import OpenDays
 from icrstore.keeper.evidence import Evidence
 from icrstore.keeper.queries import EpochRow
-from icrstore.seal.epoch import HOUR, LIFE_DAYS, ROLES, Role, day_of, other_role
+from icrstore.seal.epoch import (
+    HOUR,
+    LIFE_DAYS,
+    ROLES,
+    Epoch,
+    Role,
+    day_of,
+    new_atoms,
+    other_role,
+    seal_atom,
+)
 from icrstore.warrant.statements import HourRange
 from tests.bench.measure import Spread, timed
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result
 from tests.bench.running import Bench, Size
-from tests.keeper.pair import TENANT, Pair, make_pair
+from tests.keeper.pair import TENANT, Pair, SealedEpoch, last_hour, make_pair
 
 CALLERS = 4
+# As `icrstore.vault.register` hands them in.
+AT_ONCE = 200
 YEAR_HOURS = LIFE_DAYS * 24
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many questions in each round, about a year of so many hours."""
+    """So many questions and epochs in each round, and a year of so many hours."""
 
     questions: int
     rounds: int
+    epochs: int
     hours: int = YEAR_HOURS
 
 
@@ -51,7 +65,7 @@ class Asked:
 
 
 LOADS: dict[Size, Load] = {
-    "full": Load(400, 5), "small": Load(200, 3), "tiny": Load(20, 1, hours=48),
+    "full": Load(400, 5, 2000), "small": Load(200, 3, 600), "tiny": Load(20, 1, 40, hours=48),
 }  # fmt: skip
 
 
@@ -63,7 +77,8 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
         _lift_budgets(pair)
         both = [_ask_both(pair, load.questions) for _ in _rounds(load, "both keepers")]
         alone = [_ask_one(pair, load.questions) for _ in _rounds(load, "one alone")]
-        tell(f"{load.hours:,} epochs are registered")
+        registered = [_register(pair, load.epochs) for _ in _rounds(load, "epochs are registered")]
+        tell(f"{load.hours:,} epochs of a year are put into both stores")
         _fill_a_year(pair, load.hours)
         years = [_lend_a_year(pair, load.hours) for _ in _rounds(load, "a year is lent")]
     rates = [one.rate for one in both]
@@ -77,6 +92,8 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
                Spread.of([one.cpu_milliseconds for one in both])),
         Result("keepers.alone", "commits + releases at one keeper alone", "1/s", Spread.of(alone)),
         Result("keepers.ratio", "both, as a part of one alone", "x", Spread.of(ratios)),
+        Result("keepers.registered", f"epochs logged by both, {AT_ONCE} a call", "1/s",
+               Spread.of(registered)),
         Result("keepers.year", f"one account, {load.hours:,} epochs lent by both", "s",
                Spread.of(years)),
     ]  # fmt: skip
@@ -165,6 +182,27 @@ def _at_once(
 def _questions(pair: Pair, count: int) -> list[Question]:
     warrant = pair.warrant(pair.warrant_of(max_requests=10_000))
     return [pair.question(warrant) for _ in range(count)]
+
+
+def _register(pair: Pair, count: int) -> float:
+    """Epochs a second that a sealer host hands to both keepers, one after the other."""
+    hours = [last_hour() - number % 90 * HOUR for number in range(count)]
+    keys = {
+        (role, day): pair.day_key(role, day) for role in ROLES for day in set(map(day_of, hours))
+    }
+    sealed = [_sealed(pair, keys, hour) for hour in hours]
+    began = time.perf_counter()
+    for first in range(0, count, AT_ONCE):
+        codes = pair.register(*sealed[first : first + AT_ONCE])
+        if any(any(of_role) for of_role in codes.values()):
+            raise RuntimeError("a keeper refused an epoch")
+    return count / (time.perf_counter() - began)
+
+
+def _sealed(pair: Pair, keys: Mapping[tuple[Role, str], bytes], hour: datetime) -> SealedEpoch:
+    epoch, atoms = Epoch.new(TENANT, hour, 0), new_atoms()
+    seals = {role: seal_atom(keys[role, epoch.day], epoch, role, 1, atoms[role]) for role in ROLES}
+    return pair.signed_epoch(epoch, atoms, seals)
 
 
 def _fill_a_year(pair: Pair, hours: int) -> None:

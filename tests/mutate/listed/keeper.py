@@ -20,6 +20,8 @@ DOORS = "icrstore/keeper/doors.py"
 SERVER = "icrstore/keeper/server.py"
 TRUSTED = "icrstore/keeper/queries/trusted.py"
 NAMES = "icrstore/keeper/names.py"
+STORE = "icrstore/keeper/store.py"
+CARRY = "icrstore/keeper/carry.py"
 
 MUTATIONS = (
     Mutation(
@@ -349,6 +351,38 @@ MUTATIONS = (
         SERVER,
         'raise Refused("headers-too-large", 431)',
         "tests/keeper/test_server.py::test_sizes_have_limits",
+    ),
+    Mutation(
+        "together-undone-alone",
+        STORE,
+        'self._writer.execute("ROLLBACK TO one")',
+        "tests/keeper/test_store.py::test_one_that_is_refused_is_undone_and_takes_no_other_with_it",
+    ),
+    Mutation(
+        "together-answered-once-durable",
+        STORE,
+        "together.has_ended.wait()",
+        "tests/keeper/test_store.py::test_writes_that_wait_are_committed_once_and_each_then_sees_all",
+    ),
+    Mutation(
+        "together-lost",
+        STORE,
+        'raise StoreLost("the store failed")\n\n    def _end',
+        "tests/keeper/test_store.py::test_a_commit_that_fails_is_everybodys_and_nothing_is_written_after_it",
+        "pass\n\n    def _end",
+    ),
+    Mutation(
+        "carried-since-it-was-asked",
+        CARRY,
+        "self._times[origin] == before or ",
+        "tests/keeper/test_carry.py::test_who_comes_later_gets_a_cosignature_of_then",
+        "",
+    ),
+    Mutation(
+        "carried-by-a-proof-that-holds",
+        CARRY,
+        "merkle.verify_consistency(old, new, proof, before.checkpoint.root, root)",
+        "tests/keeper/test_carry.py::test_what_a_carrier_holds_falsely_costs_a_question_and_no_more",
     ),
     Mutation(
         "lend-context",
