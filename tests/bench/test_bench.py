@@ -20,7 +20,7 @@ from tests.bench import ingest, text
 from tests.bench.generate import SHAPES, records
 from tests.bench.measure import Cost, timed
 
-PARTS = ("store", "text", "keepers", "collector")
+PARTS = ("store", "text", "questions", "household", "hour", "keepers", "collector", "growth")
 UNTIL = datetime(2026, 11, 22, 20, tzinfo=UTC)
 COUNT = 50_000
 # By shape: epochs, rows of both maps, bytes a record in those rows with their labels.
