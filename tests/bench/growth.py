@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from icrstore.warrant.statements import HourRange
-from tests.bench import store, targets
+from tests.bench import targets
 from tests.bench.bulk import KeptEpoch, Plan
 from tests.bench.generate import SHAPES, STREAMS, records
 from tests.bench.ground import Ground
@@ -73,14 +73,14 @@ class Point:
 
 
 def measure(bench: Bench, size: Size) -> list[Outcome]:
-    points = grow(LOADS[size], bench.until)
+    points = grow(bench.store, LOADS[size], bench.until)
     return [*results(points), *curves(points)]
 
 
-def grow(load: Load, until: datetime) -> list[Point]:
-    with store.running() as ours:
-        growing = _Growing(ours, load, until)
-        return [growing.step(number) for number in range(load.steps)]
+def grow(ours: Store, load: Load, until: datetime) -> list[Point]:
+    ours.forget()
+    growing = _Growing(ours, load, until)
+    return [growing.step(number) for number in range(load.steps)]
 
 
 def results(points: Sequence[Point]) -> list[Outcome]:
@@ -204,10 +204,11 @@ class _Growing:
         ]  # fmt: skip
 
     def _sizes(self) -> tuple[int, int, int]:
-        """Bytes of the segments, of their index, and of everything else."""
+        """Bytes of the segments with the manifests, of their indexes, and of everything else."""
         ((table, index),) = self._ground.sql(
             "SELECT sum(pg_table_size(inhrelid)), sum(pg_indexes_size(inhrelid))"
-            " FROM pg_inherits WHERE inhparent = 'vault_segment'::regclass"
+            " FROM pg_inherits"
+            " WHERE inhparent IN ('vault_segment'::regclass, 'vault_bucket'::regclass)"
         )
         ((everything,),) = self._ground.sql("SELECT pg_database_size(current_database())")
         return int(table), int(index), int(everything - table - index)
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str]) -> None:
     full = LOADS["full"]
     load = Load(full.shape, full.bulk, full.door, options.records // full.bulk, full.rounds)
     with Bench() as bench:
-        points = grow(load, bench.until)
+        points = grow(bench.store, load, bench.until)
     if options.json:
         made = {"growth": [asdict(point) for point in points]}
         options.json.write_text(json.dumps(made, indent=2) + "\n")

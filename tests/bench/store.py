@@ -102,7 +102,7 @@ class Store:
 
     def load(self, cuts: Sequence[Cut]) -> Stored:
         """Batches pushed, sealed and committed, in place of those that were there before."""
-        self._forget()
+        self.forget()
         added = self.add(cuts)
         ((epochs, segments),) = self._site.sql(
             "SELECT count(*), sum(rows) FROM vault_epoch WHERE rows > 0"
@@ -113,18 +113,24 @@ class Store:
 
     def add(self, cuts: Sequence[Cut]) -> Added:
         """Batches pushed, sealed and committed beside what is there."""
-        pushes, client = timed(lambda: [self._push(made) for made in cuts])
         postgres, wal_before = self._pid("postgres"), self._wal()
-        _, accept = timed(lambda: self._send(pushes), self._pid("web"), postgres, own=False)
+        client, accept = self.hand_in(cuts)
         told = self._seal(postgres)
         if told["batches"] != len(cuts):
             raise AssertionError("not every batch was sealed")
         seal, wal = Cost(told["wall"], told["cpu"]), self._wal() - wal_before
         return Added(client, accept, seal, wal, int(told["peak_bytes"]))
 
+    def hand_in(self, cuts: Sequence[Cut]) -> tuple[Cost, Cost]:
+        """Batches made ready and pushed: what it costs here, and until all are accepted."""
+        pushes, client = timed(lambda: [self._push(made) for made in cuts])
+        servers = self._pid("web"), self._pid("postgres")
+        _, accept = timed(lambda: self._send(pushes), *servers, own=False)
+        return client, accept
+
     def collect(self, path: Path, count: int) -> Collected:
         """A file read, spooled and pushed by the real command, whose records are then sealed."""
-        self._forget()
+        self.forget()
         self._config.spool.unlink(missing_ok=True)
         postgres = self._pid("postgres")
         servers = f"{self._pid('web')},{postgres}"
@@ -201,7 +207,7 @@ class Store:
                 raise AssertionError(told)
         connection.close()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Back to an empty store, so that every round begins alike."""
         self._site.sql("TRUNCATE vault_segment, vault_bucket, vault_epoch_batches, inbox_batch")
         self._site.sql(
@@ -210,6 +216,7 @@ class Store:
         )
         self._site.sql("DELETE FROM vault_epoch WHERE rows > 0")
         self._site.sql("CHECKPOINT")
+        self._pushed = 0
 
     def _wal(self) -> int:
         return int(self._site.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])

@@ -1,6 +1,6 @@
 """Nothing asked, looked for or taken in touches more of the database the more is kept there.
 
-By counts, which no clock moves: blocks of PostgreSQL and statements, at some history and at five
+By counts, which no clock moves: blocks of PostgreSQL and statements, at some history and at four
 times as much.
 """
 
@@ -25,9 +25,9 @@ from tests.keeper.pair import Pair
 from tests.vault.blocks import Touched, touched
 from tests.vault.rooms import Database, Rooms, make_rooms, record
 
-FEW, MANY = 300, 1500
+FEW, MANY = 500, 2000
 # An index may become a block deeper, and PostgreSQL looks at its ends when it plans.
-DEEPER = 1.3
+DEEPER = 1.4
 ASKED_HOURS = 10
 ACCOUNTS, RECORDS = 4, 12  # each hour
 WORKS = ("services", "reached", "resolve", "what waits", "an idle look", "a batch")
