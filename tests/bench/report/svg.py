@@ -48,7 +48,7 @@ def lines(title: str, x: str, y: str, drawn: Sequence[Line]) -> str:
 
 def bars(title: str, unit: str, drawn: Sequence[Bar]) -> str:
     """One below the other, each with its number, from 0."""
-    longest = max(bar.value for bar in drawn)
+    longest = max(bar.value for bar in drawn) or 1
     room = WIDTH - _LABEL - 120
     body = []
     for number, bar in enumerate(drawn):
