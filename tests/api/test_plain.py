@@ -4,9 +4,13 @@ import csv
 import gzip
 import io
 import json
+import re
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +22,9 @@ from icrstore.flow.schema import address_text
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import batch_info
+from icrstore.shell.keyfile import KeyFile
 from icrstore.vault.sealer import seal_waiting
-from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import IntakeKey as IntakeKeyStatement
 from icrstore.wire import hpke
 from tests.api.web import Caller, Edge, Told, Web, sha256, write_trust
@@ -298,3 +303,23 @@ def test_nothing_of_a_plain_body_is_in_webs_log(plain: Edge, web: Web) -> None:
         assert push(plain, needle, NDJSON, encoding).status == 202
     assert push(plain, needle, CSV, "br").status == 415
     assert needle.decode() not in web.log()
+
+
+def test_the_script_that_the_docs_teach_pushes_a_table(
+    plain: Edge, web: Web, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "deploy" / "COLLECTING.md").read_text()
+    (script,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "push.py").write_text(script)
+    (tmp_path / "day.csv").write_bytes(as_csv(rows(plain.rooms)))
+    key = plain.caller.key
+    KeyFile("signing", "edge-1", raw_public(key), key.private_bytes_raw()).write(
+        tmp_path / "edge-1.key"
+    )
+    hour = f"{plain.rooms.hour:%Y-%m-%dT%H}:00:00Z"
+    arguments = [f"http://{web.authority}", "edge-1.key", "day.csv", CSV, "1", hour, hour]
+    told = subprocess.run(
+        [sys.executable, "push.py", *arguments], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert "receipt" in json.loads(told.stdout)
+    assert sealed(plain) == ("sealed", 3, {})

@@ -70,7 +70,7 @@ class Command(given.Command):
         "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
         "  manage.py tenant backfill isp-one old.policy   (made by `icr policy backfill`)\n"
         "  manage.py tenant revoke isp-one ada.revoke     (made by `icr revoke`)\n"
-        "  manage.py tenant plain isp-one on              let collectors push what they cannot seal\n"
+        "  manage.py tenant plain isp-one on              let web seal what senders cannot\n"
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
