@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ _GRANT = re.compile(r":([A-Za-z0-9+/=]{1,6000}):", re.ASCII)
 
 # A body is hashed as it comes, in pieces that are still in the processor's cache.
 _PIECE_BYTES = 1 << 18
+_UNENCODED = "send the body without Content-Encoding"
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,19 @@ class Body:
 NO_BODY = Body(b"", hashlib.sha256(b"").digest())
 
 
-def read_body(request: Request, media_type: str, most: int) -> Body:
-    """The whole body, of this type and at most this long. Raises `Problem`."""
+def read_body(
+    request: Request, media_types: str | Collection[str], most: int, encodings: Collection[str] = ()
+) -> Body:
+    """The whole body, of one of these types and at most this long. Raises `Problem`."""
     raw: HttpRequest = request._request
-    if raw.content_type != media_type:
-        raise Problem(415, "wrong-media-type", f"send {media_type}")
-    if "Content-Encoding" in raw.headers:
-        raise Problem(415, "wrong-content-encoding", "send the body without Content-Encoding")
+    types = [media_types] if isinstance(media_types, str) else media_types
+    if raw.content_type not in types:
+        raise Problem(415, "wrong-media-type", f"send {' or '.join(types)}")
+    encoding = raw.headers.get("Content-Encoding")
+    if encoding is not None and encoding not in encodings:
+        allowed = ", ".join(encodings)
+        mend = f"send Content-Encoding as one of {allowed}" if allowed else _UNENCODED
+        raise Problem(415, "wrong-content-encoding", mend)
     try:
         length = int(raw.headers.get("Content-Length", ""))
     except ValueError:
@@ -72,7 +79,7 @@ def _read(raw: HttpRequest, length: int) -> Body:
 def collector(
     request: Request,
     required: Sequence[str] = (),
-    read: Callable[[], Body] = lambda: NO_BODY,
+    read: Callable[[Collector], Body] = lambda _: NO_BODY,
 ) -> tuple[Collector, Mapping[str, str], Body]:
     """The collector that signed, the headers that its signature covers, and the body.
 
@@ -87,7 +94,7 @@ def collector(
             return None
         return bytes(found[-1].key)
 
-    verified, body = _verify(request, read, key_of, required, timezone.now())
+    verified, body = _verify(request, lambda: read(found[-1]), key_of, required, timezone.now())
     return found[-1], verified.covered, body
 
 

@@ -64,14 +64,16 @@ class Label:
     intake_hour: datetime
 
     @classmethod
-    def parse(cls, headers: Mapping[str, str]) -> "Label":
-        """From the signed headers, by lower-case name. Raises `BatchError` naming the header."""
+    def parse(cls, headers: Mapping[str, str], sealed_in: datetime | None = None) -> "Label":
+        """From the signed headers, by lower-case name. Raises `BatchError` naming the header.
+
+        ``sealed_in`` is the hour to whose intake key web sealed; else the collector says it.
+        """
         (batch_id,) = _match(_ID, headers, "Idempotency-Key", '"32 hex digits"')
         stream, sequence = _match(_SEQUENCE, headers, "Batch-Sequence", 'stream="name", n=1')
         shard, first, last = _match(
             _SCOPE, headers, "Batch-Scope", 'shard=0, first="2026-01-31T00:00:00Z", last="..."'
         )
-        (intake,) = _match(_INTAKE, headers, "Intake-Key", 'hour="2026-01-31T00:00:00Z"')
         made = cls(
             batch_id=bytes.fromhex(batch_id),
             stream=stream,
@@ -79,7 +81,7 @@ class Label:
             shard=int(shard),
             first_hour=_hour(first, "Batch-Scope"),
             last_hour=_hour(last, "Batch-Scope"),
-            intake_hour=_hour(intake, "Intake-Key"),
+            intake_hour=sealed_in or _intake_hour(headers),
         )
         if not timedelta(0) <= made.last_hour - made.first_hour <= MAX_SCOPE:
             raise BatchError("bad-scope", "Batch-Scope", "at most 50 hours, first to last")
@@ -119,7 +121,8 @@ def accept(
     now: datetime,
 ) -> tuple[Batch, bool]:
     """The batch as held, and whether it is new. The caller has checked signature and digest;
-    ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check.
+    ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check. The
+    digest is of the body as the collector sent it.
 
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
     commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
@@ -222,6 +225,11 @@ def _lies_open(body: bytes | bytearray) -> bool:
     """
     start = body[:_SAMPLE_BYTES]
     return start.startswith(_COMPRESSED) or len(zlib.compress(start, 1)) < 0.9 * len(start)
+
+
+def _intake_hour(headers: Mapping[str, str]) -> datetime:
+    (hour,) = _match(_INTAKE, headers, "Intake-Key", 'hour="2026-01-31T00:00:00Z"')
+    return _hour(hour, "Intake-Key")
 
 
 def _match(pattern: re.Pattern[str], headers: Mapping[str, str], name: str,
