@@ -124,7 +124,8 @@ def _told(account: str, lines: _Lines) -> Iterator[dict[str, Any]]:
     named = {number: _named(number) for number in set(numbers)}
     columns = [lines.records[order].tolist(), times_of(lines.first[order]),
                times_of(lines.last[order])]  # fmt: skip
-    addresses = map(address_text, map(bytes, lines.destination[order]))
+    raw = lines.destination[order].tobytes()
+    addresses = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     for address, number, records, first, last in zip(addresses, numbers, *columns, strict=True):
         protocol, port, name = named[number]
         line = {
