@@ -24,7 +24,7 @@ from icrstore.vault.reader import Found, HeldEpoch, Wanted
 
 Rows = Callable[[int, Sequence[Wanted]], Iterable[Found]]
 
-# Opened and looked at together, or one hour if it has more: columns that stay in the caches of a core.
+# Opened and looked at together, or one hour if it has more: columns that stay in a core's caches.
 PART_RECORDS = 1 << 17
 
 
