@@ -53,7 +53,7 @@ GRANT UPDATE (state, claim, tries, records, rejected, gaps, sealing, sealed_rece
 GRANT SELECT, INSERT ON vault_epoch, vault_epoch_batches TO icr_sealer;
 GRANT SELECT, INSERT ON vault_epochseal TO icr_sealer;
 GRANT UPDATE (acknowledged_at, refused) ON vault_epochseal TO icr_sealer;
-GRANT INSERT ON vault_segment TO icr_sealer;
+GRANT INSERT ON vault_segment, vault_bucket TO icr_sealer;
 GRANT EXECUTE ON FUNCTION vault_make_month(integer) TO icr_sealer;
 GRANT USAGE ON SEQUENCE vault_epoch_id_seq, vault_epochseal_id_seq, vault_epoch_batches_id_seq
     TO icr_sealer;
@@ -63,7 +63,8 @@ GRANT SELECT ON accounts_policy, accounts_revocation TO icr_sealer;
 GRANT UPDATE (keepers) ON accounts_policy, accounts_revocation TO icr_sealer;
 
 -- engine: reads rows, and writes nothing but how a query ended. Of batches it sees the outside.
-GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment TO icr_engine;
+GRANT SELECT ON accounts_tenant, accounts_policy, vault_epoch, vault_segment, vault_bucket
+    TO icr_engine;
 -- For the audit, which runs as it: what each keeper said of an epoch.
 GRANT SELECT (id, epoch_id, role, instance, acknowledged_at, refused) ON vault_epochseal TO icr_engine;
 GRANT SELECT (id, tenant_id, collector_id, batch_id, stream, sequence, shard, first_hour, last_hour,

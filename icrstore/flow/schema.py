@@ -2,7 +2,7 @@
 
 import socket
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
@@ -70,7 +70,7 @@ def address_bytes(text: str) -> bytes:
 def address_text(address: bytes) -> str:
     """The address as people write it: dotted quad for IPv4, RFC 5952 for IPv6."""
     if address[:12] == V4_MAPPED:
-        return str(IPv4Address(address[12:]))
+        return socket.inet_ntoa(address[12:])
     return str(IPv6Address(address))
 
 

@@ -1,8 +1,10 @@
 """Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Literal
 
 from icrstore.keeper.answers import ListedEpoch
@@ -68,11 +70,21 @@ def cover(
     ]
 
 
-def is_covered(first: datetime, end: datetime, hours: Iterable[HourCoverage]) -> bool:
-    """Whether the time from ``first`` to ``end``, as far as it was asked for, lies in COMPLETE
-    hours: where it does not, or was not asked for at all, nobody may say "none" or "no"."""
-    touched = {each.state for each in hours if each.hour < end and first < each.hour + HOUR}
-    return touched == {"COMPLETE"}
+class Coverage:
+    """What may be said of times, by the coverage of the hours asked for, in their order."""
+
+    def __init__(self, hours: Iterable[HourCoverage]) -> None:
+        listed = list(hours)
+        self._starts = [each.hour for each in listed]
+        # How many of the first n hours are not COMPLETE.
+        self._holes = list(accumulate((each.state != "COMPLETE" for each in listed), initial=0))
+
+    def is_complete(self, first: datetime, end: datetime) -> bool:
+        """Whether the time from ``first`` to ``end``, as far as it was asked for, lies in COMPLETE
+        hours: where it does not, or was not asked for at all, nobody may say "none" or "no"."""
+        start = bisect_right(self._starts, first - HOUR)
+        stop = bisect_left(self._starts, end)
+        return start < stop and self._holes[start] == self._holes[stop]
 
 
 def _of_hour(

@@ -13,37 +13,34 @@ request; after that the keepers end it.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
-from accounts.policies import pool_policies
+from accounts.models import Tenant
+from accounts.tenancy import of_tenant
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
-from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import HourCoverage, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
-from icrstore.query.opening import Lent, Opened, open_rows
+from icrstore.query.opening import Failures, Lent, open_rows
 from icrstore.query.package import check_recipients, package, seal_to, sha256
-from icrstore.query.records import distinct_of, records_of
+from icrstore.query.purposes import PURPOSES, Found
 from icrstore.seal.epoch import ROLES, Role
-from icrstore.seal.pools import DEFAULT, Pools
+from icrstore.seal.pools import Pools
 from icrstore.vault import reader
 from icrstore.vault.accepted import Unsealed
+from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
-from icrstore.warrant.statements import AccountSelector, AddressSelector, Request, Selector, Warrant
+from icrstore.warrant.statements import Request, Selector, Warrant
 from icrstore.warrant.strict import dump
 
 DEMONSTRATION = "demonstration: both keepers on one host"
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a purpose makes of the opened rows: its part of the answer, whom it names with how many
-    records of each it was made from, and how many accounts were opened for it."""
-
-    fields: dict[str, Any]
-    records: Mapping[str, int]
-    opened_accounts: int
+# Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
+GROUP_SELECTORS = 1024
 
 
 @dataclass(frozen=True)
@@ -68,24 +65,8 @@ def answer(
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
 
-    opened, policies = Opened(), _pools_by_digest(question.tenant)
-    for held, wrong in reader.held_epochs(question.tenant, _logged(commits)):
-        # Only of an address do the pools say the names.
-        known = (
-            _with_pools(held, policies, opened)
-            if warrant.purpose == "resolve"
-            else ((epoch, DEFAULT) for epoch in held)
-        )
-        open_rows(_lent(known, shares, request.selectors), reader.bodies, opened)
-        opened.failed |= wrong
-    hours = cover(
-        request.all_hours(),
-        {role: made.epochs for role, made in commits.items()},
-        reader.shards_of(question.tenant),
-        waiting,
-        opened.failed,
-    )
-    found = _PURPOSES[warrant.purpose](warrant, request, opened, hours)
+    listed = {role: made.epochs for role, made in commits.items()}
+    found, hours = find(question.tenant, warrant, request, listed, shares, waiting)
     plain = dump({
         "v": 1,
         "request_sha256": question.request.sha256.hex(),
@@ -105,29 +86,50 @@ def answer(
     return seal_to(warrant.recipient_keys, question.request.sha256, content)
 
 
-def _logged(commits: Mapping[Role, Committed]) -> list[ListedEpoch]:
-    """The epochs that both keepers list alike, by (hour, eid)."""
-    first, *others = (made.epochs for made in commits.values())
+def find(
+    tenant: str, warrant: Warrant, request: Request, listed: Mapping[Role, Sequence[ListedEpoch]],
+    shares: Mapping[Role, Shares], waiting: Sequence[Unsealed],
+) -> tuple[Found, list[HourCoverage]]:  # fmt: skip
+    """What a purpose makes of the rows of the epochs that each keeper listed, and the coverage of
+    every hour asked for.
+
+    A month's hours are opened, looked at and forgotten before the next: a year of the busiest
+    account is never in memory at once.
+    """
+    failed = Failures()
+    with of_tenant(tenant):
+        looking = PURPOSES[warrant.purpose](warrant, request)
+        shards = Tenant.objects.get(name=tenant).shards
+        for group in _groups(_logged(listed), len(request.selectors)):
+            held, wrong = reader.held_epochs(tenant, group)
+            lent = _lent(looking.with_pools(held, failed), shares, request.selectors)
+            for part in open_rows(lent, reader.rows, failed):
+                looking.take(part)
+            failed.update(wrong)
+    by_role = {str(role): epochs for role, epochs in listed.items()}
+    hours = cover(request.all_hours(), by_role, shards, waiting, failed)
+    return looking.found(hours), hours
+
+
+def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
+    """The epochs that both keepers list alike, by hour."""
+    first, *others = listed.values()
     shared = set(first).intersection(*others)
-    return [epoch for epoch in first if epoch in shared]
+    return sorted((epoch for epoch in first if epoch in shared), key=attrgetter("hour"))
 
 
-def _pools_by_digest(tenant: str) -> dict[bytes, Pools]:
-    """What the database says of a tenant's pools. An epoch names its own by their digest, so who
-    exchanges or deletes a policy here makes epochs that fail, and no name that is not theirs."""
-    return {pools.sha256: pools for _, pools in [*pool_policies(tenant), (None, DEFAULT)]}
-
-
-def _with_pools(
-    held: Iterable[reader.HeldEpoch], policies: Mapping[bytes, Pools], opened: Opened
-) -> Iterator[tuple[reader.HeldEpoch, Pools]]:
-    """The epochs whose pools are known, one set of pools for each hour; the others fail."""
-    for epoch in held:
-        hour, pools = epoch.statement.epoch.hour, policies.get(epoch.statement.pools_sha256)
-        if pools is None or opened.pools.setdefault(hour, pools) != pools:
-            opened.fail(epoch, "its pools are not the policy's that it was sealed by")
-        else:
-            yield epoch, pools
+def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[ListedEpoch]]:
+    """Epochs of one month, as many whole hours as have few enough rows asked for."""
+    group: list[ListedEpoch] = []
+    for hour, found in groupby(logged, key=attrgetter("hour")):
+        of_hour = list(found)
+        is_full = (len(group) + len(of_hour)) * selectors > GROUP_SELECTORS
+        if group and (is_full or month_of(hour) != month_of(group[0].hour)):
+            yield group
+            group = []
+        group += of_hour
+    if group:
+        yield group
 
 
 def _lent(
@@ -136,7 +138,7 @@ def _lent(
     selectors: Sequence[Selector],
 ) -> Iterator[Lent]:
     for epoch, pools in held:
-        eid, made = epoch.statement.epoch.eid, {}
+        eid, made = epoch.eid, {}
         # Two selectors may have one name (an address at two times): its rows are opened once.
         for selector in selectors:
             pairs = zip(*(shares[role][eid, selector] for role in ROLES), strict=True)
@@ -144,61 +146,6 @@ def _lent(
                 made[selector.kind, name] = pair
         for (kind, name), (operator, oversight) in made.items():
             yield Lent(epoch, kind, name, operator, oversight)
-
-
-def _resolve(
-    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
-) -> Found:
-    made = [
-        resolve.resolve(selector, opened.of_address(selector), opened.pools)
-        for selector in request.selectors
-        if isinstance(selector, AddressSelector)
-    ]
-    covered = [resolve.as_covered(one, hours) for one in made]
-    shown = [one.to_object(warrant.max_candidates) for one in covered]
-    named = {account for one in shown for account in one["accounts"]}
-    fields = {"resolutions": shown, "limits": list(resolve.LIMITS)}
-    # Of two selectors with one name (an address at two times) the rows were opened once.
-    records = resolve.records_of(opened.all())
-    return Found(fields, {account: records[account] for account in sorted(named)}, len(records))
-
-
-def _services(
-    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
-) -> Found:
-    accounts = _accounts(request)
-    reports = [services.report(account, opened.of(account.encode())) for account in accounts]
-    fields = {
-        "records": sum(report.records for report in reports),
-        "collapsed": sum(report.collapsed for report in reports),
-        "services": [row for report in reports for row in report.services],
-        "by_service": [row for report in reports for row in report.by_service],
-        "limits": services.limits(reports),
-    }
-    records = {account: one.records for account, one in zip(accounts, reports, strict=True)}
-    return Found(fields, records, len(accounts))
-
-
-def _reached(
-    warrant: Warrant, request: Request, opened: Opened, hours: Sequence[HourCoverage]
-) -> Found:
-    reaches, counts = [], {}
-    for account in _accounts(request):
-        records = distinct_of(records_of(opened.of(account.encode())))
-        counts[account] = records.num_rows
-        reaches += reached.reach(account, records, request.targets, hours)
-    fields = {
-        "reached": [one.to_object() for one in reaches],
-        "limits": list(reached.LIMITS),
-    }
-    return Found(fields, counts, len(counts))
-
-
-_PURPOSES = {"resolve": _resolve, "services": _services, "reached": _reached}
-
-
-def _accounts(request: Request) -> tuple[str, ...]:
-    return tuple(s.account for s in request.selectors if isinstance(s, AccountSelector))
 
 
 def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:

@@ -4,19 +4,27 @@ Every row found must be the one that the epoch's manifest names, and every row n
 absent from it: a list that somebody shortened names its epoch instead of passing.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from icrstore.seal.epoch import Kind
-from icrstore.seal.manifest import ManifestError, check
-from icrstore.seal.pools import Pools
-from icrstore.seal.rows import RowError, Segment, SelectorKeys
-from icrstore.vault.reader import HeldEpoch, Wanted
-from icrstore.warrant.statements import AddressSelector
+from icrstore.seal.manifest import (
+    BUCKET,
+    ENTRY_BYTES,
+    BucketError,
+    BucketProof,
+    ManifestError,
+    check,
+)
+from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment, SelectorKeys
+from icrstore.vault.reader import Found, HeldEpoch, Wanted
 
-Bodies = Callable[[int, Iterable[Wanted]], dict[Wanted, bytes]]
+Rows = Callable[[int, Sequence[Wanted]], Iterable[Found]]
+
+# Opened and looked at together, or one hour if it has more: some 50 MB of columns.
+PART_RECORDS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -30,108 +38,134 @@ class Lent:
     oversight: bytes
 
     def keys(self) -> SelectorKeys:
-        eid = self.epoch.statement.epoch.eid
-        return SelectorKeys(self.operator, self.oversight, eid, self.kind, self.selector)
+        return SelectorKeys(self.operator, self.oversight, self.epoch.eid, self.kind, self.selector)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A segment, the name under which it was sealed, and its epoch's hour."""
+
+    name: bytes
+    hour: datetime
+    segment: Segment
+
+
+class Failures(dict[bytes, str]):
+    """What is wrong with an epoch, by eid: of several things the first."""
+
+    def add(self, epoch: HeldEpoch, what: str) -> None:
+        self.setdefault(epoch.eid, what)
 
 
 @dataclass
-class Opened:
-    """Segments by sealed name, each with its hour; the epochs that fail, and by what first; and
-    the pools of each hour of which something was opened."""
+class _Chunks:
+    """What was found under a selector's labels, by chunk number: None if it is proven absent,
+    nothing if it failed."""
 
-    segments: dict[bytes, dict[datetime, list[Segment]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-    failed: dict[bytes, str] = field(default_factory=dict)
-    pools: dict[datetime, Pools] = field(default_factory=dict)
+    lent: Lent
+    keys: SelectorKeys
+    found: dict[int, Segment | None]
 
-    def of(self, name: bytes) -> list[tuple[datetime, Segment]]:
-        """The segments under one name; none if nothing was found."""
-        by_hour = self.segments.get(name, {})
-        return [(hour, segment) for hour, several in by_hour.items() for segment in several]
+    @property
+    def last(self) -> int:
+        """The last chunk's number as the first tells; -1 if there is no first."""
+        first = self.found.get(0)
+        return -1 if first is None else first.last_chunk
 
-    def all(self) -> Iterator[Segment]:
-        """Every segment, each once, whichever selectors asked for it."""
-        for by_hour in self.segments.values():
-            for several in by_hour.values():
-                yield from several
-
-    def of_address(self, selector: AddressSelector) -> list[tuple[datetime, Segment]]:
-        """The segments of an address, by its names in each hour."""
-        return [
-            (hour, segment)
-            for hour, pools in self.pools.items()
-            for name in dict.fromkeys(selector.sealed_names(pools))
-            for segment in self.segments.get(name, {}).get(hour, ())
-        ]
-
-    def take(self, lent: Lent, segment: Segment) -> None:
-        self.segments[lent.selector][lent.epoch.statement.epoch.hour].append(segment)
-
-    def fail(self, epoch: HeldEpoch, what: str) -> None:
-        self.failed.setdefault(epoch.statement.epoch.eid, what)
+    @property
+    def records(self) -> int:
+        """At most."""
+        first = self.found.get(0)
+        return 0 if first is None else first.records + first.last_chunk * RECORDS_PER_CHUNK
 
 
-def open_rows(lent: Iterable[Lent], bodies: Bodies, opened: Opened) -> None:
-    """Open every row of what was lent, in two rounds: first chunks, then the chunks they name."""
-    first = [(one, one.keys(), 0) for one in lent]
-    lasts: dict[tuple[int, bytes], int] = {}
-    further = []
-    for one, keys, segment in _round(first, bodies, opened):
-        if segment is None:
-            continue
-        opened.take(one, segment)
-        # Each chunk is a row of the manifest: no more are asked for than there can be.
-        if segment.last_chunk >= one.epoch.statement.rows:
-            opened.fail(one.epoch, "a row names more than there are")
-            continue
-        if _is_present(one.epoch, keys.label_and_key(segment.last_chunk + 1)[0]):
-            opened.fail(one.epoch, "a row follows the last")
-        lasts[one.epoch.number, one.selector] = segment.last_chunk
-        further += [(one, keys, chunk) for chunk in range(1, segment.last_chunk + 1)]
-    for one, _, segment in _round(further, bodies, opened):
-        # The first chunk names it, so it must be there, and say the same.
-        if segment is None:
-            opened.fail(one.epoch, "a row is missing from its manifest")
-        elif segment.last_chunk != lasts[one.epoch.number, one.selector]:
-            opened.fail(one.epoch, "two rows of one name differ in how many there are")
+def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[list[Opened]]:
+    """Every row of what was lent of one month, in parts that are few enough records to look at
+    together; the rows of one hour, if it is lent in one piece, lie in one part.
+
+    Of each selector two rows are asked for: the first chunk, and what follows if that is the last,
+    which then must be absent. Where there are more chunks, all of a part are asked for at once.
+    """
+    asked = [_Chunks(one, one.keys(), {}) for one in lent]
+    _look([(each, number) for each in asked for number in (0, 1)], rows, failed)
+    for part in _parts(asked):
+        further = [(each, number) for each in part for number in _further(each, failed)]
+        _look(further, rows, failed)
+        yield [one for each in part for one in _taken(each, failed)]
+
+
+def _parts(asked: Iterable[_Chunks]) -> Iterator[list[_Chunks]]:
+    part: list[_Chunks] = []
+    size = 0
+    for _, group in groupby(asked, key=lambda each: each.lent.epoch.hour):
+        of_hour = list(group)
+        more = sum(each.records for each in of_hour)
+        if part and size + more > PART_RECORDS:
+            yield part
+            part, size = [], 0
+        part += of_hour
+        size += more
+    if part:
+        yield part
+
+
+def _further(chunks: _Chunks, failed: Failures) -> range:
+    """The numbers of the chunks after the second, and the one after the last."""
+    # Each chunk is a row of the manifest: no more are asked for than there can be.
+    if chunks.last >= chunks.lent.epoch.rows:
+        failed.add(chunks.lent.epoch, "a row names more than there are")
+        return range(0)
+    return range(2, chunks.last + 2) if chunks.last else range(0)
+
+
+def _taken(chunks: _Chunks, failed: Failures) -> Iterator[Opened]:
+    """Every chunk that is as the first one says; what is not fails the epoch."""
+    epoch, last = chunks.lent.epoch, chunks.last
+    for number, segment in chunks.found.items():
+        if number > last:
+            if segment is not None:
+                failed.add(epoch, "a row has none before it")
+        elif segment is None:
+            # The first chunk names it, so it must be there.
+            failed.add(epoch, "a row is missing from its manifest")
+        elif segment.last_chunk != last:
+            failed.add(epoch, "two rows of one name differ in how many there are")
         else:
-            opened.take(one, segment)
+            yield Opened(chunks.lent.selector, epoch.hour, segment)
 
 
-def _round(
-    asked: list[tuple[Lent, SelectorKeys, int]], bodies: Bodies, opened: Opened
-) -> Iterable[tuple[Lent, SelectorKeys, Segment | None]]:
-    by_month: dict[int, list[Wanted]] = defaultdict(list)
-    labels = [keys.label_and_key(chunk)[0] for _, keys, chunk in asked]
-    for (one, _, _), label in zip(asked, labels, strict=True):
-        by_month[one.epoch.month].append((one.epoch.number, label))
-    found: Mapping[Wanted, bytes] = {
-        key: body
-        for month, wanted in by_month.items()
-        for key, body in bodies(month, wanted).items()
-    }
-    for (one, keys, chunk), label in zip(asked, labels, strict=True):
-        body = found.get((one.epoch.number, label))
+def _look(asked: Sequence[tuple[_Chunks, int]], rows: Rows, failed: Failures) -> None:
+    """Fetch, prove and open these chunks, all of one month."""
+    if not asked:
+        return
+    wanted = [Wanted(each.lent.epoch, each.keys.label_and_key(number)[0]) for each, number in asked]
+    month = wanted[0].epoch.month
+    for (each, number), one, (body, proof) in zip(asked, wanted, rows(month, wanted), strict=True):
         try:
-            _prove(one.epoch, label, body)
-            yield one, keys, None if body is None else keys.open(chunk, body)
+            _prove(one, body, proof)
+            if body is None:
+                each.found[number] = None
+            elif 0 <= each.last < number:
+                failed.add(one.epoch, "a row follows the last")
+            else:
+                each.found[number] = each.keys.open(number, body)
+        except BucketError:
+            failed.add(one.epoch, "its manifest is not the one of its statement")
         except ManifestError:
             missing = body is None
-            opened.fail(one.epoch, "a row is missing" if missing else "a row is not the one sealed")
+            failed.add(one.epoch, "a row is missing" if missing else "a row is not the one sealed")
         except RowError:
-            opened.fail(one.epoch, "a row does not open")
+            failed.add(one.epoch, "a row does not open")
 
 
-def _is_present(epoch: HeldEpoch, label: bytes) -> bool:
-    try:
-        _prove(epoch, label, None)
-    except ManifestError:
-        return True
-    return False
-
-
-def _prove(epoch: HeldEpoch, label: bytes, body: bytes | None) -> None:
-    if not epoch.statement.rows and body is None:
+def _prove(wanted: Wanted, body: bytes | None, proof: BucketProof | None) -> None:
+    rows = wanted.epoch.rows
+    if not rows:
+        if body is not None:
+            raise ManifestError("an epoch without rows has one")
         return
-    check(epoch.manifest.prove(label), epoch.statement.manifest_root, label, body)
+    if proof is None:
+        raise BucketError("the bucket is missing")
+    if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, rows - BUCKET * proof.index):
+        raise BucketError("the bucket has more or less rows than the statement says")
+    check(proof, wanted.epoch.manifest_root, wanted.label, body)

@@ -1,10 +1,12 @@
-"""Records as opened: the fields of every one in columns, times in nanoseconds since 1970."""
+"""Records as opened: those of one account in some whole hours, each distinct one once."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from icrstore.seal import account_map
@@ -16,64 +18,94 @@ from icrstore.seal.group import (
 )
 from icrstore.seal.rows import Segment
 
-
-def records_of(segments: Iterable[tuple[datetime, Segment]]) -> pa.Table:
-    """Every record of these segments, each with its epoch's hour; absent values are null."""
-    parts = [_rows(hour, account_map.read(segment)) for hour, segment in segments]
-    return pa.concat_tables(parts) if parts else _rows_of_nothing()
+Numbers = npt.NDArray[Any]
 
 
-def distinct_of(records: pa.Table) -> pa.Table:
-    """Each record once, however often and by whom it was sent: equal is equal in every field."""
-    return records.group_by(records.schema.names).aggregate([])
+class Records:
+    """The records of segments, each with its epoch's hour; columns are made when looked at.
 
+    Equal records, whoever sent them, have equal times and so lie in one hour: all that there is of
+    an hour must be here.
+    """
 
-def _rows(hour: datetime, rows: account_map.AccountRows) -> pa.Table:
-    start = int(hour.timestamp()) * 10**9
-    flags = rows.flags
-    return pa.table(
-        {
-            "observed_at": rows.nanoseconds + start,
-            "protocol": rows.protocol,
-            "source_address": _addresses(rows.source),
-            "source_port": _masked(rows.source_port, flags, HAS_SOURCE_PORT),
-            "destination_address": _addresses(rows.destination),
-            "destination_port": _masked(rows.destination_port, flags, HAS_DESTINATION_PORT),
-            "post_nat_source_address": _addresses(rows.public, (flags & HAS_PUBLIC_ADDRESS) == 0),
-            "post_nat_source_port": _masked(rows.public_port, flags, HAS_PUBLIC_PORT),
-        }
-    )
+    def __init__(self, segments: Sequence[tuple[datetime, Segment]]) -> None:
+        ordered = sorted(segments, key=lambda one: one[0])
+        self._hours = np.array([int(hour.timestamp()) * 10**9 for hour, _ in ordered])
+        self.rows = account_map.read(*(segment for _, segment in ordered))
 
+    @cached_property
+    def observed_at(self) -> Numbers:
+        """In nanoseconds since 1970, of every row."""
+        return np.asarray(self.rows.nanoseconds + np.repeat(self._hours, self.rows.records))
 
-def _rows_of_nothing() -> pa.Table:
-    none = np.zeros(0, np.uint16)
-    addresses = np.zeros((0, 16), np.uint8)
-    return _rows(
-        datetime.fromtimestamp(0, UTC),
-        account_map.AccountRows(
-            none.astype(np.int64), none.astype(np.uint8), none.astype(np.uint8),
-            addresses, none, addresses, none, addresses, none,
-        ),
-    )  # fmt: skip
-
-
-def _masked(values: Any, flags: Any, bit: int) -> Any:
-    return pa.array(values, mask=(flags & bit) == 0)
-
-
-def _addresses(values: Any, absent: Any = None) -> Any:
-    texts = np.ascontiguousarray(values).view("V16").reshape(len(values))
-    made = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(values), [None, pa.py_buffer(texts.tobytes())]
-    )
-    if absent is None or not absent.any():
+    @cached_property
+    def is_first(self) -> Numbers:
+        """Of every row, whether it is the first of those that are equal in every field."""
+        time = self.observed_at
+        made = np.ones(len(time), np.bool_)
+        # Only where two have one time anything else is looked at, which is seldom.
+        if (np.diff(time) > 0).all():
+            return made
+        order = np.argsort(time, kind="stable")
+        is_same = np.diff(time[order]) == 0
+        which = order[np.append(is_same, False) | np.append(False, is_same)]
+        number = numbers_of(self._whole(which))[0]
+        made[which] = np.diff(np.maximum.accumulate(number), prepend=-1) > 0
         return made
-    return pa.compute.if_else(pa.array(absent), pa.scalar(None, pa.binary(16)), made)
+
+    @property
+    def distinct(self) -> int:
+        return int(np.count_nonzero(self.is_first))
+
+    def _whole(self, which: Numbers) -> Numbers:
+        """All that some rows say, (n, bytes); what a row does not have is zero."""
+        rows = self.rows
+        flags = rows.flags[which]
+
+        def present(values: Numbers, bit: int) -> Numbers:
+            return np.where(flags & bit, values[which], 0)
+
+        numbers = [
+            self.observed_at[which], rows.protocol[which], flags,
+            present(rows.source_port, HAS_SOURCE_PORT),
+            present(rows.destination_port, HAS_DESTINATION_PORT),
+            present(rows.public_port, HAS_PUBLIC_PORT),
+        ]  # fmt: skip
+        public = rows.addresses[rows.public[which]]
+        public[(flags & HAS_PUBLIC_ADDRESS) == 0] = 0
+        return np.concatenate([
+            *(column.astype(np.int64).view(np.uint8).reshape(-1, 8) for column in numbers),
+            rows.addresses[rows.source[which]], rows.addresses[rows.destination[which]], public,
+        ], axis=1)  # fmt: skip
+
+
+def numbers_of(values: Numbers) -> tuple[Numbers, Numbers]:
+    """The number of each of n values, of whole numbers or (n, width) bytes, by first appearance;
+    and the distinct values in that order. By hashing, which beats sorting."""
+    if values.ndim == 1:
+        encoded = pa.array(values).dictionary_encode()
+        return _numpy(encoded.indices), _numpy(encoded.dictionary)
+    width = values.shape[1]
+    content = pa.py_buffer(np.ascontiguousarray(values).data)
+    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, content])
+    encoded = array.dictionary_encode()
+    distinct: list[Any] = encoded.dictionary.to_pylist()
+    return _numpy(encoded.indices), np.frombuffer(b"".join(distinct), np.uint8).reshape(-1, width)
+
+
+def _numpy(array: Any) -> Numbers:
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
+def times_of(nanoseconds: Numbers) -> list[str]:
+    """RFC 3339 in UTC, with the fraction that there is."""
+    seconds, rest = np.divmod(nanoseconds, 10**9)
+    whole = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
+    return [
+        f"{text}.{f'{part:09d}'.rstrip('0')}Z" if part else f"{text}Z"
+        for text, part in zip(whole, rest.tolist(), strict=True)
+    ]
 
 
 def time_of(nanoseconds: int) -> str:
-    """RFC 3339 in UTC, with the fraction that there is."""
-    seconds, rest = divmod(nanoseconds, 10**9)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f".{rest:09d}".rstrip("0").rstrip(".") if rest else ""
-    return f"{whole}{fraction}Z"
+    return times_of(np.array([nanoseconds]))[0]

@@ -30,10 +30,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from icrstore.query.coverage import HourCoverage, is_covered
+from icrstore.query.coverage import Coverage
 from icrstore.seal import address_map
 from icrstore.seal.pools import Pool, Pools
-from icrstore.seal.rows import Segment
 from icrstore.seal.runs import ANY_PROTOCOL, HAS_PORT, LAST_PORT, MERGED, TOLD
 from icrstore.warrant.statements import AddressSelector
 
@@ -96,15 +95,15 @@ class _Fits:
 
 def resolve(
     selector: AddressSelector,
-    segments: Iterable[tuple[datetime, Segment]],
+    bindings: Iterable[tuple[datetime, address_map.Bindings]],
     pools: Mapping[datetime, Pools],
 ) -> Resolution:
-    """The verdict from the opened segments of the selector's names, each with its hour, by the
+    """The verdict from the bindings of the selector's names, each segment's with its hour, by the
     pools of each hour."""
-    held = _by_hour(segments)
+    held = _by_hour(bindings)
     fits = [
-        _fits(selector, hour, bindings, pools[hour].of(selector.address))
-        for hour, bindings in held.items()
+        _fits(selector, hour, together, pools[hour].of(selector.address))
+        for hour, together in held.items()
     ]
     port = _all(one.port for one in fits)
     known = port | _all(one.lent | one.rivals for one in fits)
@@ -120,20 +119,20 @@ def resolve(
     return Resolution(selector, _verdict(accounts, port, is_open), accounts)
 
 
-def as_covered(made: Resolution, hours: Iterable[HourCoverage]) -> Resolution:
+def as_covered(made: Resolution, hours: Coverage) -> Resolution:
     """The same, or UNKNOWN where it is NONE of hours of which records may be missing."""
     asked = made.selector
     first, last = asked.at - asked.tolerance, asked.at + asked.tolerance
-    if made.verdict != "NONE" or is_covered(first, last + timedelta(microseconds=1), hours):
+    if made.verdict != "NONE" or hours.is_complete(first, last + timedelta(microseconds=1)):
         return made
     return replace(made, verdict="UNKNOWN")
 
 
-def records_of(segments: Iterable[Segment]) -> Counter[str]:
+def records_of(bindings: Iterable[address_map.Bindings]) -> Counter[str]:
     """How many records of each account these bindings stand for."""
     made: Counter[str] = Counter()
-    for bindings in map(address_map.read, segments):
-        for account, count in zip(bindings.account, bindings.count.tolist(), strict=True):
+    for held in bindings:
+        for account, count in zip(held.account, held.count.tolist(), strict=True):
             made[account] += count
     return made
 
@@ -212,12 +211,12 @@ def _within(held: address_map.Bindings, runs: Any) -> Any:
 
 
 def _by_hour(
-    segments: Iterable[tuple[datetime, Segment]],
+    bindings: Iterable[tuple[datetime, address_map.Bindings]],
 ) -> dict[datetime, address_map.Bindings]:
     """The bindings of all epochs of an hour together."""
     parts: dict[datetime, list[address_map.Bindings]] = defaultdict(list)
-    for hour, segment in segments:
-        parts[hour].append(address_map.read(segment))
+    for hour, held in bindings:
+        parts[hour].append(held)
     return {hour: _together(held) for hour, held in parts.items()}
 
 

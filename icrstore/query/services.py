@@ -4,18 +4,19 @@ The records that both keepers let the engine open, each distinct one counted onc
 protocol and port, and by the name that the port has.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
+import numpy.typing as npt
 
 from icrstore.flow.schema import address_text
 from icrstore.query.names import is_tunnel, service
-from icrstore.query.records import distinct_of, records_of, time_of
-from icrstore.seal.rows import Segment
+from icrstore.query.records import Records, numbers_of, times_of
+from icrstore.seal.group import HAS_DESTINATION_PORT
+
+Numbers = npt.NDArray[Any]
 
 LIMITS = (
     "A record says that a connection began, not what was said, for how long, or by whom at home.",
@@ -24,7 +25,10 @@ LIMITS = (
 )
 TUNNEL_LIMIT = "Tunnels or VPNs were used: what went through them is not in these records."
 
-_KEY = ["destination_address", "protocol", "destination_port"]
+# A service as one number: its protocol, then its port, or what comes after every port.
+_PORT_BITS = 17
+_NO_PORT = 1 << 16
+_SERVICE_BITS = 8 + _PORT_BITS
 
 
 @dataclass(frozen=True)
@@ -37,69 +41,113 @@ class ServiceReport:
     by_service: list[dict[str, Any]]
 
 
-def report(account: str, segments: Iterable[tuple[datetime, Segment]]) -> ServiceReport:
-    """The report of one account from its segments, each with its epoch's hour.
-
-    Equal records have equal times and so lie in one hour: hours are counted one by one, and a year
-    of records is never in memory at once.
-    """
-    hours = defaultdict(list)
-    for hour, segment in segments:
-        hours[hour].append((hour, segment))
-    counts = [_count(records_of(of_hour)) for of_hour in hours.values()] or [_count(records_of([]))]
-
-    counted = pa.concat_tables([count.lines for count in counts])
-    totals = (
-        counted.group_by(_KEY)
-        .aggregate([("records", "sum"), ("first", "min"), ("last", "max")])
-        .sort_by([("records_sum", "descending"), *((key, "ascending") for key in _KEY)])
-    )
-    services = [_service(account, row) for row in totals.to_pylist()]
-    return ServiceReport(
-        records=sum(count.distinct for count in counts),
-        collapsed=sum(count.collapsed for count in counts),
-        services=services,
-        by_service=_by_name(account, services),
-    )
-
-
 @dataclass(frozen=True)
-class _Count:
-    """One hour: a line for each destination, protocol and port; times in nanoseconds."""
+class _Lines:
+    """N counts of records of a destination (16 bytes) and a service (as one number), with the times
+    of the first and the last in nanoseconds."""
 
-    distinct: int
-    collapsed: int
-    lines: pa.Table
+    destination: Numbers
+    service: Numbers
+    records: Numbers
+    first: Numbers
+    last: Numbers
 
 
-def _count(records: pa.Table) -> _Count:
-    distinct = distinct_of(records)
-    lines = distinct.group_by(_KEY).aggregate(
-        [([], "count_all"), ("observed_at", "min"), ("observed_at", "max")]
+class Tally:
+    """What the records of one account add up to, whole hours after whole hours."""
+
+    def __init__(self) -> None:
+        self.records = self._rows = 0
+        self._lines: list[_Lines] = []
+
+    def add(self, records: Records) -> None:
+        """More hours; none may come twice."""
+        self.records += records.distinct
+        self._rows += len(records.is_first)
+        self._lines.append(_of_records(records))
+
+    def report(self, account: str) -> "ServiceReport":
+        services = [*_told(account, _together(self._lines))] if self._lines else []
+        return ServiceReport(
+            records=self.records,
+            collapsed=self._rows - self.records,
+            services=services,
+            by_service=_by_name(account, services),
+        )
+
+
+def _of_records(records: Records) -> _Lines:
+    rows, which = records.rows, records.is_first
+    number, addresses = numbers_of(rows.addresses)
+    has_port = (rows.services.flags & HAS_DESTINATION_PORT) != 0
+    port = np.where(has_port, rows.services.destination_port.astype(np.int64), _NO_PORT)
+    named = (rows.services.protocol.astype(np.int64) << _PORT_BITS) | port
+    time = records.observed_at[which]
+    destination, served = number[rows.destination[which]], named[rows.service[which]]
+    return _summed(addresses, destination, served, np.ones(len(time), np.int64), time, time)
+
+
+def _together(lines: list[_Lines]) -> _Lines:
+    if len(lines) == 1:
+        return lines[0]
+    destination, *others = (
+        np.concatenate([getattr(one, field.name) for one in lines]) for field in fields(_Lines)
     )
-    named = lines.rename_columns([*_KEY, "records", "first", "last"])
-    return _Count(distinct.num_rows, records.num_rows - distinct.num_rows, named)
+    number, addresses = numbers_of(destination)
+    return _summed(addresses, number, *others)
+
+
+def _summed(
+    addresses: Numbers, destination: Numbers, served: Numbers, records: Numbers, first: Numbers,
+    last: Numbers,
+) -> _Lines:  # fmt: skip
+    """A line for each destination, given by its number in ``addresses``, and service."""
+    line, distinct = numbers_of((destination.astype(np.int64) << _SERVICE_BITS) | served)
+    made = _Lines(
+        destination=addresses[distinct >> _SERVICE_BITS],
+        service=distinct & ((1 << _SERVICE_BITS) - 1),
+        records=np.zeros(len(distinct), np.int64),
+        first=np.full(len(distinct), np.iinfo(np.int64).max),
+        last=np.full(len(distinct), np.iinfo(np.int64).min),
+    )
+    np.add.at(made.records, line, records)
+    np.minimum.at(made.first, line, first)
+    np.maximum.at(made.last, line, last)
+    return made
+
+
+def _told(account: str, lines: _Lines) -> Iterator[dict[str, Any]]:
+    """The most used first; what was used as much in order."""
+    halves = lines.destination.view(">u8").T
+    order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
+    addresses = map(bytes, lines.destination[order])
+    names = {number: _named(number) for number in set(lines.service.tolist())}
+    columns = [lines.service[order].tolist(), lines.records[order].tolist(),
+               times_of(lines.first[order]), times_of(lines.last[order])]  # fmt: skip
+    for address, number, records, first, last in zip(addresses, *columns, strict=True):
+        yield {
+            "account": account,
+            "destination_address": address_text(address),
+            **names[number],
+            "records": records,
+            "first": first,
+            "last": last,
+        }
+
+
+def _named(number: int) -> dict[str, Any]:
+    protocol, port = number >> _PORT_BITS, number & ((1 << _PORT_BITS) - 1)
+    if port == _NO_PORT:
+        return {"protocol": protocol, "service": service(protocol, None)}
+    return {
+        "protocol": protocol, "destination_port": port, "service": service(protocol, port)
+    }  # fmt: skip
 
 
 def limits(reports: Iterable[ServiceReport]) -> list[str]:
     """What the report cannot show, to stand beside it."""
     tunnels = any(is_tunnel(row["service"]) for one in reports for row in one.by_service)
     return [*LIMITS, TUNNEL_LIMIT] if tunnels else list(LIMITS)
-
-
-def _service(account: str, row: dict[str, Any]) -> dict[str, Any]:
-    port = row["destination_port"]
-    made = {
-        "account": account,
-        "destination_address": address_text(row["destination_address"]),
-        "protocol": row["protocol"],
-        "destination_port": port,
-        "service": service(row["protocol"], port),
-        "records": row["records_sum"],
-        "first": time_of(row["first_min"]),
-        "last": time_of(row["last_max"]),
-    }
-    return {key: value for key, value in made.items() if value is not None}
 
 
 def _by_name(account: str, services: list[dict[str, Any]]) -> list[dict[str, Any]]:

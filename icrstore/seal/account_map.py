@@ -1,31 +1,47 @@
 """The account map: all records of one account in one hour, as segments of columns.
 
-A segment's columns are ``codec, flags (u8 each), addresses (u16)``, then one zstd frame of byte
-planes: the segment's distinct addresses, then its rows by time (each time as the distance from
-the one before). Little-endian inside. The codec is not frozen yet; vectors pin today's.
+A segment's columns are ``codec, unit (u8 each), addresses, services (u16 each)``, little-endian,
+then byte planes (`planes`) in the order of `FORM`: the segment's distinct addresses and services
+as they first appear, then its rows by time. A row names its service, and its addresses in the
+order source, destination, public, by code: 0 for the next one that no row has named, n + 1 for the
+n-th. A time is the distance from the row before. What a row does not have is 0.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import zstandard
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
-from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group
-from icrstore.seal.planes import cut, planes, split
+from icrstore.flow.schema import NANOSECONDS, UNITS
+from icrstore.seal.codes import coded
+from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group, units_per_hour
+from icrstore.seal.planes import Column, Form, Planes
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment
+from icrstore.seal.unpacked import Unpacked, numbered
 
 Numbers = npt.NDArray[Any]
 
 CODEC = 1
-_TRANSLATED = 4  # beside the two bits of the unit: some row has a public address
-_HEADER = struct.Struct("<BBH")
+_HEADER = struct.Struct("<BBHH")
+_ADDRESSES, _SERVICES, _ROWS = range(3)
+FORM = Form((
+    Column("address", 16, of=_ADDRESSES, part=0),
+    Column("protocol", 1, of=_SERVICES, part=0),
+    Column("flags", 1, of=_SERVICES, part=0),
+    Column("destination_port", 2, of=_SERVICES, part=0),
+    Column("service", 2, of=_ROWS, part=1),
+    Column("time", 8, of=_ROWS, part=2),
+    Column("source", 2, of=_ROWS, part=3),
+    Column("destination", 2, of=_ROWS, part=3),
+    Column("public", 2, of=_ROWS, part=3),
+    Column("source_port", 2, of=_ROWS, part=4),
+    Column("public_port", 2, of=_ROWS, part=4),
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,70 +54,150 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class AccountRows:
-    """The rows of one segment: times in nanoseconds from the hour's start, addresses (n, 16)."""
+class Services:
+    """The distinct services of a segment; ``flags`` say which optional values its rows have."""
 
-    nanoseconds: Numbers
     protocol: Numbers
     flags: Numbers
-    source: Numbers
-    source_port: Numbers
-    destination: Numbers
     destination_port: Numbers
-    public: Numbers
-    public_port: Numbers
+
+
+class AccountRows:
+    """The rows of some segments, one segment's after another's, in columns that are made when they
+    are looked at. `RowError` where damaged.
+
+    ``source``, ``destination``, ``public`` are numbers in ``addresses`` (of a row without a public
+    address: its source), ``service`` in ``services``; each segment has its own of both.
+    """
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        heads = [_head(segment) for segment in segments]
+        counts = [
+            (*head[1:], segment.records) for head, segment in zip(heads, segments, strict=True)
+        ]
+        content = [segment.columns[_HEADER.size :] for segment in segments]
+        self._planes = Unpacked(FORM, list(zip(content, counts, strict=True)))
+        self._units = [UNITS[unit] for unit, _, _ in heads]
+        self._addresses, self._services, self.records = np.array(counts, np.int64).T
+
+    @cached_property
+    def segment(self) -> Numbers:
+        """Of each row its segment's number."""
+        return np.repeat(np.arange(len(self.records)), self.records)
+
+    @cached_property
+    def addresses(self) -> Numbers:
+        """(a, 16) bytes, each segment's as they first appear."""
+        return self._planes.column("address")
+
+    @cached_property
+    def services(self) -> Services:
+        names = ("protocol", "flags", "destination_port")
+        return Services(*map(self._planes.column, names))
+
+    @cached_property
+    def service(self) -> Numbers:
+        return numbered(self._planes.column("service"), self.records, self._services)
+
+    @cached_property
+    def nanoseconds(self) -> Numbers:
+        """From the hour's start."""
+        ends = np.cumsum(self.records)
+        step = self._planes.column("time").astype(np.int64)
+        # No sum within a segment leaves 64 bits, and those of segments before it cancel out.
+        time = np.cumsum(step)
+        starts = ends - self.records
+        time -= np.repeat(time[starts] - step[starts], self.records)
+        hours = np.array([units_per_hour(unit) for unit in self._units])
+        if (step >= hours.max()).any() or (step < 0).any() or (time[ends - 1] >= hours).any():
+            raise RowError("corrupted or tampered with")
+        scale = np.array([NANOSECONDS[unit] for unit in self._units])
+        if (scale == scale[0]).all():
+            return np.asarray(time * scale[0])
+        return np.asarray(time * np.repeat(scale, self.records))
+
+    @property
+    def source(self) -> Numbers:
+        return self._ends[:, 0]
+
+    @property
+    def destination(self) -> Numbers:
+        return self._ends[:, 1]
+
+    @property
+    def public(self) -> Numbers:
+        return self._ends[:, 2] if self._is_translated.any() else self.source
+
+    @cached_property
+    def source_port(self) -> Numbers:
+        return self._planes.column("source_port")
+
+    @cached_property
+    def public_port(self) -> Numbers:
+        return self._planes.column("public_port")
+
+    @cached_property
+    def protocol(self) -> Numbers:
+        return self.services.protocol[self.service]
+
+    @cached_property
+    def flags(self) -> Numbers:
+        return self.services.flags[self.service]
+
+    @cached_property
+    def destination_port(self) -> Numbers:
+        return self.services.destination_port[self.service]
+
+    @cached_property
+    def _is_translated(self) -> Numbers:
+        return np.asarray((self.flags & HAS_PUBLIC_ADDRESS) != 0)
+
+    @cached_property
+    def _ends(self) -> Numbers:
+        names, translated = ["source", "destination"], self._is_translated
+        if translated.any():
+            names.append("public")
+        codes = np.stack(list(map(self._planes.column, names)), axis=1)
+        codes[~translated, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
+        rows = self.records * len(names)
+        made = numbered(codes.ravel(), rows, self._addresses).reshape(codes.shape)
+        made[~translated, 2:] = made[~translated, :1]
+        return np.asarray(made)
 
 
 def pieces(group: Group) -> Iterator[Piece]:
     """The columns of every account of a group, cut at `RECORDS_PER_CHUNK`, in account order."""
     starts = chunk_starts(group.account)
-    translated = bool((group.flags & HAS_PUBLIC_ADDRESS).any())
-    dictionary, ends, columns = _columns(group, starts, translated)
-    addresses, rows = planes([dictionary]), planes(columns)
+    columns, addresses, services = _columns(group, starts)
+    translated = Planes.of(FORM, columns)
+    untranslated = translated.without({"public", "public_port"})
+    has_public = np.logical_or.reduceat(group.flags & HAS_PUBLIC_ADDRESS, starts[:-1]).tolist()
 
-    compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
-    flags = UNITS.index(group.unit) | (_TRANSLATED if translated else 0)
+    unit = UNITS.index(group.unit)
     names = [group.accounts[account] for account in group.account[starts[:-1]].tolist()]
-    at = 0
-    for name, (start, end), stop in zip(names, pairwise(starts.tolist()), ends.tolist(),
-                                        strict=True):  # fmt: skip
-        header = _HEADER.pack(CODEC, flags, stop - at)
-        frame = compress(cut(addresses, at, stop) + cut(rows, start, end))
-        at = stop
-        yield Piece(name, end - start, header + frame)
+    for name, is_translated, rows, named, served in zip(
+        names, has_public, _slices(starts[1:]), _slices(addresses), _slices(services), strict=True
+    ):
+        header = _HEADER.pack(CODEC, unit, named.stop - named.start, served.stop - served.start)
+        planes = translated if is_translated else untranslated
+        content = header + planes.segment((named, served, rows))
+        yield Piece(name, rows.stop - rows.start, content)
 
 
-def read(segment: Segment) -> AccountRows:
-    """The rows of a segment. Raises `RowError` if it is not what `pieces` writes."""
+def read(*segments: Segment) -> AccountRows:
+    """The rows of one segment or more. Raises `RowError` if one is not what `pieces` writes, at the
+    latest when its columns are looked at."""
+    return AccountRows(segments)
+
+
+def _head(segment: Segment) -> tuple[int, int, int]:
+    """The unit, and how many addresses and services there are."""
     if len(segment.columns) < _HEADER.size:
         raise RowError("corrupted or tampered with")
-    codec, flags, count = _HEADER.unpack_from(segment.columns)
-    if codec != CODEC or flags & ~(_TRANSLATED | 3):
+    codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
+    if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
-    unit = UNITS[flags & 3]
-    types = _types(unit, bool(flags & _TRANSLATED))
-    width = sum(np.dtype(name).itemsize for name in types)
-    size = 16 * count + width * segment.records
-    inflated = inflate(segment.columns[_HEADER.size :], size, size)
-
-    (addresses,) = split(inflated, count, ["S16"])
-    time, protocol, bits, sport, dport, source, destination, *translated = split(
-        inflated[16 * count :], segment.records, types
-    )
-    public, public_port = translated or (np.zeros_like(source), np.zeros_like(sport))
-    if max(source.max(), destination.max(), public.max()) >= count:
-        raise RowError("corrupted or tampered with")
-    return AccountRows(
-        nanoseconds=np.cumsum(time.astype(np.int64)) * NANOSECONDS[unit],
-        protocol=protocol,
-        flags=bits,
-        source=addresses[source],
-        source_port=sport,
-        destination=addresses[destination],
-        destination_port=dport,
-        public=addresses[public],
-        public_port=public_port,
-    )
+    return unit, addresses, services
 
 
 def chunk_starts(selector: Numbers) -> Numbers:
@@ -113,48 +209,39 @@ def chunk_starts(selector: Numbers) -> Numbers:
     return np.append(first + number * RECORDS_PER_CHUNK, len(selector))
 
 
-def inflate(frame: bytes, least: int, most: int) -> bytes:
-    """The bytes of a zstd frame that must hold ``least`` to ``most``. Raises `RowError`."""
-    try:
-        made = zstandard.ZstdDecompressor().decompress(frame, max_output_size=most + 1)
-    except zstandard.ZstdError as error:
-        raise RowError("corrupted or tampered with") from error
-    if not least <= len(made) <= most:
-        raise RowError("corrupted or tampered with")
-    return made
+def _slices(ends: Numbers) -> Iterator[slice]:
+    return (slice(*span) for span in pairwise([0, *ends.tolist()]))
 
 
-def _types(unit: Unit, translated: bool) -> list[str]:
-    time = "<u8" if unit == "ns" else "<u4"  # an hour has 3.6e9 microseconds: under 2^32
-    types = [time, "<u1", "<u1", "<u2", "<u2", "<u2", "<u2"]
-    return [*types, "<u2", "<u2"] if translated else types
+def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:
+    """The columns of all segments; where each segment's addresses end, and its services."""
+    segments = len(starts) - 1
+    segment = np.repeat(np.arange(segments), np.diff(starts))
+    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
+    ends = [group.source, group.destination]
+    if translated.any():
+        # The source in place of a public address is never new: it has just been named.
+        ends.append(np.where(translated, group.public, group.source))
+    codes, addresses, addresses_end = coded(segment, np.stack(ends, axis=1), segments)
+    public = np.where(translated, codes[:, -1], 0)
 
-
-def _columns(group: Group, starts: Numbers, translated: bool) -> tuple[Numbers, Numbers,
-                                                                       list[Numbers]]:  # fmt: skip
-    """Distinct addresses of all segments (D, 16), where each segment's end, and the columns."""
-    lengths = np.diff(starts)
-    segment = np.repeat(np.arange(len(lengths)), lengths)
-    source = group.source
-    used = [source, group.destination]
-    if translated:
-        used.append(np.where(group.flags & HAS_PUBLIC_ADDRESS, group.public, source))
-
-    # Keys in row order: hashing numbers them by first appearance, so that the addresses of a
-    # segment come out together and in a fixed order, without a sort.
-    keys = ((segment[:, None] << 32) | np.stack(used, axis=1)).ravel()
-    encoded = pa.array(keys).dictionary_encode()
-    distinct = np.asarray(encoded.dictionary.to_numpy())
-    counts = np.bincount(distinct >> 32, minlength=len(lengths))
-    before = np.cumsum(counts) - counts
-    local = np.asarray(encoded.indices.to_numpy()).reshape(len(segment), -1) - before[segment, None]
-
-    time = group.time - np.concatenate([[0], group.time[:-1]]).astype(np.uint64)
+    service = (group.protocol.astype(np.int64) << 24) | (group.flags.astype(np.int64) << 16)
+    service_codes, services, services_end = coded(
+        segment, service | group.destination_port, segments
+    )
+    time = np.diff(group.time, prepend=np.uint64(0))
     time[starts[:-1]] = group.time[starts[:-1]]
-    types = _types(group.unit, translated)
-    values = [time, group.protocol, group.flags, group.source_port, group.destination_port,
-              local[:, 0], local[:, 1]]  # fmt: skip
-    if translated:
-        values += [local[:, 2], group.public_port]
-    columns = [value.astype(name) for value, name in zip(values, types, strict=True)]
-    return group.addresses[distinct & 0xFFFFFFFF], before + counts, columns
+    columns: dict[str, Numbers] = {
+        "address": group.addresses[addresses],
+        "protocol": (services >> 24).astype(np.uint8),
+        "flags": (services >> 16).astype(np.uint8),
+        "destination_port": services.astype(np.uint16),
+        "service": service_codes,
+        "time": time,
+        "source": codes[:, 0],
+        "destination": codes[:, 1],
+        "public": public,
+        "source_port": group.source_port,
+        "public_port": group.public_port,
+    }
+    return columns, addresses_end, services_end

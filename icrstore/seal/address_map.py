@@ -3,9 +3,12 @@
 A binding is a run of records (`runs`), or what a NAT told of (`bindings`), which then counts no
 record. Of connections and of what was told there are segments of their own under one name.
 
-Columns: ``codec, flags (u8 each), accounts (u16)``, then one zstd frame: byte planes of the
-bindings, then the accounts, each as length (u8) and UTF-8. The codec says how many bytes of an
-address are kept: 1 the last eight, 2 (where a pool goes by less than an IPv6 /64) all.
+A segment's columns are ``codec, unit (u8 each), accounts (u16)``, little-endian, then byte planes
+(`planes`) in the order of `FORM`: the address bits below the pool's prefix, the port as distance
+from the binding before (modulo 2^16), the last port as distance from the port, the account by code
+(0 for the next one that no binding has named, n + 1 for the n-th), the length as the last time's
+distance from the first. What follows the planes are the accounts as they first appear, each as
+length (u8) and UTF-8.
 """
 
 import struct
@@ -16,22 +19,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import zstandard
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
-from icrstore.seal.account_map import chunk_starts, inflate
+from icrstore.flow.schema import NANOSECONDS, UNITS
+from icrstore.seal.account_map import chunk_starts
 from icrstore.seal.bindings import BindingGroup
-from icrstore.seal.group import Group
-from icrstore.seal.planes import cut, planes, split
+from icrstore.seal.codes import coded
+from icrstore.seal.group import Group, units_per_hour
+from icrstore.seal.planes import Column, Form, Planes
 from icrstore.seal.rows import RowError, Segment
 from icrstore.seal.runs import Runs
+from icrstore.seal.unpacked import Unpacked, numbered
 
 Numbers = npt.NDArray[Any]
 
-# A codec, and how many bytes of an address it keeps.
-_LOW_BYTES = {1: 8, 2: 16}
+CODEC = 1
 _HEADER = struct.Struct("<BBH")
+_MOST_NAME_BYTES = 65
+FORM = Form((
+    Column("low", 16, of=0, part=0),
+    Column("protocol", 1, of=0, part=0),
+    Column("flags", 1, of=0, part=0),
+    Column("port", 2, of=0, part=1),
+    Column("more_ports", 2, of=0, part=1),
+    Column("account", 2, of=0, part=2),
+    Column("first", 8, of=0, part=3),
+    Column("length", 8, of=0, part=4),
+    Column("count", 4, of=0, part=5),
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,84 +77,71 @@ class Bindings:
 def pieces(group: Group | BindingGroup, runs: Runs) -> Iterator[Piece]:
     """A group's runs, cut into chunks, by selector."""
     starts = chunk_starts((runs.network << 17) | runs.block)
-    local, codes, ends = _local_accounts(runs.account, starts)
-    names = [_listed(group.accounts[code]) for code in codes.tolist()]
-    cover = runs.networks.cover
-    low = group.addresses[runs.address] & ~cover[runs.network]
-    columns = [low, runs.protocol, runs.flags, runs.port, runs.last_port, local,
-               runs.first, runs.last - runs.first, runs.count]  # fmt: skip
-    bindings = planes(
-        column.astype(name, copy=False)
-        for column, name in zip(columns, ["u1", *_types(1, group.unit)[1:]], strict=True)
-    )
+    segments = len(starts) - 1
+    segment = np.repeat(np.arange(segments), np.diff(starts))
+    codes, accounts, ends = coded(segment, runs.account, segments)
+    names = [_listed(group.accounts[account]) for account in accounts.tolist()]
+    planes = Planes.of(FORM, _columns(group, runs, starts[:-1], codes))
 
-    compress = zstandard.ZstdCompressor(level=1, write_content_size=False).compress
-    codecs = np.where((cover[:, :8] == 0xFF).all(axis=1), 1, 2).tolist()
+    unit = UNITS.index(group.unit)
     heads = starts[:-1]
-    at = 0
-    for network, block, (start, end), stop in zip(
+    for network, block, (start, end), (named, until) in zip(
         runs.network[heads].tolist(), runs.block[heads].tolist(), pairwise(starts.tolist()),
-        ends.tolist(), strict=True,
+        pairwise([0, *ends.tolist()]), strict=True,
     ):  # fmt: skip
-        codec = codecs[network]
-        header = _HEADER.pack(codec, UNITS.index(group.unit), stop - at)
-        kept = bindings[16 - _LOW_BYTES[codec] :]
-        frame = compress(cut(kept, start, end) + b"".join(names[at:stop]))
-        at = stop
-        yield Piece(runs.networks.selector(network, block), end - start, header + frame)
+        header = _HEADER.pack(CODEC, unit, until - named)
+        listed = b"".join(names[named:until])
+        columns = header + planes.segment((slice(start, end),), listed)
+        yield Piece(runs.networks.selector(network, block), end - start, columns)
 
 
 def read(segment: Segment) -> Bindings:
     """The bindings of a segment. Raises `RowError` if it is not what `pieces` writes."""
     if len(segment.columns) < _HEADER.size:
         raise RowError("corrupted or tampered with")
-    codec, flags, count = _HEADER.unpack_from(segment.columns)
-    if codec not in _LOW_BYTES or flags >= len(UNITS):
+    codec, unit, count = _HEADER.unpack_from(segment.columns)
+    if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
-    types = _types(codec, UNITS[flags])
-    size = segment.records * sum(np.dtype(name).itemsize for name in types)
-    inflated = inflate(segment.columns[_HEADER.size :], size, size + 65 * count)
-
-    low, protocol, bits, port, last_port, local, first, length, records = split(
-        inflated, segment.records, types
-    )
-    accounts = _accounts(inflated[size:], count)
-    if local.max() >= len(accounts):
+    content = segment.columns[_HEADER.size :]
+    planes = Unpacked(FORM, [(content, (segment.records,))], _MOST_NAME_BYTES * count)
+    accounts = _accounts(planes.rests[0], count)
+    account = numbered(planes.column("account"), np.array([segment.records]), np.array([count]))
+    first, length, port = map(planes.column, ("first", "length", "port"))
+    if (first > units_per_hour(UNITS[unit])).any() or (
+        length > units_per_hour(UNITS[unit]) - first
+    ).any():
         raise RowError("corrupted or tampered with")
-    scale = NANOSECONDS[UNITS[flags]]
-    start = first.astype(np.int64) * scale
+    port = np.cumsum(port, dtype=np.uint16)
+    scale = NANOSECONDS[UNITS[unit]]
     return Bindings(
-        low=np.pad(low, ((0, 0), (16 - _LOW_BYTES[codec], 0))),
-        protocol=protocol,
-        flags=bits,
+        low=planes.column("low"),
+        protocol=planes.column("protocol"),
+        flags=planes.column("flags"),
         port=port,
-        last_port=last_port,
-        account=[accounts[index] for index in local.tolist()],
-        first=start,
-        last=start + length.astype(np.int64) * scale,
-        count=records,
+        last_port=port + planes.column("more_ports"),
+        account=[accounts[number] for number in account.tolist()],
+        first=first.astype(np.int64) * scale,
+        last=(first + length).astype(np.int64) * scale,
+        count=planes.column("count"),
     )
 
 
-def _types(codec: int, unit: Unit) -> list[str]:
-    time = "<u8" if unit == "ns" else "<u4"
-    return [f"S{_LOW_BYTES[codec]}", "<u1", "<u1", "<u2", "<u2", "<u2", time, time, "<u4"]
-
-
-def _local_accounts(account: Numbers, starts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """For each binding its account's number within the chunk; the accounts of all chunks, each
-    chunk's in order; and where each chunk's end."""
-    lengths = np.diff(starts)
-    chunk = np.repeat(np.arange(len(lengths)), lengths)
-    encoded = pa.array((chunk << 32) | account).dictionary_encode()
-    distinct = np.asarray(encoded.dictionary.to_numpy())
-    order = np.argsort(distinct)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    counts = np.bincount(distinct >> 32, minlength=len(lengths))
-    ends = np.cumsum(counts)
-    local = rank[encoded.indices.to_numpy()] - (ends - counts)[chunk]
-    return local, distinct[order] & 0xFFFFFFFF, ends
+def _columns(
+    group: Group | BindingGroup, runs: Runs, heads: Numbers, codes: Numbers
+) -> dict[str, Numbers]:
+    port = np.diff(runs.port, prepend=0)
+    port[heads] = runs.port[heads]
+    return {
+        "low": group.addresses[runs.address] & ~runs.networks.cover[runs.network],
+        "protocol": runs.protocol.astype(np.uint8),
+        "flags": runs.flags.astype(np.uint8),
+        "port": port.astype(np.uint16),
+        "more_ports": (runs.last_port - runs.port).astype(np.uint16),
+        "account": codes,
+        "first": runs.first.astype(np.uint64),
+        "length": (runs.last - runs.first).astype(np.uint64),
+        "count": runs.count.astype(np.uint32),
+    }
 
 
 def _listed(account: str) -> bytes:

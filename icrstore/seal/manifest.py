@@ -6,10 +6,10 @@ that covers a label therefore proves it present, with its body, or absent.
 """
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from icrstore.seal.rows import Row
 from icrstore.tlog import merkle
@@ -17,15 +17,25 @@ from icrstore.tlog.errors import ProofError
 
 BUCKET = 64
 ENTRY_BYTES = 32
-_END = b"\xff" * 16
+_LABEL_BYTES = 16
+_END = b"\xff" * _LABEL_BYTES
 
 
 class ManifestError(Exception):
     """A row is not the one that the epoch's statement vouches for."""
 
 
+class BucketError(ManifestError):
+    """A bucket is not the epoch's, or not the one that answers for the label."""
+
+
 def entry(label: bytes, body: bytes) -> bytes:
     return label + hashlib.sha256(body).digest()[:16]
+
+
+def buckets_of(rows: int) -> int:
+    """How many buckets so many rows stand in."""
+    return -(-rows // BUCKET)
 
 
 @dataclass(frozen=True)
@@ -38,15 +48,21 @@ class BucketProof:
     buckets: int
     path: tuple[bytes, ...]
 
+    @property
+    def begins(self) -> bytes:
+        """The first label that it answers for: bucket 0 for all below its own first, too."""
+        return self.bucket[:_LABEL_BYTES] if self.index else bytes(_LABEL_BYTES)
+
 
 class Manifest:
-    """All entries of an epoch, in label order, as they are stored: 32 bytes each."""
+    """All entries of an epoch, in label order: 32 bytes each."""
 
     def __init__(self, entries: bytes) -> None:
         if len(entries) % ENTRY_BYTES:
             raise ManifestError("the manifest is cut")
         self.entries = entries
-        if any(a >= b for a, b in zip(self._labels, self._labels[1:], strict=False)):
+        labels = [entries[at : at + 16] for at in range(0, len(entries), ENTRY_BYTES)]
+        if any(a >= b for a, b in pairwise(labels)):
             raise ManifestError("the manifest is not in label order")
 
     @classmethod
@@ -58,40 +74,29 @@ class Manifest:
         return len(self.entries) // ENTRY_BYTES
 
     @cached_property
-    def _labels(self) -> list[bytes]:
-        return [self.entries[at : at + 16] for at in range(0, len(self.entries), ENTRY_BYTES)]
-
-    @cached_property
     def _tree(self) -> merkle.Tree:
-        starts = range(0, self.rows, BUCKET)
-        return merkle.Tree(self._leaf(start // BUCKET) for start in starts)
+        return merkle.Tree(
+            self._bucket(index) + self._next_label(index) for index in range(buckets_of(self.rows))
+        )
 
     @property
     def root(self) -> bytes:
         """RFC 6962's root over the buckets; its empty root for an epoch without rows."""
         return self._tree.root()
 
-    def prove(self, label: bytes) -> BucketProof:
-        """The bucket that answers for ``label``. Raises `ManifestError` if there are no rows."""
-        if not self.rows:
-            raise ManifestError("an epoch without rows needs no proof")
-        position = max(bisect_right(self._labels, label) - 1, 0)
-        index = position // BUCKET
-        path = self._tree.inclusion_proof(index)
-        return BucketProof(
-            self._bucket(index), self._next_label(index), index, self._tree.size, tuple(path)
-        )
+    def proofs(self) -> Iterator[BucketProof]:
+        """Every bucket in order; none of an epoch without rows, which needs no proof."""
+        for index in range(self._tree.size):
+            path = tuple(self._tree.inclusion_proof(index))
+            bucket, after = self._bucket(index), self._next_label(index)
+            yield BucketProof(bucket, after, index, self._tree.size, path)
 
     def _bucket(self, index: int) -> bytes:
         size = BUCKET * ENTRY_BYTES
         return self.entries[index * size : (index + 1) * size]
 
     def _next_label(self, index: int) -> bytes:
-        at = (index + 1) * BUCKET
-        return self._labels[at] if at < self.rows else _END
-
-    def _leaf(self, index: int) -> bytes:
-        return self._bucket(index) + self._next_label(index)
+        return self._bucket(index + 1)[:_LABEL_BYTES] or _END
 
 
 def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> None:
@@ -101,24 +106,31 @@ def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> 
     2. It is the one that answers for the label.
     3. The entry is there with this body, or is not there.
 
-    Raises `ManifestError`.
+    Raises `ManifestError`; for the first two, `BucketError`.
     """
     # The leaf's two parts stand side by side: cut elsewhere, a row would hide in the next label.
-    if len(proof.next_label) != 16:
-        raise ManifestError("the bucket is cut at another place")
+    if len(proof.next_label) != _LABEL_BYTES:
+        raise BucketError("the bucket is cut at another place")
     leaf = merkle.leaf_hash(proof.bucket + proof.next_label)
     try:
-        merkle.verify_inclusion(leaf, proof.index, proof.buckets, list(proof.path), root)
+        merkle.verify_inclusion(leaf, proof.index, proof.buckets, proof.path, root)
     except ProofError as error:
-        raise ManifestError("the bucket does not belong to the epoch") from error
+        raise BucketError("the bucket does not belong to the epoch") from error
 
-    first = proof.bucket[:16]
-    if label >= proof.next_label or (label < first and proof.index != 0):
-        raise ManifestError("the bucket does not answer for this label")
+    if label >= proof.next_label or label < proof.begins:
+        raise BucketError("the bucket does not answer for this label")
 
-    size = ENTRY_BYTES
-    found = [e for e in (proof.bucket[i : i + size] for i in range(0, len(proof.bucket), size))
-             if e[:16] == label]  # fmt: skip
+    found = _entries(proof.bucket, label)
     expected = [] if body is None else [entry(label, body)]
     if found != expected:
         raise ManifestError("the row differs from the manifest")
+
+
+def _entries(bucket: bytes, label: bytes) -> list[bytes]:
+    """The entries of a label: the bytes of another's digest may look like it."""
+    found, at = [], bucket.find(label)
+    while at >= 0:
+        if at % ENTRY_BYTES == 0:
+            found.append(bucket[at : at + ENTRY_BYTES])
+        at = bucket.find(label, at + 1)
+    return found

@@ -1,47 +1,131 @@
-"""Byte planes: columns arranged so that one segment's bytes of a kind stand together.
+"""Byte planes: columns cut so that one segment's bytes of a kind stand together.
 
-Within a segment every byte position of every column stands together (all low bytes, then all
-next bytes ...), which is what a general compressor packs best.
+Every byte position of every column of a form is a plane, numbered from 0 in the form's order, the
+lowest byte first. In a segment each plane is left out (all its bytes are zero), plain or packed:
+
+    u48 plain || u48 packed || the plain planes || one zstd frame of the packed ones, then the rest
+
+two bitmaps by number and the planes in their order, little-endian. Where nothing is packed and
+there is no rest there is no frame.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
 Numbers = npt.NDArray[Any]
 
-
-def planes(columns: Iterable[Numbers]) -> list[bytes]:
-    """The planes of N rows: unsigned arrays of N, or (N, width) bytes; N bytes for each plane.
-
-    They are made for all segments at once: a segment then is a slice of each (`cut`).
-    """
-    return [
-        plane.tobytes()
-        for column in columns
-        for plane in _little(column).view(np.uint8).reshape(len(column), -1).T
-    ]
+BITMAP_BYTES = 6
+# Bytes of one kind share a code within a block of the frame, so a large segment gets a block for
+# each part of its form; the parts of a small one are too short to pay for it.
+_ROWS_FOR_BLOCKS = 400
+# What is as good as random is plain: packed, it would spoil the code of what it stands beside.
+_SAMPLE_BYTES = 2048
+_BLOCK = zstandard.COMPRESSOBJ_FLUSH_BLOCK
 
 
-def cut(planes: Iterable[bytes], start: int, end: int) -> bytes:
-    """The planes of the segment of rows ``start`` to ``end``, one after the other."""
-    return b"".join([plane[start:end] for plane in planes])
+@dataclass(frozen=True)
+class Column:
+    """``of`` says which of a segment's counts is its number of rows; ``part`` what it is packed
+    with."""
+
+    name: str
+    width: int
+    of: int
+    part: int
 
 
-def split(planes: bytes, rows: int, types: Sequence[str]) -> list[Numbers]:
-    """The columns of one segment: numpy types such as ``<u4``, or ``S16`` for (rows, 16) bytes."""
-    made = []
-    at = 0
-    for name in types:
-        width = np.dtype(name).itemsize
-        block = np.frombuffer(planes, np.uint8, rows * width, at).reshape(width, rows)
-        column = np.ascontiguousarray(block.T)
-        made.append(column if name.startswith("S") else column.view(name).reshape(rows))
-        at += rows * width
-    return made
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The columns of a kind of segment, in order."""
+
+    columns: tuple[Column, ...]
+
+    def numbered(self) -> Iterator[tuple[Column, range]]:
+        """Each column with the numbers of its planes."""
+        ends = accumulate(column.width for column in self.columns)
+        for column, end in zip(self.columns, ends, strict=True):
+            yield column, range(end - column.width, end)
 
 
-def _little(column: Numbers) -> Numbers:
-    return np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
+@dataclass(frozen=True)
+class _Plane:
+    column: Column
+    number: int
+    content: bytes
+    is_plain: bool
+
+
+class Planes:
+    """The planes of all rows of many segments, made at once: a segment is a slice of each."""
+
+    def __init__(self, made: Iterable[_Plane]) -> None:
+        self._made = list(made)
+        plain = [plane for plane in self._made if plane.is_plain]
+        packed = [plane for plane in self._made if not plane.is_plain]
+        self._bitmaps = _bitmap(plain) + _bitmap(packed)
+        self._plain = _contents(plain)
+        self._packed = _contents(packed)
+        self._parts = [
+            _contents(plane for plane in packed if plane.column.part == part)
+            for part in sorted({plane.column.part for plane in packed})
+        ]
+        self._compressor = zstandard.ZstdCompressor(level=1, write_content_size=False)
+
+    @classmethod
+    def of(cls, form: Form, columns: Mapping[str, Numbers]) -> "Planes":
+        """Of each column N unsigned numbers or (N, width) bytes, N by its kind."""
+        return cls(
+            _Plane(column, number, plane, _is_random(plane))
+            for column, numbers in form.numbered()
+            for number, plane in zip(numbers, _cut(columns[column.name]), strict=False)
+            if plane.strip(b"\0")
+        )
+
+    def without(self, names: set[str]) -> "Planes":
+        """For segments in which some columns are zero throughout."""
+        return Planes(plane for plane in self._made if plane.column.name not in names)
+
+    def segment(self, spans: Sequence[slice], rest: bytes = b"") -> bytes:
+        """The planes of one segment: its rows of each kind, of which the last has most."""
+        plain = [plane[spans[of]] for of, plane in self._plain]
+        if spans[-1].stop - spans[-1].start < _ROWS_FOR_BLOCKS:
+            packed = b"".join([plane[spans[of]] for of, plane in self._packed]) + rest
+            frame = [self._compressor.compress(packed)] if packed else []
+            return b"".join([self._bitmaps, *plain, *frame])
+        stream = self._compressor.compressobj()
+        made = [self._bitmaps, *plain]
+        for part in self._parts:
+            made.append(stream.compress(b"".join([plane[spans[of]] for of, plane in part])))
+            made.append(stream.flush(_BLOCK))
+        if self._parts or rest:
+            made += [stream.compress(rest), stream.flush()]
+        return b"".join(made)
+
+
+def _cut(column: Numbers) -> Iterator[bytes]:
+    little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
+    for plane in little.view(np.uint8).reshape(len(column), -1).T:
+        yield plane.tobytes()
+
+
+def _is_random(plane: bytes) -> bool:
+    """Whether it does not compress, at two places: where segments have their own ways, a sample of
+    all of them together would hide it."""
+    middle = len(plane) // 2
+    compress = zstandard.ZstdCompressor(level=1).compress
+    samples = plane[:_SAMPLE_BYTES], plane[middle : middle + _SAMPLE_BYTES]
+    return all(len(compress(sample)) >= len(sample) for sample in samples)
+
+
+def _bitmap(planes: Iterable[_Plane]) -> bytes:
+    return sum(1 << plane.number for plane in planes).to_bytes(BITMAP_BYTES, "little")
+
+
+def _contents(planes: Iterable[_Plane]) -> list[tuple[int, bytes]]:
+    return [(plane.column.of, plane.content) for plane in planes]

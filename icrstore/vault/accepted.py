@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -38,29 +38,51 @@ _PUSHED_LATE = timedelta(hours=4)
 # So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours. The next one
 # shows whether they are there.
 _AFTER_SILENCE = 8
+_MOST_SEQUENCE = (1 << 63) - 1
 
 _ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.receipt,
        b.sealed_receipt"""
-# Of each stream the batches that came while records of these hours may have been pushed, and the
-# nearest before and after them, so that a gap at either end shows.
-_NEAR = f"""
-WITH ends AS (
-    SELECT collector_id, stream,
-           max(sequence) FILTER (WHERE accepted_at < %(first)s) AS before,
-           min(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS lowest,
-           max(sequence) FILTER (WHERE accepted_at BETWEEN %(first)s AND %(last)s) AS highest,
-           min(sequence) FILTER (WHERE accepted_at > %(last)s) AS after
-    FROM inbox_batch AS b JOIN accounts_collector AS c ON c.id = b.collector_id
-    WHERE b.tenant_id = %(tenant)s
-      AND (%(collector)s::text IS NULL OR c.name = %(collector)s) GROUP BY collector_id, stream)
-SELECT c.name, b.stream, {_ROW}
-FROM inbox_batch AS b JOIN ends AS e USING (collector_id, stream)
-JOIN accounts_collector AS c ON c.id = b.collector_id
-WHERE b.tenant_id = %(tenant)s
-  AND (e.before IS NULL OR b.sequence >= least(e.before, e.lowest, e.after))
-  AND (e.after IS NULL
-       OR b.sequence <= greatest(e.after + %(after_silence)s, e.highest, e.before))
-ORDER BY c.name, b.stream, b.sequence
+# Of each stream the numbers of the batches that came while records of these hours may have been
+# pushed, and of those that came last before and first after, so that a gap at either end shows.
+# Each stream is found by the one before it, and its ends by their times, one probe each: nothing
+# here grows with what is kept. Two indexes serve it: batch_sequence_once and batch_came.
+_NEAR = """
+WITH RECURSIVE streams AS (
+    (SELECT collector_id, stream FROM inbox_batch WHERE tenant_id = %(tenant)s
+     ORDER BY collector_id, stream LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM streams AS s CROSS JOIN LATERAL (
+        SELECT collector_id, stream FROM inbox_batch
+        WHERE tenant_id = %(tenant)s AND (collector_id, stream) > (s.collector_id, s.stream)
+        ORDER BY collector_id, stream LIMIT 1) AS next
+)
+SELECT s.collector_id, c.name, s.stream,
+       CASE WHEN e.before IS NULL THEN 0 ELSE least(e.before, e.lowest, e.after) END,
+       CASE WHEN e.after IS NULL THEN %(most)s
+            ELSE greatest(e.after + %(after_silence)s, e.highest, e.before) END
+FROM streams AS s JOIN accounts_collector AS c ON c.id = s.collector_id
+CROSS JOIN LATERAL (
+    SELECT (SELECT sequence FROM inbox_batch
+            WHERE tenant_id = %(tenant)s AND collector_id = s.collector_id
+              AND stream = s.stream AND accepted_at < %(first)s
+            ORDER BY accepted_at DESC, sequence DESC LIMIT 1) AS before,
+           (SELECT sequence FROM inbox_batch
+            WHERE tenant_id = %(tenant)s AND collector_id = s.collector_id
+              AND stream = s.stream AND accepted_at > %(last)s
+            ORDER BY accepted_at, sequence LIMIT 1) AS after,
+           min(sequence) AS lowest, max(sequence) AS highest
+    FROM inbox_batch
+    WHERE tenant_id = %(tenant)s AND collector_id = s.collector_id AND stream = s.stream
+      AND accepted_at BETWEEN %(first)s AND %(last)s) AS e
+WHERE %(collector)s::text IS NULL OR c.name = %(collector)s
+ORDER BY c.name, s.stream
+"""
+# The batches of one stream with these numbers. Asked apart: joined to the above, PostgreSQL looks
+# at every batch of the collector.
+_NUMBERED = f"""
+SELECT %(name)s, b.stream, {_ROW} FROM inbox_batch AS b
+WHERE b.tenant_id = %(tenant)s AND b.collector_id = %(collector)s AND b.stream = %(stream)s
+  AND b.sequence BETWEEN %(lowest)s AND %(highest)s ORDER BY b.sequence
 """  # noqa: S608 - the columns are constants of ours
 # What came later than that and, as its row has it, reaches these hours with a gap or unsealed. Two
 # partial indexes serve it: batch_tells_of_gaps and batch_unacknowledged.
@@ -166,21 +188,29 @@ def _backfills(tenant: str, first: datetime, last: datetime) -> Iterator[_Window
 def _of_window(
     tenant: str, window: _Window, trust: Trust, kept_since: datetime
 ) -> Iterator[Unsealed]:
-    for _, stream in groupby(_near(tenant, window), key=lambda row: (row.collector, row.stream)):
-        rows = list(stream)
+    for rows in _near(tenant, window):
         yield from _of_stream(tenant, rows, trust, window, kept_since)
         yield from _misdated(tenant, rows, trust, window)
 
 
-def _near(tenant: str, window: _Window) -> list[_Row]:
-    return _rows(
-        _NEAR,
-        tenant=tenant,
-        collector=window.collector,
-        first=window.first,
-        last=window.last,
-        after_silence=_AFTER_SILENCE,
-    )
+def _near(tenant: str, window: _Window) -> Iterator[list[_Row]]:
+    """Stream by stream."""
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_NEAR, {
+            "tenant": tenant, "collector": window.collector, "first": window.first,
+            "last": window.last, "after_silence": _AFTER_SILENCE, "most": _MOST_SEQUENCE,
+        })  # fmt: skip
+        streams = cursor.fetchall()
+    for collector, name, stream, lowest, highest in streams:
+        yield _rows(
+            _NUMBERED,
+            tenant=tenant,
+            collector=collector,
+            name=name,
+            stream=stream,
+            lowest=lowest,
+            highest=highest,
+        )
 
 
 def _rows(query: str, tenant: str, **values: Any) -> list[_Row]:

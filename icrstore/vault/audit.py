@@ -16,6 +16,7 @@ from accounts.tenancy import of_tenant, tenants
 from icrstore.seal.epoch import ROLES, day_of
 from icrstore.seal.manifest import ENTRY_BYTES, Manifest, ManifestError, entry
 from icrstore.vault import models
+from icrstore.vault.manifests import stored_proofs
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EpochStatement
@@ -84,7 +85,9 @@ def audit_strays(audit: Audit, span: Span, living: datetime) -> None:
     first = max(month_of(span.first), month_of(living - timedelta(days=1)) + 1)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT month, epoch_no, count(*) FROM vault_segment"
+            "SELECT month, epoch_no, count(*) FROM ("
+            " SELECT month, epoch_no FROM vault_segment"
+            " UNION ALL SELECT month, epoch_no FROM vault_bucket)"
             " WHERE month BETWEEN %s AND %s GROUP BY 1, 2 ORDER BY 1, 2",
             [first, month_of(span.end)],
         )
@@ -123,10 +126,13 @@ def _of_epoch(
     if said != (row.tenant_id, bytes(row.eid), row.hour, row.shard, row.month, row.rows):
         yield "its row says something else than its statement"
     # 2.
-    entries = bytes(row.manifest)
+    stored = list(stored_proofs(row.month, row.id, statement.rows))
+    entries = b"".join(proof.bucket for _, proof in stored)
     try:
         manifest = Manifest(entries)
         is_its_own = (manifest.root, manifest.rows) == (statement.manifest_root, statement.rows)
+        # Its buckets, and that each is found where its labels are looked for.
+        is_its_own &= stored == [(proof.begins, proof) for proof in manifest.proofs()]
     except ManifestError:
         is_its_own = False
     if not is_its_own:

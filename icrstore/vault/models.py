@@ -11,8 +11,9 @@ from icrstore.inbox.models import Batch
 
 
 class Epoch(models.Model):
-    """One epoch. ``id`` is its *epoch_no* in the segment table, which is partitioned by month and
-    known to no model: it is written by COPY (`vault.sealer`) and read by `vault.reader`."""
+    """One epoch. ``id`` is its *epoch_no* in the tables of segments and of the manifests' buckets,
+    which are partitioned by month and known to no model: they are written by COPY (`vault.storing`)
+    and read by `vault.reader`."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     eid = models.BinaryField()
@@ -21,7 +22,6 @@ class Epoch(models.Model):
     shard = models.PositiveIntegerField()
     rows = models.BigIntegerField()
     statement = models.BinaryField()
-    manifest = models.BinaryField()
     batches = models.ManyToManyField(Batch, related_name="epochs")
 
     class Meta:

@@ -114,8 +114,7 @@ def _seals_for(keeper: Keeper, tenant: str) -> QuerySet[EpochSeal]:
     seals = EpochSeal.objects.filter(
         role=keeper.role, instance=keeper.identity.instance, epoch__tenant=tenant
     )
-    # Its manifest has 32 bytes for every row, and nobody here asks for one.
-    return seals.select_related("epoch").defer("epoch__manifest")
+    return seals.select_related("epoch")
 
 
 def _hand_in(

@@ -11,6 +11,7 @@ from icrstore.inbox.models import Batch
 from icrstore.seal.epoch import Epoch, Role
 from icrstore.seal.sealing import SealedEpoch
 from icrstore.vault import models
+from icrstore.vault.manifests import copy_manifests
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 
@@ -25,7 +26,7 @@ class MadeEpoch:
 
 
 def store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
-    """Epochs, their seals and their rows; inside the caller's transaction."""
+    """Epochs, their seals, rows and manifests; inside the caller's transaction."""
     rows = models.Epoch.objects.bulk_create(
         models.Epoch(
             tenant=tenant,
@@ -35,7 +36,6 @@ def store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
             shard=one.epoch.shard,
             rows=one.sealed.manifest.rows,
             statement=one.statement.encode(),
-            manifest=one.sealed.manifest.entries,
         )
         for one in made
     )
@@ -51,6 +51,9 @@ def store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
         for batch in one.batches
     )
     _copy_segments((row.month, row.id, one.sealed) for row, one in zip(rows, made, strict=True))
+    copy_manifests(
+        (row.month, row.id, one.sealed.manifest) for row, one in zip(rows, made, strict=True)
+    )
 
 
 def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:

@@ -51,10 +51,11 @@ from tests.vault.rooms import (
 )
 
 OTHER = "isp-other"
-# No tenant's: a nonce is of a key, an intake key of an hour, a segment says nothing to anyone, and
-# what a log holds is public (whose log it is is not: ledger_log).
+# No tenant's: a nonce is of a key, an intake key of an hour, a segment or a bucket of labels says
+# nothing to anyone, and what a log holds is public (whose log it is is not: ledger_log).
 COMMON = {
     "accounts_nonce", "inbox_intakekey", "django_migrations", "vault_segment",
+    "vault_bucket",
     "ledger_checkpoint", "ledger_fork", "ledger_leaf", "ledger_node",
 }  # fmt: skip
 NO_RIGHT, NO_ROW = (errors.InsufficientPrivilege,), 0
@@ -310,7 +311,7 @@ def forget_an_old_day(rooms: Rooms) -> int:
     with of_tenant(TENANT):
         Epoch.objects.create(
             tenant_id=TENANT, eid=bytes(16), month=month_of(hour), hour=hour, shard=0, rows=0,
-            statement=b"", manifest=b"",
+            statement=b"",
         )  # fmt: skip
         for role in ROLES:
             Certificate.objects.create(

@@ -14,7 +14,7 @@ from icrstore.flow.readers import Tally, open_records
 from icrstore.keeper.client import Keeper
 from icrstore.seal.epoch import ROLES, Epoch, Role, commitment, new_atoms, seal_atom
 from icrstore.seal.group import by_hour
-from icrstore.seal.manifest import ENTRY_BYTES
+from icrstore.seal.manifest import ENTRY_BYTES, Manifest
 from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
 from icrstore.vault.months import month_of
@@ -32,6 +32,7 @@ _TABLES = {
     "vault_epochseal": "epoch_id",
     "vault_epoch_batches": "epoch_id",
     "vault_segment": "epoch_no",
+    "vault_bucket": "epoch_no",
 }
 
 
@@ -96,13 +97,15 @@ def delete_epoch(site: Site, target: Target) -> None:
 def forget_row(site: Site, target: Target, row: StolenRow) -> None:
     """Delete it, and take it off the manifest as well."""
     delete_rows(site, target, [row])
-    ((manifest,),) = site.sql("SELECT manifest FROM vault_epoch WHERE id = %s", target.number)
-    at = manifest.index(row.label)
-    fitting = manifest[:at] + manifest[at + ENTRY_BYTES :]
-    where = "WHERE id = %s"
-    site.sql(
-        f"UPDATE vault_epoch SET manifest = %s, rows = rows - 1 {where}", fitting, target.number
+    found = site.sql(
+        "SELECT leaf FROM vault_bucket WHERE epoch_no = %s ORDER BY begins", target.number
     )
+    entries = b"".join(leaf[:-16] for (leaf,) in found)
+    at = entries.index(row.label)
+    fitting = Manifest(entries[:at] + entries[at + ENTRY_BYTES :])
+    site.sql("DELETE FROM vault_bucket WHERE epoch_no = %s", target.number)
+    _put_manifest(site, month_of(target.hour), target.number, fitting)
+    site.sql("UPDATE vault_epoch SET rows = rows - 1 WHERE id = %s", target.number)
 
 
 def keepers(site: Site, caller: Ed25519PrivateKey) -> dict[Role, Keeper]:
@@ -147,11 +150,12 @@ def plant(
     number."""
     month = month_of(made.epoch.hour)
     ((number,),) = site.sql(
-        "INSERT INTO vault_epoch (tenant_id, eid, month, hour, shard, rows, statement, manifest)"
-        " VALUES (%s, %s, %s, %s, 0, %s, %s, %s) RETURNING id",
+        "INSERT INTO vault_epoch (tenant_id, eid, month, hour, shard, rows, statement)"
+        " VALUES (%s, %s, %s, %s, 0, %s, %s) RETURNING id",
         TENANT, eid or made.epoch.eid, month, made.epoch.hour, made.sealed.manifest.rows,
-        statement or made.statement.encode(), made.sealed.manifest.entries,
+        statement or made.statement.encode(),
     )  # fmt: skip
+    _put_manifest(site, month, number, made.sealed.manifest)
     for role, seal in made.seals.items():
         site.sql(
             "INSERT INTO vault_epochseal (epoch_id, role, instance, seal, acknowledged_at, refused)"
@@ -163,6 +167,14 @@ def plant(
             month, number, row.label, row.body,
         )  # fmt: skip
     return int(number)
+
+
+def _put_manifest(site: Site, month: int, number: int, manifest: Manifest) -> None:
+    for proof in manifest.proofs():
+        site.sql(
+            "INSERT INTO vault_bucket VALUES (%s, %s, %s, %s, %s, %s)", month, number,
+            proof.begins, proof.index, proof.bucket + proof.next_label, b"".join(proof.path),
+        )  # fmt: skip
 
 
 def _day_key(keeper: Keeper, day: str) -> bytes:

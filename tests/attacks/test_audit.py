@@ -129,9 +129,25 @@ def leave_rows_of_no_epoch(office: Office) -> None:
         secrets.token_bytes(16))  # fmt: skip
 
 
+def leave_a_bucket_of_no_epoch(office: Office) -> None:
+    sql("INSERT INTO vault_bucket VALUES (%s, 999998, '', 0, '', '')", last(office).month)
+
+
 def shorten_the_manifest(office: Office) -> None:
-    epoch = last(office)
-    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[32:])
+    sql("UPDATE vault_bucket SET leaf = substring(leaf FROM 33) WHERE epoch_no = %s",
+        last(office).id)  # fmt: skip
+
+
+def delete_the_manifest(office: Office) -> None:
+    sql("DELETE FROM vault_bucket WHERE epoch_no = %s", last(office).id)
+
+
+def put_a_bucket_where_nobody_looks(office: Office) -> None:
+    sql("UPDATE vault_bucket SET begins = sha256('') WHERE epoch_no = %s", last(office).id)
+
+
+def break_a_path(office: Office) -> None:
+    sql("UPDATE vault_bucket SET path = sha256('') WHERE epoch_no = %s", last(office).id)
 
 
 def take_anothers_statement(office: Office) -> None:
@@ -173,7 +189,11 @@ def delete_the_epoch(office: Office) -> None:
      (alter_a_body, "1 rows altered"), (add_a_row, "1 rows not in its manifest"),
      (copy_a_row_from_another_epoch, "2 rows not in its manifest"),
      (leave_rows_of_no_epoch, "1 rows of no epoch"),
+     (leave_a_bucket_of_no_epoch, "1 rows of no epoch"),
      (shorten_the_manifest, "its manifest is not the one of its statement"),
+     (delete_the_manifest, "its manifest is not the one of its statement"),
+     (put_a_bucket_where_nobody_looks, "its manifest is not the one of its statement"),
+     (break_a_path, "its manifest is not the one of its statement"),
      (take_anothers_statement, "its row says something else than its statement"),
      (break_the_statement, "its statement is none"),
      (sign_the_statement_oneself, "no sealer host of the trust file signed its statement"),
@@ -194,7 +214,8 @@ def test_an_epoch_that_is_gone_or_planted_shows_against_the_keepers_lists(
     office: Office, lists: list[str]
 ) -> None:
     eid = bytes(last(office).eid).hex()
-    sql("DELETE FROM vault_segment WHERE epoch_no = %s", last(office).id)
+    for table in ("vault_segment", "vault_bucket"):
+        sql(f"DELETE FROM {table} WHERE epoch_no = %s", last(office).id)
     delete_the_epoch(office)
     status, lines = audit(*lists)
     assert (status, len(lines)) == (65, 3)

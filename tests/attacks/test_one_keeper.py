@@ -139,12 +139,14 @@ def records_of(account: str, hour: datetime, segment: Segment) -> Iterator[Recor
         yield Record(
             observed_at=start + int(rows.nanoseconds[n]) // 1000,
             protocol=int(rows.protocol[n]),
-            source_address=address_text(rows.source[n].tobytes()),
+            source_address=address_text(rows.addresses[rows.source[n]].tobytes()),
             source_port=int(rows.source_port[n]),
-            destination_address=address_text(rows.destination[n].tobytes()),
+            destination_address=address_text(rows.addresses[rows.destination[n]].tobytes()),
             destination_port=int(rows.destination_port[n]),
             post_nat_source_address=(
-                address_text(rows.public[n].tobytes()) if has & HAS_PUBLIC_ADDRESS else None
+                address_text(rows.addresses[rows.public[n]].tobytes())
+                if has & HAS_PUBLIC_ADDRESS
+                else None
             ),
             post_nat_source_port=int(rows.public_port[n]) if has & HAS_PUBLIC_PORT else None,
             account=account,

@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -22,7 +22,7 @@ from typing import Any
 
 import django
 
-from icrstore.keeper.answers import ListedEpoch
+from icrstore.keeper.answers import ListedEpoch, Shares
 from icrstore.seal.epoch import ROLES, Role, share
 from icrstore.seal.pools import DEFAULT
 from icrstore.warrant.statements import HourRange, Request, Warrant
@@ -30,7 +30,6 @@ from tests.bench.bulk import KeptEpoch
 from tests.bench.measure import peak_bytes
 from tests.bench.targets import Asked
 
-Shares = Mapping[Role, Mapping[Any, tuple[bytes, ...]]]
 Fields = dict[str, Any]
 
 
@@ -42,7 +41,7 @@ class Prepared:
     warrant: Warrant
     request: Request
     listed: Mapping[Role, tuple[ListedEpoch, ...]]
-    shares: Shares
+    shares: Mapping[Role, Shares]
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
     django.setup()
     kept = [KeptEpoch.of(each) for each in told["epochs"]]
     tenant, repeats = told["tenant"], told["repeats"]
-    prepared = [_prepare(tenant, Asked.of(each), kept) for each in told["asked"]]
+    prepared = [prepare(tenant, Asked.of(each), kept) for each in told["asked"]]
     path = Path(told["duck"]) if told["duck"] else None
     # A worker has read its modules long before it forks.
     import_module("icrstore.query.engine")
@@ -99,30 +98,12 @@ class Ours(Side):
         self._tenant = tenant
 
     def answer(self, one: Prepared) -> Fields:
-        """What `query.engine` does between the keepers' shares and the disclosure."""
+        """What the engine does between the keepers' shares and the disclosure."""
         from icrstore.query import engine
-        from icrstore.query.coverage import cover
-        from icrstore.query.opening import Opened, open_rows
-        from icrstore.vault import reader
 
-        opened, policies = Opened(), engine._pools_by_digest(self._tenant)
-        for held, wrong in reader.held_epochs(self._tenant, one.listed["operator"]):
-            known: Iterable[Any] = (
-                engine._with_pools(held, policies, opened)
-                if one.asked.purpose == "resolve"
-                else ((epoch, DEFAULT) for epoch in held)
-            )
-            lent = engine._lent(known, one.shares, one.request.selectors)
-            open_rows(lent, reader.bodies, opened)
-            opened.failed |= wrong
-        hours = cover(
-            one.request.all_hours(),
-            {role: listed for role, listed in one.listed.items()},  # noqa: C416
-            reader.shards_of(self._tenant),
-            (),
-            opened.failed,
+        found, _ = engine.find(
+            self._tenant, one.warrant, one.request, one.listed, one.shares, waiting=()
         )
-        found = engine._PURPOSES[one.asked.purpose](one.warrant, one.request, opened, hours)
         return found.fields
 
     def same_shape(self, one: Prepared, answer: Fields) -> Any:
@@ -190,20 +171,20 @@ def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:
     return milliseconds
 
 
-def _prepare(tenant: str, asked: Asked, kept: Sequence[KeptEpoch]) -> Prepared:
+def prepare(tenant: str, asked: Asked, kept: Sequence[KeptEpoch]) -> Prepared:
     in_scope = [one for one in kept if asked.hours.first <= one.listed.hour < asked.hours.end]
     in_scope.sort(key=lambda one: (one.listed.hour, one.listed.eid))
     listed = tuple(one.listed for one in in_scope)
     names = asked.selector.sealed_names(DEFAULT)
     kind = asked.selector.kind
-    shares = {
+    shares: dict[Role, Shares] = {
         role: {
             (one.listed.eid, asked.selector): tuple(share(one.atoms[role], kind, n) for n in names)
             for one in in_scope
         }
         for role in ROLES
     }
-    both = dict.fromkeys(ROLES, listed)
+    both: dict[Role, tuple[ListedEpoch, ...]] = dict.fromkeys(ROLES, listed)
     warrant, request = _papers(tenant, asked)
     return Prepared(asked, warrant, request, both, shares)
 

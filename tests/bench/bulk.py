@@ -7,12 +7,14 @@ Told a `Plan` as JSON; prints the epochs with their atoms, and what all of it co
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import django
+import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.epoch import ROLES, Epoch, Role, commitment, new_atoms, seal_atom
@@ -68,47 +70,56 @@ class KeptEpoch:
 def main() -> None:
     plan = Plan(**json.load(sys.stdin))
     django.setup()
+    shape, until = STREAMS[plan.shape], datetime.fromisoformat(plan.until)
+    parts = streamed(shape, plan.count, until, plan.seed)
+    often = max(shape.hours // PART_HOURS // 4, 1)
     epochs: list[KeptEpoch] = []
-    _, cost = timed(lambda: epochs.extend(_seal(plan)))
-    made = [one.to_object() for one in epochs]
+
+    def seal() -> None:
+        for number, made in enumerate(sealed(plan.tenant, parts, until)):
+            epochs.extend(made)
+            if not number % often:
+                tell(f"{plan.tenant}: sealed up to {made[-1].listed.hour:%Y-%m-%d %H:%M}")
+
+    _, cost = timed(seal)
     print(json.dumps({
-        "epochs": made, "wall": cost.wall, "cpu": cost.cpu, "peak_bytes": peak_bytes(),
+        "epochs": [one.to_object() for one in epochs],
+        "wall": cost.wall, "cpu": cost.cpu, "peak_bytes": peak_bytes(),
     }))  # fmt: skip
 
 
-def _seal(plan: Plan) -> Iterator[KeptEpoch]:
+def sealed(tenant_name: str, parts: Iterable[pa.Table], now: datetime) -> Iterator[list[KeptEpoch]]:
+    """The epochs of each part, once they are committed."""
     # Models can only be imported now.
     from accounts.models import Tenant
     from accounts.tenancy import of_tenant
     from icrstore.vault import months
     from icrstore.vault.storing import store
 
-    tenant = Tenant.objects.get(name=plan.tenant)
+    tenant = Tenant.objects.get(name=tenant_name)
     day_keys = {role: hpke.PrivateKey.generate().public_bytes() for role in ROLES}
-    signing = _signing_key()
-    until = datetime.fromisoformat(plan.until)
-    for number, part in enumerate(streamed(STREAMS[plan.shape], plan.count, until, plan.seed)):
-        made = []
+    signing = Ed25519PrivateKey.generate()
+    for part in parts:
+        made, kept = [], []
         for hour, group in by_hour(part):
             epoch, atoms = Epoch.new(tenant.name, hour, 0), new_atoms()
-            sealed = seal_epoch(epoch, atoms, [group], DEFAULT)
-            one = _stated(epoch, atoms, sealed, day_keys, signing, until)
+            rows = seal_epoch(epoch, atoms, [group], DEFAULT)
+            one = _stated(epoch, atoms, rows, day_keys, signing, now)
             made.append(one)
             sha256 = hashlib.sha256(one.statement.payload).digest()
-            yield KeptEpoch(ListedEpoch(epoch.eid, hour, 0, sha256), atoms)
+            kept.append(KeptEpoch(ListedEpoch(epoch.eid, hour, 0, sha256), atoms))
         months.make({months.month_of(one.epoch.hour) for one in made})
         with of_tenant(tenant.name):
             store(tenant, made)
-        if not number % max(STREAMS[plan.shape].hours // PART_HOURS // 4, 1):
-            tell(f"{plan.tenant}: sealed up to {made[-1].epoch.hour:%Y-%m-%d %H:%M}")
+        yield kept
 
 
 def _stated(
     epoch: Epoch,
     atoms: Mapping[Role, bytes],
-    sealed: SealedEpoch,
+    rows: SealedEpoch,
     day_keys: Mapping[Role, bytes],
-    signing: Any,
+    signing: Ed25519PrivateKey,
     now: datetime,
 ) -> Any:
     """The epoch with its signed statement, as `vault.sealer` makes it."""
@@ -121,20 +132,14 @@ def _stated(
         epoch=epoch,
         commitments={role: commitment(epoch, role, atoms[role]) for role in ROLES},
         seal_sha256={name: hashlib.sha256(seal).digest() for name, seal in seals.items()},
-        rows=sealed.manifest.rows,
-        manifest_root=sealed.manifest.root,
+        rows=rows.manifest.rows,
+        manifest_root=rows.manifest.root,
         batches=(),
         pools_sha256=DEFAULT.sha256,
         sealed_at=now,
     )
     signed = Envelope.sign("epoch", statement.to_fields(), signing)
-    return MadeEpoch(epoch, sealed, signed, seals, ())
-
-
-def _signing_key() -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    return Ed25519PrivateKey.generate()
+    return MadeEpoch(epoch, rows, signed, seals, ())
 
 
 if __name__ == "__main__":

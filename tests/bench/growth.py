@@ -204,10 +204,11 @@ class _Growing:
         ]  # fmt: skip
 
     def _sizes(self) -> tuple[int, int, int]:
-        """Bytes of the segments, of their index, and of everything else."""
+        """Bytes of the segments with the manifests, of their indexes, and of everything else."""
         ((table, index),) = self._ground.sql(
             "SELECT sum(pg_table_size(inhrelid)), sum(pg_indexes_size(inhrelid))"
-            " FROM pg_inherits WHERE inhparent = 'vault_segment'::regclass"
+            " FROM pg_inherits"
+            " WHERE inhparent IN ('vault_segment'::regclass, 'vault_bucket'::regclass)"
         )
         ((everything,),) = self._ground.sql("SELECT pg_database_size(current_database())")
         return int(table), int(index), int(everything - table - index)

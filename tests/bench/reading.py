@@ -22,15 +22,16 @@ SHAPE = "D"
 class Load:
     """So many records in each round, and more for the peak of memory over inputs that grow."""
 
+    formats: tuple[str, ...]
     records: int
     rounds: int
     growing: tuple[int, ...]
 
 
 LOADS: dict[Size, Load] = {
-    "full": Load(1_000_000, 5, (500_000, 2_000_000, 5_000_000)),
-    "small": Load(200_000, 3, (200_000, 500_000)),
-    "tiny": Load(20_000, 1, ()),
+    "full": Load((*WRITERS,), 500_000, 3, (2_000_000,)),
+    "small": Load((*WRITERS,), 200_000, 3, (500_000,)),
+    "tiny": Load(("ndjson", "zeek"), 20_000, 1, ()),
 }
 
 
@@ -40,17 +41,17 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
     made: list[Outcome] = []
     shape = SHAPES[SHAPE].scaled(count / 1_000_000)
     table = records(shape, count, until)
-    paths = {name: written(name, table, folder) for name in WRITERS}
-    done: dict[str, list[Collected]] = {name: [] for name in WRITERS}
+    paths = {name: written(name, table, folder) for name in load.formats}
+    done: dict[str, list[Collected]] = {name: [] for name in load.formats}
     for number in range(rounds):
         for name, path in paths.items():
             done[name].append(store.collect(path, count))
         tell(f"collector: round {number + 1} of {rounds}")
-    for name in WRITERS:
+    for name in load.formats:
         # Zeek knows no accounts, and one account's records are sealed faster than anybody's are.
         made += _results(name, count, done[name], [one.seal for one in done["ndjson"]])
         paths[name].unlink()
-    for name in WRITERS:
+    for name in load.formats:
         peaks = [one.peak_bytes for one in done[name]]
         peaks += _peaks(store, folder, name, load.growing, until)
         # Whichever input it was: the greatest counts.

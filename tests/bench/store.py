@@ -203,7 +203,7 @@ class Store:
 
     def _forget(self) -> None:
         """Back to an empty store, so that every round begins alike."""
-        self._site.sql("TRUNCATE vault_segment, vault_epoch_batches, inbox_batch")
+        self._site.sql("TRUNCATE vault_segment, vault_bucket, vault_epoch_batches, inbox_batch")
         self._site.sql(
             "DELETE FROM vault_epochseal"
             " USING vault_epoch WHERE vault_epoch.id = epoch_id AND rows > 0"

@@ -22,6 +22,7 @@ from tests.bench.running import Bench, Size
 SHAPE = "D"
 _CLICKHOUSE = Entry("clickhouse", "ClickHouse, lz4", "clickhouse", "ndjson", "LZ4", of_bench=True)
 _FERNET = Entry("fernet", "Django + Fernet", "fernet", "ndjson")
+ENTRIES = (_CLICKHOUSE, _FERNET)
 
 
 @dataclass(frozen=True)

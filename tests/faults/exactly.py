@@ -53,9 +53,10 @@ def _opened(hour: int, rows: AccountRows) -> Rows:
     is_translated = (rows.flags & HAS_PUBLIC_ADDRESS) != 0
     return _rows([
         rows.nanoseconds.astype(np.int64) + hour, rows.protocol,
-        rows.source, ports(rows.source_port, HAS_SOURCE_PORT),
-        rows.destination, ports(rows.destination_port, HAS_DESTINATION_PORT),
-        np.where(is_translated[:, None], rows.public, 0), ports(rows.public_port, HAS_PUBLIC_PORT),
+        rows.addresses[rows.source], ports(rows.source_port, HAS_SOURCE_PORT),
+        rows.addresses[rows.destination], ports(rows.destination_port, HAS_DESTINATION_PORT),
+        np.where(is_translated[:, None], rows.addresses[rows.public], 0),
+        ports(rows.public_port, HAS_PUBLIC_PORT),
     ])  # fmt: skip
 
 

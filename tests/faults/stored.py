@@ -131,10 +131,12 @@ def _records(account: str, hour: datetime, rows: account_map.AccountRows) -> Ite
             account,
             start + int(rows.nanoseconds[n]) // 1_000_000,
             int(rows.protocol[n]),
-            address_text(rows.source[n].tobytes()),
+            address_text(rows.addresses[rows.source[n]].tobytes()),
             int(rows.source_port[n]) if bits & HAS_SOURCE_PORT else None,
-            address_text(rows.destination[n].tobytes()),
+            address_text(rows.addresses[rows.destination[n]].tobytes()),
             int(rows.destination_port[n]) if bits & HAS_DESTINATION_PORT else None,
-            address_text(rows.public[n].tobytes()) if bits & HAS_PUBLIC_ADDRESS else None,
+            address_text(rows.addresses[rows.public[n]].tobytes())
+            if bits & HAS_PUBLIC_ADDRESS
+            else None,
             int(rows.public_port[n]) if bits & HAS_PUBLIC_PORT else None,
         )

@@ -27,10 +27,12 @@ import pyarrow as pa
 
 from icrstore.flow.schema import Unit, address_bytes, record_schema
 from icrstore.query.resolve import Resolution, records_of, resolve
+from icrstore.seal import address_map
+from icrstore.seal.address_map import Bindings
 from icrstore.seal.epoch import HOUR, ROLES, Epoch, hour_start, new_atoms, share
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT, Pool, Pools
-from icrstore.seal.rows import Segment, SelectorKeys
+from icrstore.seal.rows import SelectorKeys
 from icrstore.seal.sealing import seal_epoch
 from icrstore.warrant.statements import AddressSelector
 
@@ -416,19 +418,19 @@ class Store:
                 self._epochs.append((epoch, atoms, bodies))
 
     def ask(self, asked: AddressSelector) -> Resolution:
-        return resolve(asked, self._segments(asked), self._pools)
+        return resolve(asked, self._bindings(asked), self._pools)
 
     def opened(self, asked: AddressSelector) -> Counter[str]:
         """The accounts whose records are opened for it, with how many."""
-        return records_of(segment for _, segment in self._segments(asked))
+        return records_of(bindings for _, bindings in self._bindings(asked))
 
-    def _segments(self, asked: AddressSelector) -> Iterator[tuple[datetime, Segment]]:
+    def _bindings(self, asked: AddressSelector) -> Iterator[tuple[datetime, Bindings]]:
         for epoch, atoms, bodies in self._epochs:
             for name in dict.fromkeys(asked.sealed_names(self._pools[epoch.hour])):
                 operator, oversight = (share(atoms[role], "address", name) for role in ROLES)
                 keys = SelectorKeys(operator, oversight, epoch.eid, "address", name)
                 for segment in keys.open_all(bodies.get):
-                    yield epoch.hour, segment
+                    yield epoch.hour, address_map.read(segment)
 
 
 # The questions.

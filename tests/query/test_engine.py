@@ -34,12 +34,12 @@ def test_an_answer_has_each_distinct_record_once_and_every_hour(office: Office) 
     assert [service["records"] for service in answer["services"]] == [4]
 
 
-@pytest.mark.parametrize(("epochs", "rows"), [(1, 1 << 18), (3, 1 << 18), (500, 1), (500, 3)])
-def test_an_answer_is_the_same_however_few_epochs_are_read_at_a_time(
-    office: Office, monkeypatch: pytest.MonkeyPatch, epochs: int, rows: int
+@pytest.mark.parametrize(("selectors", "records"), [(1, 1 << 18), (3, 1 << 18), (500, 1), (7, 3)])
+def test_an_answer_is_the_same_however_little_is_read_at_a_time(
+    office: Office, monkeypatch: pytest.MonkeyPatch, selectors: int, records: int
 ) -> None:
-    monkeypatch.setattr("icrstore.vault.reader.GROUP_EPOCHS", epochs)
-    monkeypatch.setattr("icrstore.vault.reader.GROUP_ROWS", rows)
+    monkeypatch.setattr("icrstore.query.engine.GROUP_SELECTORS", selectors)
+    monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", records)
     answer = office.ask(40)
     assert (answer["records"], coverage(answer)) == (4, ["COMPLETE"] * 40)
 
@@ -70,7 +70,8 @@ def rewrite_epoch(office: Office) -> None:
     said = EpochStatement.parse(Envelope.parse(bytes(epoch.statement), "epoch"))
     forged = replace(said, rows=0, manifest_root=none.root)
     signed = Envelope.sign("epoch", forged.to_fields(), Ed25519PrivateKey.generate())
-    Epoch.objects.filter(id=epoch.id).update(statement=signed.encode(), manifest=b"", rows=0)
+    Epoch.objects.filter(id=epoch.id).update(statement=signed.encode(), rows=0)
+    drop_manifest(office)
     drop_row(office)
 
 
@@ -78,18 +79,41 @@ def break_statement(office: Office) -> None:
     Epoch.objects.filter(id=last_epoch(office).id).update(statement=b"{")
 
 
+def write_manifest(office: Office, what: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{what} WHERE epoch_no = %s", [last_epoch(office).id])
+
+
+def drop_manifest(office: Office) -> None:
+    write_manifest(office, "DELETE FROM vault_bucket")
+
+
 def shorten_manifest(office: Office) -> None:
-    epoch = last_epoch(office)
-    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[32:])
+    write_manifest(office, "UPDATE vault_bucket SET leaf = substring(leaf FROM 33)")
 
 
 def cut_manifest(office: Office) -> None:
-    epoch = last_epoch(office)
-    Epoch.objects.filter(id=epoch.id).update(manifest=bytes(epoch.manifest)[:-1])
+    write_manifest(office, "UPDATE vault_bucket SET leaf = substring(leaf FROM 2)")
 
 
-def move_month(office: Office) -> None:
-    Epoch.objects.filter(id=last_epoch(office).id).update(month=200001)
+def empty_manifest(office: Office) -> None:
+    write_manifest(office, "UPDATE vault_bucket SET leaf = '', path = ''")
+
+
+def lengthen_path(office: Office) -> None:
+    write_manifest(office, "UPDATE vault_bucket SET path = sha256('') || sha256('')")
+
+
+def cut_path(office: Office) -> None:
+    write_manifest(office, "UPDATE vault_bucket SET path = '\\x00'")
+
+
+def renumber_bucket(office: Office) -> None:
+    write_manifest(office, "UPDATE vault_bucket SET number = -1")
+
+
+def hide_bucket(office: Office) -> None:
+    write_manifest(office, "UPDATE vault_bucket SET begins = sha256('')")
 
 
 def move_to_other_tenant(office: Office) -> None:
@@ -113,8 +137,9 @@ def swap_bodies(office: Office) -> None:
      (forge_statement, "its statement is not the one that the keepers logged"),
      (rewrite_epoch, "its statement is not the one that the keepers logged"),
      (break_statement, "its statement is none"),
-     (shorten_manifest, "its manifest is not the one of its statement"),
-     (cut_manifest, "its manifest is none"), (move_month, "a row is missing"),
+     *((attack, "its manifest is not the one of its statement")
+       for attack in (drop_manifest, shorten_manifest, cut_manifest, empty_manifest, lengthen_path,
+                      cut_path, renumber_bucket, hide_bucket)),
      (move_to_other_tenant, "it is not in the store"),
      (swap_bodies, "a row is not the one sealed")],
 )  # fmt: skip
@@ -127,6 +152,15 @@ def test_who_writes_the_database_cannot_shorten_an_answer_unseen(
     assert coverage(answer) == ["COMPLETE"] * 3 + ["INCOMPLETE"]
     assert answer["hours"][3]["why"] == [f"epoch {eid}: {named}"]
     assert answer["records"] == 3
+
+
+def test_what_the_database_says_of_an_epochs_hour_and_month_changes_no_answer(
+    office: Office,
+) -> None:
+    """Where its rows are, the keepers' lists say."""
+    Epoch.objects.filter(id=last_epoch(office).id).update(month=200001, rows=99, shard=7)
+    answer = office.ask()
+    assert (coverage(answer), answer["records"]) == (["COMPLETE"] * 4, 4)
 
 
 def test_a_batch_that_waits_shows_in_every_hour_of_its_scope(office: Office) -> None:

@@ -2,40 +2,48 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from icrstore.query.opening import Lent, Opened, open_rows
-from icrstore.seal.epoch import ROLES, Epoch, Role, commitment, new_atoms, share
-from icrstore.seal.manifest import Manifest
+from icrstore.query.opening import Failures, Lent, Opened, open_rows
+from icrstore.seal.epoch import HOUR, ROLES, Epoch, Role, new_atoms, share
+from icrstore.seal.manifest import BucketProof, Manifest, buckets_of
 from icrstore.seal.pools import DEFAULT
 from icrstore.seal.rows import Row, Segment, SelectorKeys
-from icrstore.vault.reader import HeldEpoch, Wanted
-from icrstore.warrant.machines import EpochStatement
+from icrstore.vault.reader import Found, HeldEpoch, Wanted
+from tests.seal.proving import prove
 
-HOUR = datetime(2026, 11, 22, 9, tzinfo=UTC)
+NINE = datetime(2026, 11, 22, 9, tzinfo=UTC)
 ZOE, YAN = b"17-zoe", b"18-yan"
 
 
 @dataclass
 class Made:
-    """An epoch with its rows, and the shares that open them."""
+    """An epoch with its rows and manifest, and the shares that open them."""
 
     held: HeldEpoch
+    manifest: Manifest
     atoms: Mapping[Role, bytes]
     rows: dict[bytes, bytes]
 
     @property
     def eid(self) -> bytes:
-        return self.held.statement.epoch.eid
+        return self.held.eid
 
     def lent(self, selector: bytes = ZOE) -> Lent:
         operator, oversight = (share(self.atoms[role], "account", selector) for role in ROLES)
         return Lent(self.held, "account", selector, operator, oversight)
+
+    def proof(self, wanted: Wanted) -> BucketProof | None:
+        """As the reader makes it of what is stored."""
+        if not self.manifest.rows:
+            return None
+        buckets = buckets_of(wanted.epoch.rows)
+        return dataclasses.replace(prove(self.manifest, wanted.label), buckets=buckets)
 
     def label(self, selector: bytes = ZOE, chunk: int = 0) -> bytes:
         return self.lent(selector).keys().label_and_key(chunk)[0]
@@ -44,9 +52,12 @@ class Made:
         return dataclasses.replace(self, held=dataclasses.replace(self.held, **changes))
 
 
-def make(chunks: Mapping[bytes, Sequence[Segment]], number: int = 1, others: int = 0) -> Made:
+def make(
+    chunks: Mapping[bytes, Sequence[Segment]], number: int = 1, others: int = 0,
+    hour: datetime = NINE,
+) -> Made:  # fmt: skip
     """An epoch with these segments by selector, and rows of ``others`` beside them."""
-    epoch, atoms = Epoch.new("demo", HOUR, 0), new_atoms()
+    epoch, atoms = Epoch.new("demo", hour, 0), new_atoms()
     rows = []
     for selector, segments in chunks.items():
         shares = [share(atoms[role], "account", selector) for role in ROLES]
@@ -54,18 +65,8 @@ def make(chunks: Mapping[bytes, Sequence[Segment]], number: int = 1, others: int
         rows += [keys.seal(segment) for segment in segments]
     rows += [Row(secrets.token_bytes(16), secrets.token_bytes(80)) for _ in range(others)]
     manifest = Manifest.of(rows)
-    statement = EpochStatement(
-        epoch=epoch,
-        commitments={role: commitment(epoch, role, atoms[role]) for role in ROLES},
-        seal_sha256={(role, 1): bytes(32) for role in ROLES},
-        rows=len(rows),
-        manifest_root=manifest.root,
-        batches=(),
-        pools_sha256=DEFAULT.sha256,
-        sealed_at=HOUR,
-    )
-    held = HeldEpoch(number, 202611, statement, manifest)
-    return Made(held, atoms, {row.label: row.body for row in rows})
+    held = HeldEpoch(number, epoch.eid, hour, len(rows), manifest.root, DEFAULT.sha256)
+    return Made(held, manifest, atoms, {row.label: row.body for row in rows})
 
 
 def chunked(count: int, text: bytes = b"columns") -> list[Segment]:
@@ -74,46 +75,87 @@ def chunked(count: int, text: bytes = b"columns") -> list[Segment]:
 
 @dataclass
 class Store:
-    """The bodies of some epochs, and what was asked for."""
+    """The rows and buckets of some epochs, and how much was asked for at a time."""
 
     epochs: Sequence[Made]
-    asked: list[tuple[int, list[Wanted]]] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
 
-    def bodies(self, month: int, wanted: Iterable[Wanted]) -> dict[Wanted, bytes]:
-        listed = list(wanted)
-        self.asked.append((month, listed))
-        rows = {(e.held.number, label): body for e in self.epochs for label, body in e.rows.items()
-                if e.held.month == month}  # fmt: skip
-        return {one: rows[one] for one in listed if one in rows}
+    def rows(self, month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
+        self.asked.append(len(wanted))
+        held = {made.held.number: made for made in self.epochs if made.held.month == month}
+        for one in wanted:
+            made = held.get(one.epoch.number)
+            if made is None:
+                yield None, None
+            else:
+                yield made.rows.get(one.label), made.proof(one)
+
+    def open(self, *lent: Lent) -> "Result":
+        failed = Failures()
+        parts = list(open_rows(lent, self.rows, failed))
+        return Result(parts, failed)
 
 
-def opened(*epochs: Made, selectors: Sequence[bytes] = (ZOE,)) -> Opened:
-    made = Opened()
+@dataclass(frozen=True)
+class Result:
+    parts: Sequence[Sequence[Opened]]
+    failed: Failures
+
+    def of(self, selector: bytes = ZOE) -> list[Opened]:
+        return [one for part in self.parts for one in part if one.name == selector]
+
+
+def opened(*epochs: Made, selectors: Sequence[bytes] = (ZOE,)) -> Result:
     lent = [epoch.lent(selector) for epoch in epochs for selector in selectors]
-    open_rows(lent, Store(epochs).bodies, made)
-    return made
+    return Store(epochs).open(*lent)
 
 
-def columns(made: Opened, selector: bytes = ZOE) -> list[bytes]:
-    return [segment.columns for _, segment in made.of(selector)]
+def columns(made: Result, selector: bytes = ZOE) -> list[bytes]:
+    return [one.segment.columns for one in made.of(selector)]
 
 
 def test_every_chunk_is_found_and_opened() -> None:
     epoch = make({ZOE: chunked(5), YAN: chunked(1, b"other")}, others=300)
     made = opened(epoch)
     assert columns(made) == [b"columns" + bytes([n]) for n in range(5)]
-    assert {hour for hour, _ in made.of(ZOE)} == {HOUR}
+    assert {one.hour for one in made.of(ZOE)} == {NINE}
     assert made.failed == {}
     assert made.of(YAN) == []
 
 
-def test_many_selectors_in_many_epochs_are_two_rounds_a_month() -> None:
+def test_many_selectors_in_many_epochs_are_looked_for_twice() -> None:
     first, second = make({ZOE: chunked(2)}, 1), make({ZOE: chunked(1), YAN: chunked(3)}, 2)
     store = Store([first, second])
-    made = Opened()
-    open_rows([e.lent(s) for e in (first, second) for s in (ZOE, YAN)], store.bodies, made)
-    assert [(month, len(wanted)) for month, wanted in store.asked] == [(202611, 4), (202611, 3)]
+    made = store.open(*(each.lent(name) for each in (first, second) for name in (ZOE, YAN)))
+    # Of each the first chunk and the next; then of two what follows: one more and an absent one.
+    assert store.asked == [8, 1 + 2]
     assert (len(made.of(ZOE)), len(made.of(YAN))) == (3, 3)
+
+
+def test_what_has_one_chunk_is_looked_for_once_in_any_number_of_hours() -> None:
+    epochs = [make({ZOE: chunked(1)}, n, hour=NINE + n * HOUR) for n in range(40)]
+    store = Store(epochs)
+    made = store.open(*(epoch.lent() for epoch in epochs))
+    assert (store.asked, len(made.of(ZOE)), made.failed) == ([80], 40, {})
+
+
+def test_a_part_has_whole_hours_and_few_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", 3)
+    hours = [0, 0, 0, 0, 1, 2, 2, 3, 4]  # an epoch each, with one record
+    epochs = [make({ZOE: chunked(1)}, n, hour=NINE + h * HOUR) for n, h in enumerate(hours)]
+    made = opened(*epochs)
+    assert [[(one.hour - NINE) // HOUR for one in part] for part in made.parts] == [
+        [0, 0, 0, 0], [1, 2, 2], [3, 4],
+    ]  # fmt: skip
+
+
+def test_chunks_of_every_part_are_looked_for_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", 1)
+    epochs = [make({ZOE: chunked(3)}, n, hour=NINE + n * HOUR) for n in range(3)]
+    store = Store(epochs)
+    made = store.open(*(epoch.lent() for epoch in epochs))
+    assert store.asked == [6, 2, 2, 2]
+    assert [len(part) for part in made.parts] == [3, 3, 3]
 
 
 @pytest.mark.parametrize("others", [0, 1, 63, 64, 65, 500])
@@ -168,13 +210,10 @@ def test_a_row_that_is_missing_or_another_names_its_epoch(
 def test_rows_that_the_manifest_does_not_name_fail_the_epoch() -> None:
     planted = make({ZOE: chunked(1)}, others=10)
     manifest = Manifest(b"".join(sorted(
-        entry for entry in entries(planted.held.manifest) if entry[:16] != planted.label()
+        entry for entry in entries(planted.manifest) if entry[:16] != planted.label()
     )))  # fmt: skip
-    statement = dataclasses.replace(
-        planted.held.statement, rows=manifest.rows, manifest_root=manifest.root
-    )
-    epoch = planted.changed(manifest=manifest, statement=statement)
-    made = opened(epoch)
+    epoch = planted.changed(rows=manifest.rows, manifest_root=manifest.root)
+    made = opened(dataclasses.replace(epoch, manifest=manifest))
     assert (made.of(ZOE), set(made.failed)) == ([], {epoch.eid})
 
 
@@ -184,19 +223,31 @@ def entries(manifest: Manifest) -> list[bytes]:
 
 def test_an_epoch_looked_for_in_another_month_or_number_fails() -> None:
     epoch = make({ZOE: chunked(1)})
-    for changes in ({"month": 202612}, {"number": 9}):
-        moved = epoch.changed(**changes)
-        made = Opened()
-        open_rows([moved.lent()], Store([epoch]).bodies, made)
-        assert (made.of(ZOE), set(made.failed)) == ([], {epoch.eid})
+    for changes in ({"hour": NINE + 31 * 24 * HOUR}, {"number": 9}):
+        made = Store([epoch]).open(epoch.changed(**changes).lent())
+        assert made.of(ZOE) == []
+        assert made.failed == {epoch.eid: "its manifest is not the one of its statement"}
+
+
+def test_the_buckets_of_another_epoch_prove_nothing() -> None:
+    epoch, other = make({ZOE: chunked(1)}, others=100), make({ZOE: chunked(1)}, others=100)
+    for stranger in (other, make({}, others=100), make({})):
+        made = opened(dataclasses.replace(epoch, manifest=stranger.manifest))
+        assert made.of(ZOE) == []
+        assert made.failed == {epoch.eid: "its manifest is not the one of its statement"}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 12, 64, 65, 200])
+def test_a_bucket_has_as_many_rows_as_the_statement_says(rows: int) -> None:
+    epoch = make({ZOE: chunked(1)}, others=10)
+    assert opened(epoch).failed == {}
+    assert set(opened(epoch.changed(rows=rows)).failed) == {epoch.eid}
 
 
 def test_shares_of_another_selector_or_epoch_find_nothing() -> None:
     epoch, other = make({ZOE: chunked(1)}, others=5), make({ZOE: chunked(1)})
     wrong = dataclasses.replace(epoch.lent(), operator=other.lent().operator)
-    made = Opened()
-    open_rows([wrong], Store([epoch]).bodies, made)
-    assert made.of(ZOE) == []
+    assert Store([epoch]).open(wrong).of(ZOE) == []
 
 
 def test_chunks_that_disagree_about_the_last_fail_the_epoch() -> None:
@@ -218,7 +269,7 @@ def test_the_chunk_after_the_last_is_proven_absent() -> None:
 def test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them() -> None:
     """Four billion labels would end the engine."""
     epoch = make({ZOE: [Segment(0, (1 << 32) - 1, 1, b"a")]}, others=10)
-    store, made = Store([epoch]), Opened()
-    open_rows([epoch.lent()], store.bodies, made)
+    store = Store([epoch])
+    made = store.open(epoch.lent())
     assert set(made.failed) == {epoch.eid}
     assert len(store.asked) == 1

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from icrstore.flow.schema import address_bytes, record_schema
-from icrstore.query.coverage import HourCoverage, State
-from icrstore.query.reached import Reach, reach
-from icrstore.query.records import distinct_of, records_of
+from icrstore.query.coverage import Coverage, HourCoverage, State
+from icrstore.query.reached import Matches, Reach
+from icrstore.query.records import Records
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import HOUR, ROLES, Epoch, new_atoms, share
 from icrstore.seal.group import by_hour
@@ -51,10 +51,15 @@ class Sent:
         }
 
 
-def records(sent: Sequence[Sent], account: str = ACCOUNT) -> pa.Table:
-    """The distinct records of an account, sealed and opened as in the store."""
+def reach(
+    account: str, sent: Sequence[Sent], targets: Sequence[Target], asked: Sequence[HourCoverage]
+) -> list[Reach]:
+    """From the account's records, sealed and opened as in the store, hour by hour."""
     table = pa.Table.from_pylist([one.row() for one in sent], schema=record_schema("us"))
-    return distinct_of(records_of(segments(table, account)))
+    made = Matches(targets)
+    for one in segments(table, account):
+        made.add(Records([one]))
+    return made.verdicts(account, Coverage(asked))
 
 
 def segments(table: pa.Table, account: str) -> Iterator[tuple[datetime, Segment]]:
@@ -79,7 +84,7 @@ def target(cidr: str, start: float = 0, end: float = 180) -> Target:
 
 
 def ask(sent: Iterable[Sent], asked: Target, states: Sequence[State] = ALL) -> Reach:
-    (made,) = reach(ACCOUNT, records(list(sent)), [asked], hours(*states))
+    (made,) = reach(ACCOUNT, list(sent), [asked], hours(*states))
     return made
 
 
@@ -173,14 +178,14 @@ def test_a_time_that_was_not_asked_for_gets_no_no(start: float, end: float) -> N
 
 def test_a_time_between_the_hours_asked_for_gets_no_no() -> None:
     asked = [hours("COMPLETE")[0], hours("COMPLETE", first=FIRST + 2 * HOUR)[0]]
-    (between,) = reach(ACCOUNT, records([]), [target("192.0.2.0/24", 60, 120)], asked)
-    (beside,) = reach(ACCOUNT, records([]), [target("192.0.2.0/24", 60, 121)], asked)
+    (between,) = reach(ACCOUNT, [], [target("192.0.2.0/24", 60, 120)], asked)
+    (beside,) = reach(ACCOUNT, [], [target("192.0.2.0/24", 60, 121)], asked)
     assert (between.verdict, beside.verdict) == ("UNKNOWN", "NO")
 
 
 def test_each_target_has_its_own_verdict_in_the_order_asked() -> None:
     asked = [target("192.0.2.0/24"), target("192.0.3.0/24"), target("192.0.2.0/24", 60, 180)]
-    made = reach(ACCOUNT, records([Sent(5, "192.0.2.80")]), asked, hours(*ALL))
+    made = reach(ACCOUNT, [Sent(5, "192.0.2.80")], asked, hours(*ALL))
     assert [(one.target, one.verdict) for one in made] == [
         (asked[0], "YES"), (asked[1], "NO"), (asked[2], "NO"),
     ]  # fmt: skip
@@ -200,7 +205,7 @@ def test_it_counts_what_a_reader_of_the_plain_records_counts() -> None:
         for _ in range(300)
     ]  # fmt: skip
     for account in (ACCOUNT, OTHER):
-        made = reach(account, records(sent, account), asked, hours(*ALL))
+        made = reach(account, sent, asked, hours(*ALL))
         assert [one.records for one in made] == [len(inside(sent, account, t)) for t in asked]
 
 

@@ -14,6 +14,7 @@ from icrstore.query.run import run_open
 from icrstore.seal.manifest import Manifest
 from icrstore.seal.rows import Row
 from icrstore.vault import models
+from icrstore.vault.manifests import copy_manifests
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.wire import hpke
@@ -62,8 +63,8 @@ def store(rooms: Rooms, sealed: SealedEpoch) -> None:
         shard=0,
         rows=len(sealed.rows),
         statement=sealed.envelope.encode(),
-        manifest=Manifest.of(rows).entries,
     )
+    copy_manifests([(month, epoch.id, Manifest.of(rows))])
     with connection.cursor() as cursor:
         for label, body in sealed.rows.items():
             cursor.execute(

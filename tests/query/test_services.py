@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,8 @@ from hypothesis import strategies as st
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit, address_bytes, record_schema
 from icrstore.query.names import PORTS, PROTOCOLS, is_tunnel, service
-from icrstore.query.services import LIMITS, TUNNEL_LIMIT, limits, report
+from icrstore.query.records import Records
+from icrstore.query.services import LIMITS, TUNNEL_LIMIT, ServiceReport, Tally, limits
 from icrstore.seal import account_map
 from icrstore.seal.group import by_hour
 from icrstore.seal.rows import Segment
@@ -50,6 +50,13 @@ def sealed(rows: Sequence[dict[str, Any]], unit: Unit = "ns") -> Segments:
         for n, piece in enumerate(pieces):
             made.append((hour, Segment(n, len(pieces) - 1, piece.records, piece.columns)))
     return made
+
+
+def report(account: str, segments: Segments) -> ServiceReport:
+    made = Tally()
+    if segments:
+        made.add(Records(segments))
+    return made.report(account)
 
 
 def test_each_destination_protocol_and_port_is_a_line() -> None:
@@ -211,29 +218,3 @@ def test_a_report_counts_as_a_reader_would(
     }  # fmt: skip
     assert told == wanted
     assert (made.records, made.collapsed) == (len(distinct), len(rows) - len(distinct))
-
-
-def test_a_year_of_hours_is_counted_one_hour_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal records have equal times and so lie in one hour: no more need be in memory at once."""
-    seen: list[int] = []
-    genuine = account_map.read
-
-    def read(segment: Segment) -> account_map.AccountRows:
-        seen.append(segment.records)
-        return genuine(segment)
-
-    most = 0
-    aggregate = pa.TableGroupBy.aggregate
-
-    def watched(self: Any, *arguments: Any) -> Any:
-        nonlocal most
-        most = max(most, self._table.num_rows)
-        return aggregate(self, *arguments)
-
-    monkeypatch.setattr(pa.TableGroupBy, "aggregate", watched)
-    monkeypatch.setattr("icrstore.query.records.account_map.read", read)
-    hours = [sealed([row(h * 3600 * 10**9 + n) for n in range(50)]) for h in range(30)]
-    made = report("zoe", [one for hour in hours for one in hour])
-    assert (made.records, sum(seen)) == (1500, 1500)
-    assert most <= 60
-    assert np.all(np.array(seen) == 50)

@@ -63,13 +63,15 @@ def put_epoch(rooms: Rooms, hour: datetime, tenant: str = TENANT) -> Epoch:
     with of_tenant(tenant):
         made = Epoch.objects.create(
             tenant_id=tenant, eid=rooms.label().batch_id, month=month_of(hour), hour=hour, shard=0,
-            rows=1, statement=b"", manifest=b"",
+            rows=1, statement=b"",
         )  # fmt: skip
         made.seals.create(role="operator", instance=1, seal=b"")
         if tenant == TENANT:
             made.batches.add(put_batch(rooms, hour))
         with connection.cursor() as cursor:
             cursor.execute("INSERT INTO vault_segment VALUES (%s, %s, '', '')",
+                           [made.month, made.id])  # fmt: skip
+            cursor.execute("INSERT INTO vault_bucket VALUES (%s, %s, '', 0, '', '')",
                            [made.month, made.id])  # fmt: skip
     return made
 
@@ -211,8 +213,9 @@ def test_a_month_goes_when_no_tenant_has_an_epoch_in_it(janitor: Rooms, database
     assert as_janitor(database) == (0, [])
     # Its rows are gone with it, and today's month is there.
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM vault_segment WHERE month = %s", [month_of(old)])
-        assert cursor.fetchone() == (0,)
+        for table in ("vault_segment", "vault_bucket"):
+            cursor.execute(f"SELECT count(*) FROM {table} WHERE month = %s", [month_of(old)])
+            assert cursor.fetchone() == (0,)
     assert month_of(TODAY) in months()
 
 
@@ -296,6 +299,7 @@ def test_used_nonces_and_old_intake_keys_go(janitor: Rooms, database: Database) 
         "DELETE FROM vault_epoch", "DELETE FROM inbox_batch", "DELETE FROM accounts_nonce",
         "DELETE FROM retention_certificate", "UPDATE retention_certificate SET epochs = 0",
         "UPDATE query_query SET disclosure = NULL", "SELECT * FROM vault_segment",
+        "SELECT * FROM vault_bucket",
         "DROP TABLE vault_segment", "SELECT vault_make_month(203101)",
     ],
 )  # fmt: skip

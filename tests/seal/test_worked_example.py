@@ -14,6 +14,7 @@ from icrstore.seal.manifest import Manifest, check, entry
 from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment, SelectorKeys, pad
 from icrstore.wire import hpke
+from tests.seal.proving import prove
 
 PAGE = Path(__file__).parents[2] / "deploy" / "worked-example.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def _derived() -> dict[str, bytes]:
     segment = Segment(0, 0, 3, SHOWN["columns"])
     row = keys.seal(segment)
     made = Manifest.of([row])
-    proof = made.prove(row.label)
+    proof = prove(made, row.label)
     check(proof, made.root, row.label, row.body)
     return {
         "E": EPOCH.encode(),

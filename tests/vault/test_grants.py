@@ -50,12 +50,14 @@ ALLOWED: Mapping[str, Matrix] = {
         "vault_epoch_batches": {"SELECT", "INSERT"},
         "vault_epochseal": {"SELECT", "INSERT"},
         "vault_segment": {"INSERT"},
+        "vault_bucket": {"INSERT"},
     },
     "engine": {
         "accounts_tenant": {"SELECT"},
         "accounts_policy": {"SELECT"},
         "vault_epoch": {"SELECT"},
         "vault_segment": {"SELECT"},
+        "vault_bucket": {"SELECT"},
         "query_lodgedwarrant": {"SELECT"},
         "query_query": {"SELECT"},
     },
@@ -188,12 +190,13 @@ def test_nobody_reaches_a_partition_beside_its_table(
     database: Database, rooms: Rooms, role: str
 ) -> None:
     with database.connect("admin") as admin:
-        partitions = [name for name in tables(admin) if name.startswith("vault_segment_")]
-    assert partitions
+        parents = ("vault_segment_", "vault_bucket_")
+        partitions = [name for name in tables(admin) if name.startswith(parents)]
+    assert {name[: name.rindex("_") + 1] for name in partitions} == set(parents)
     for name in partitions:
         for statement in (
             "SELECT count(*) FROM {}", "DELETE FROM {}", "DROP TABLE {}",
-            "INSERT INTO {} VALUES (1, 1, '', '')", "COPY {} TO STDOUT",
+            "INSERT INTO {} (month) VALUES (1)", "COPY {} TO STDOUT",
         ):  # fmt: skip
             with database.connect(role) as connection, pytest.raises(errors.InsufficientPrivilege):
                 connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
@@ -202,8 +205,9 @@ def test_nobody_reaches_a_partition_beside_its_table(
 def test_a_month_made_by_a_sealer_is_as_closed_as_the_others(database: Database) -> None:
     with database.connect("sealer") as sealer:
         sealer.execute("SELECT vault_make_month(203501)")
-        with pytest.raises(errors.InsufficientPrivilege):
-            sealer.execute("SELECT * FROM vault_segment_203501")
+        for table in ("vault_segment_203501", "vault_bucket_203501"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                sealer.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
     for role in ("web", "engine", "janitor"):
         with database.connect(role) as other, pytest.raises(errors.InsufficientPrivilege):
             other.execute("SELECT vault_make_month(203502)")
@@ -217,7 +221,9 @@ def test_a_sealer_cannot_read_back_what_it_wrote(database: Database, rooms: Room
         )
         for statement in ("SELECT body FROM vault_segment", "COPY vault_segment TO STDOUT",
                           "DELETE FROM vault_segment", "UPDATE vault_segment SET body = ''",
-                          "INSERT INTO vault_segment SELECT * FROM vault_segment"):  # fmt: skip
+                          "INSERT INTO vault_segment SELECT * FROM vault_segment",
+                          "SELECT leaf FROM vault_bucket", "DELETE FROM vault_bucket",
+                          "UPDATE vault_bucket SET leaf = ''"):  # fmt: skip
             with pytest.raises(errors.InsufficientPrivilege):
                 sealer.execute(statement.encode())
 

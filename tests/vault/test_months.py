@@ -23,8 +23,9 @@ def test_months_are_made_once_and_only_around_now(rooms: Rooms) -> None:
     assert make_months(now) == make_months(now) == [203101, 203102]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT relname FROM pg_class WHERE relname LIKE 'vault_segment_2031__' ORDER BY 1"
+            "SELECT relname FROM pg_class WHERE relname LIKE 'vault_%%_2031__' ORDER BY 1"
         )
         assert [name for (name,) in cursor.fetchall()] == [
+            "vault_bucket_203101", "vault_bucket_203102",
             "vault_segment_203101", "vault_segment_203102",
         ]  # fmt: skip

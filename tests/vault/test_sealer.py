@@ -19,6 +19,7 @@ from icrstore.seal.intake import IntakeChain, hour_number
 from icrstore.seal.manifest import Manifest
 from icrstore.vault import sealer, trying
 from icrstore.vault.keyring import write_intake
+from icrstore.vault.manifests import stored_proofs
 from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.sealer import ClaimLost, seal_empty_hours, seal_waiting
@@ -52,8 +53,10 @@ def test_a_batch_becomes_an_epoch_whose_statement_fits_its_rows(rooms: Rooms) ->
     envelope = Envelope.parse(bytes(epoch.statement), "epoch")
     envelope.verify(raw_public(rooms.keys.signing))
     statement = statement_of(epoch)
-    manifest = Manifest(bytes(epoch.manifest))
+    stored = list(stored_proofs(epoch.month, epoch.id, statement.rows))
+    manifest = Manifest(b"".join(proof.bucket for _, proof in stored))
     assert (statement.manifest_root, statement.rows) == (manifest.root, manifest.rows)
+    assert stored == [(proof.begins, proof) for proof in manifest.proofs()]
     # Three accounts and one public address.
     assert epoch.rows == segments() == 4
     assert statement.batches == (bytes(batch.batch_id),)

@@ -102,7 +102,7 @@ BEGIN
             RETURN false;
         END IF;
     END LOOP;
-    EXECUTE format('DROP TABLE %I', 'vault_segment_' || month);
+    EXECUTE format('DROP TABLE %I, %I', 'vault_segment_' || month, 'vault_bucket_' || month);
     RETURN true;
 END $$;
 """

@@ -24,7 +24,6 @@ class Migration(migrations.Migration):
                 ('shard', models.PositiveIntegerField()),
                 ('rows', models.BigIntegerField()),
                 ('statement', models.BinaryField()),
-                ('manifest', models.BinaryField()),
                 ('batches', models.ManyToManyField(related_name='epochs', to='inbox.batch')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='accounts.tenant')),
             ],

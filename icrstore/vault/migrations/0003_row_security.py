@@ -1,6 +1,6 @@
 """Row-level security: a transaction sees the rows of its tenant (`accounts.tenancy`).
 
-Not the segments: COPY into a table under it is refused, reading a partition would skip the parent's
+Not the segments and buckets: COPY into a table under it is refused, reading a partition would skip the parent's
 policy, and without keys that no database has a row there says nothing.
 """
 

@@ -88,13 +88,13 @@ MUTATIONS = (
     Mutation(
         "manifest-root",
         MANIFEST,
-        'raise ManifestError("the bucket does not belong to the epoch") from error',
+        'raise BucketError("the bucket does not belong to the epoch") from error',
         "tests/seal/test_manifest.py::test_a_proof_of_one_epoch_is_refused_under_the_root_of_another[1]",
     ),
     Mutation(
         "manifest-bucket",
         MANIFEST,
-        'raise ManifestError("the bucket does not answer for this label")',
+        'raise BucketError("the bucket does not answer for this label")',
         "tests/seal/test_manifest.py::test_only_the_bucket_that_answers_for_a_label_is_taken[65]",
     ),
     Mutation(
@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "manifest-cut",
         MANIFEST,
-        'raise ManifestError("the bucket is cut at another place")',
+        'raise BucketError("the bucket is cut at another place")',
         "tests/seal/test_manifest.py::test_a_leaf_cut_at_another_place_hides_no_row[1]",
     ),
     Mutation(

@@ -83,7 +83,7 @@ MUTATIONS = (
     Mutation(
         "reader-statement-logged",
         READER,
-        "if hashlib.sha256(envelope.payload).digest() != logged_sha256:",
+        "if hashlib.sha256(payload).digest() != logged.statement_sha256:",
         "tests/query/test_engine.py::test_who_writes_the_database_cannot_shorten_an_answer_unseen"
         "[rewrite_epoch-its statement is not the one that the keepers logged]",
         "if False:",
@@ -105,20 +105,34 @@ MUTATIONS = (
     Mutation(
         "opening-proven",
         OPENING,
-        "_prove(one.epoch, label, body)",
+        "_prove(one, body, proof)",
         "tests/query/test_opening.py::test_rows_that_the_manifest_does_not_name_fail_the_epoch",
+    ),
+    Mutation(
+        "opening-bucket-there",
+        OPENING,
+        'raise BucketError("the bucket is missing")',
+        "tests/query/test_opening.py::test_an_epoch_looked_for_in_another_month_or_number_fails",
+        "return",
+    ),
+    Mutation(
+        "opening-rows-as-stated",
+        OPENING,
+        "if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, rows - BUCKET * proof.index):",
+        "tests/query/test_opening.py::test_a_bucket_has_as_many_rows_as_the_statement_says[12]",
+        "if False:",
     ),
     Mutation(
         "opening-chunks-agree",
         OPENING,
-        "elif segment.last_chunk != lasts[one.epoch.number, one.selector]:",
+        "elif segment.last_chunk != last:",
         "tests/query/test_opening.py::test_chunks_that_disagree_about_the_last_fail_the_epoch",
         "elif False:",
     ),
     Mutation(
         "opening-no-more-than-there-are",
         OPENING,
-        "if segment.last_chunk >= one.epoch.statement.rows:",
+        "if chunks.last >= chunks.lent.epoch.rows:",
         "tests/query/test_opening.py::test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them",
         "if False:",
     ),
@@ -269,9 +283,9 @@ MUTATIONS = (
     Mutation(
         "sealer-reads-nothing-back",
         GRANTS,
-        "GRANT INSERT ON vault_segment TO icr_sealer;",
+        "GRANT INSERT ON vault_segment, vault_bucket TO icr_sealer;",
         "tests/vault/test_grants.py::test_a_sealer_cannot_read_back_what_it_wrote",
-        "GRANT SELECT, INSERT ON vault_segment TO icr_sealer;",
+        "GRANT SELECT, INSERT ON vault_segment, vault_bucket TO icr_sealer;",
     ),
     Mutation(
         "web-sees-no-row",

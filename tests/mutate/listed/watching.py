@@ -90,7 +90,7 @@ MUTATIONS = (
     Mutation(
         "opening-chunk-after-the-last",
         OPENING,
-        'opened.fail(one.epoch, "a row follows the last")',
+        'failed.add(one.epoch, "a row follows the last")',
         "tests/query/test_opening.py::test_the_chunk_after_the_last_is_proven_absent",
     ),
     Mutation(

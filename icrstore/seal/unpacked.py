@@ -1,0 +1,127 @@
+"""The planes of some segments again, as columns of all their rows, one segment's after another's.
+
+Columns are made when they are looked at, of all segments at once: a segment of a few dozen rows
+costs some slices of bytes, and not twenty calls of numpy.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import mul
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from icrstore.seal.planes import BITMAP_BYTES, Form
+from icrstore.seal.rows import RowError
+
+Numbers = npt.NDArray[Any]
+
+_BITMAPS = 2 * BITMAP_BYTES
+
+
+class _Layout(NamedTuple):
+    """Where the planes lie that two bitmaps name: each place is a sum of a segment's counts, so
+    many of each kind. What is packed comes behind what is plain, what is left out behind that."""
+
+    places: Numbers
+    plain: tuple[int, ...]
+    packed: tuple[int, ...]
+    is_there: Numbers
+
+
+class Unpacked:
+    """``segments``: the planes and the number of rows of each kind of every segment.
+
+    Raises `RowError` where the planes are not what `planes` writes.
+    """
+
+    def __init__(
+        self, form: Form, segments: Sequence[tuple[bytes, Sequence[int]]], most_rest_bytes: int = 0
+    ) -> None:
+        self._columns = {column.name: (column, numbers) for column, numbers in form.numbered()}
+        self._inflate = zstandard.ZstdDecompressor().decompress
+        # What stands behind each segment's planes.
+        self.rests: list[bytes] = []
+        self._planes: list[bytes] = []
+        layouts = [
+            self._unpack(form, planes, counts, most_rest_bytes) for planes, counts in segments
+        ]
+        self._counts = np.array([counts for _, counts in segments], np.int64)
+        places = np.stack([layout.places for layout in layouts])
+        self._starts = _BITMAPS + (places @ self._counts[:, :, None])[:, :, 0]
+        self._is_there = np.logical_or.reduce([layout.is_there for layout in layouts])
+
+    def column(self, name: str) -> Numbers:
+        """A column as unsigned numbers, or (rows, 16) bytes."""
+        column, numbers = self._columns[name]
+        counts = self._counts[:, column.of]
+        made = np.zeros((int(counts.sum()), column.width), np.uint8)
+        for at, number in enumerate(numbers):
+            if self._is_there[number]:
+                starts = self._starts[:, number]
+                spans = zip(self._planes, starts.tolist(), (starts + counts).tolist(), strict=True)
+                plane = b"".join([planes[start:end] for planes, start, end in spans])
+                made[:, at] = np.frombuffer(plane, np.uint8)
+        return made if column.width == 16 else made.view(f"<u{column.width}").reshape(len(made))
+
+    def _unpack(self, form: Form, planes: bytes, counts: Sequence[int], most_rest: int) -> _Layout:
+        plain, packed = (
+            int.from_bytes(planes[at : at + BITMAP_BYTES], "little") for at in (0, BITMAP_BYTES)
+        )
+        layout = _layout(form, plain, packed)
+        frame_at = _BITMAPS + sum(map(mul, layout.plain, counts))
+        size = sum(map(mul, layout.packed, counts))
+        if len(planes) < frame_at:
+            raise RowError("corrupted or tampered with")
+        inflated = self._inflated(planes[frame_at:], size, size + most_rest)
+        self.rests.append(inflated[size:])
+        self._planes.append(planes[:frame_at] + inflated[:size] + bytes(max(counts)))
+        return layout
+
+    def _inflated(self, frame: bytes, least: int, most: int) -> bytes:
+        if not frame and not least:
+            return b""
+        try:
+            made = self._inflate(frame, max_output_size=most + 1)
+        except zstandard.ZstdError as error:
+            raise RowError("corrupted or tampered with") from error
+        if not least <= len(made) <= most:
+            raise RowError("corrupted or tampered with")
+        return made
+
+
+def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
+    """The numbers for which codes stand: 0 is the next one that its segment has not named yet,
+    n + 1 the n-th; each segment's numbers go on from those of the segment before.
+
+    ``rows``: how many codes each segment has; ``counts``: how many values. Raises `RowError` unless
+    each names all of its own, and no other.
+    """
+    is_new = codes == 0
+    named = np.cumsum(is_new, dtype=np.int64)
+    until = np.cumsum(counts)
+    before = np.repeat(until - counts, rows)
+    made = np.where(is_new, named, codes + before) - 1
+    if (named[np.cumsum(rows) - 1] != until).any() or (made >= named).any():
+        raise RowError("corrupted or tampered with")
+    return made
+
+
+@lru_cache(maxsize=1 << 10)
+def _layout(form: Form, plain: int, packed: int) -> _Layout:
+    kinds = 1 + max(column.of for column in form.columns)
+    column_of = [column.of for column, numbers in form.numbered() for _ in numbers]
+    planes = len(column_of)
+    if plain & packed or (plain | packed) >> planes:
+        raise RowError("corrupted or tampered with")
+    one = np.eye(kinds, dtype=np.int64)[column_of]
+    masks = [np.array([bits >> n & 1 for n in range(planes)], bool) for bits in (plain, packed)]
+    in_plain, in_packed = (one * mask[:, None] for mask in masks)
+    all_plain, all_packed = in_plain.sum(axis=0), in_packed.sum(axis=0)
+    places = np.where(masks[0][:, None], np.cumsum(in_plain, axis=0) - in_plain,
+                      all_plain + np.cumsum(in_packed, axis=0) - in_packed)  # fmt: skip
+    is_there = masks[0] | masks[1]
+    places[~is_there] = all_plain + all_packed
+    return _Layout(places, tuple(all_plain.tolist()), tuple(all_packed.tolist()), is_there)
