@@ -47,7 +47,8 @@ class OpenDays:
     """The days of one tenant, each opened once."""
 
     def __init__(self, tx: Connection, tenant: str, chain: Chain) -> None:
-        self._tx, self._tenant, self._chain = tx, tenant, chain
+        self._tx, self._tenant = tx, tenant
+        self._chain = self._walked = chain
         self._opened: dict[str, OpenDay] = {}
 
     def open(self, day: str) -> OpenDay:
@@ -61,9 +62,17 @@ class OpenDays:
         if not rows:
             raise Refused("no-day-key")
         try:
-            return OpenDay(self._tenant, rows[0], self._chain)
+            return OpenDay(self._tenant, rows[0], self._walk_to(date.fromisoformat(day)))
         except DayGone:
             raise Refused("expired-day") from None
+
+    def _walk_to(self, day: date) -> Chain:
+        """The chain at what wraps a day's seed. It walks with the days, which mostly come in order:
+        from its start for each, a year would be 66,000 links."""
+        wrapped = day + timedelta(days=LIFE_DAYS)
+        before = self._walked if self._walked.day <= wrapped else self._chain
+        self._walked = before.advance(wrapped)
+        return self._walked
 
 
 def top_up(tx: Connection, tenant: str, chain: Chain, today: date) -> None:

@@ -60,6 +60,7 @@ class Store:
     def write(self) -> Iterator[Connection]:
         """One transaction. From its end on all of it is durable; an exception undoes all of it.
 
+        It ends once those have written that waited for it: hold no lock that a write would take.
         Raises `StoreLost`, and Refused(busy) where another process held the store too long.
         """
         together = self._join()

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from icrstore.keeper import keys
 from icrstore.keeper.client import Question
 from icrstore.keeper.commit import commit
+from icrstore.keeper.days import OpenDays
 from icrstore.keeper.epochs import register
 from icrstore.keeper.errors import Refused
 from icrstore.keeper.fsck import fsck
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.pins import pin, pin_tenant
+from icrstore.seal.encode import prf
+from icrstore.seal.epoch import LIFE_DAYS
 from icrstore.tlog import merkle
 from icrstore.warrant.strict import dump, encode_base64
 from tests.keeper.pair import (
@@ -199,3 +203,26 @@ def registers(pair: Pair, keeper: Keeper, sealed: Sequence[SealedEpoch]) -> Call
     ]
     body = dump({"epochs": listed, "grants": [pair.grant("sealer").to_object()]})
     return lambda: register(keeper, pair.public("sealer"), body)
+
+
+def test_a_year_of_days_is_opened_by_one_walk_of_the_chain_and_in_any_order(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = 0
+
+    def counted(link: bytes, label: str, *parts: bytes) -> bytes:
+        nonlocal links
+        links += 1
+        return prf(link, label, *parts)
+
+    monkeypatch.setattr(keys, "prf", counted)
+    today = keeper.clock().date()
+    year = [(today - timedelta(days=n)).isoformat() for n in range(LIFE_DAYS, -1, -1)]
+    with keeper.store.read() as tx:
+        days = OpenDays(tx, TENANT, keeper.chain())
+        in_order = [days.open(day).day_key for day in year]
+        assert links <= LIFE_DAYS + 1
+        anyhow = OpenDays(tx, TENANT, keeper.chain())
+        backward = [anyhow.open(day).day_key for day in reversed(year[::40])]
+    assert len(set(in_order)) == len(year)
+    assert backward[::-1] == in_order[::40]
