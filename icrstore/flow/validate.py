@@ -96,8 +96,7 @@ def validate(
     for reason, failing in _failures(
         rows, unit, (now - oldest, now + NEWEST), backfilled, scope, account_required, garbled
     ):
-        fallen = kept & failing
-        if count := int(fallen.sum()):
+        if failing.any() and (count := int((kept & failing).sum())):
             rejected[reason] = count
             kept &= ~failing
     good = rows if not rejected else rows.filter(pa.array(kept))
@@ -164,15 +163,16 @@ def _without_garbled(batch: Batch, place: int, accounts: Column) -> tuple[Batch,
 
 
 def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
-    """(reason, mask of the failing rows) for each rule that an account must keep."""
+    """(reason, mask of the failing rows) for each rule that an account breaks."""
     # Of many records few accounts: each is looked at once.
     unique = account.dictionary_encode()
     if isinstance(unique, pa.ChunkedArray):
         unique = unique.combine_chunks()
     for reason, failing in _text_failures(unique.dictionary, required=required):
-        rows: Column = pa.array(failing).take(unique.indices)
-        absent = required if reason == "account-missing" else False
-        yield reason, np.asarray(pc.fill_null(rows, absent).to_numpy(zero_copy_only=False))
+        absent = required and reason == "account-missing" and account.null_count > 0
+        if failing.any() or absent:
+            rows: Column = pa.array(failing).take(unique.indices)
+            yield reason, np.asarray(pc.fill_null(rows, absent).to_numpy(zero_copy_only=False))
 
 
 def _text_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
@@ -196,8 +196,9 @@ def _failures(
 ) -> Iterator[tuple[str, Mask]]:
     of_bindings = is_of_bindings(rows)
     for element in BINDING_ELEMENTS if of_bindings else ELEMENTS:  # 1.
-        if element.required:
-            missing = _mask(pc.is_null(rows.column(element.name)))
+        column: Column = rows.column(element.name)
+        if element.required and column.null_count:
+            missing = _mask(pc.is_null(column))
             yield element.name.replace("_", "-") + "-missing", missing
     time, scale = _numbers(rows.column("observed_at").cast(pa.int64())), NANOSECONDS[unit]  # 2.
     too_old = time < _ceiling(_nanoseconds(current[0]), scale)

@@ -98,20 +98,20 @@ def _of_hour(
     lists = [by_role.get(role, {}) for role in roles]
     everyone = {eid: epoch for listed in lists for eid, epoch in listed.items()}
     shared = {
-        eid for eid in everyone
-        if len({listed[eid] for listed in lists if eid in listed}) == 1
-        and all(eid in listed for listed in lists)
+        eid for eid, epoch in everyone.items()
+        if all(listed.get(eid) == epoch for listed in lists)
     }  # fmt: skip
 
     broken = [f"epoch {eid.hex()}: not logged alike by every keeper"
-              for eid in sorted(set(everyone) - shared)]  # fmt: skip
-    broken += [f"epoch {eid.hex()}: {failed[eid]}" for eid in sorted(shared & set(failed))]
+              for eid in sorted(everyone.keys() - shared)]  # fmt: skip
+    broken += [f"epoch {eid.hex()}: {failed[eid]}" for eid in sorted(shared & failed.keys())]
 
     reaching = [one for one in waiting if one.first <= hour <= one.last]
     broken += _named([one for one in reaching if one.is_gap])
 
+    sealed = {everyone[eid].shard for eid in shared}
     open_ = [f"shard {shard}: no epoch, since {time_text(hour + HOUR)}" for shard in range(shards)
-             if not any(everyone[eid].shard == shard for eid in shared)]  # fmt: skip
+             if shard not in sealed]  # fmt: skip
     open_ += _named([one for one in reaching if not one.is_gap])
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"

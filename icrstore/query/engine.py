@@ -17,7 +17,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from accounts.models import Tenant
 from accounts.tenancy import of_tenant
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
@@ -96,13 +95,13 @@ def find(
     A month's hours are opened, looked at and forgotten before the next: a year of the busiest
     account is never in memory at once.
     """
-    failed = Failures()
+    looking, failed = PURPOSES[warrant.purpose](warrant, request), Failures()
     with of_tenant(tenant):
-        looking = PURPOSES[warrant.purpose](warrant, request)
-        shards = Tenant.objects.get(name=tenant).shards
+        shards, by_digest = reader.shards_and_pools(tenant)
         for group in _groups(_logged(listed), len(request.selectors)):
             held, wrong = reader.held_epochs(tenant, group)
-            lent = _lent(looking.with_pools(held, failed), shares, request.selectors)
+            known = looking.with_pools(held, by_digest, failed)
+            lent = _lent(known, shares, request.selectors)
             for part in open_rows(lent, reader.rows, failed):
                 looking.take(part)
             failed.update(wrong)

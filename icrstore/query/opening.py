@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import NamedTuple
 
 from icrstore.seal.epoch import Kind
 from icrstore.seal.manifest import (
@@ -41,8 +42,7 @@ class Lent:
         return SelectorKeys(self.operator, self.oversight, self.epoch.eid, self.kind, self.selector)
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """A segment, the name under which it was sealed, and its epoch's hour."""
 
     name: bytes
@@ -79,18 +79,25 @@ class _Chunks:
         return 0 if first is None else first.records + first.last_chunk * RECORDS_PER_CHUNK
 
 
+class _Asked(NamedTuple):
+    """A chunk that is looked for, or is the one after the last, if the last is just before it."""
+
+    chunks: _Chunks
+    number: int
+    is_after: bool
+
+
 def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[list[Opened]]:
     """Every row of what was lent of one month, in parts that are few enough records to look at
     together; the rows of one hour, if it is lent in one piece, lie in one part.
 
-    Of each selector two rows are asked for: the first chunk, and what follows if that is the last,
-    which then must be absent. Where there are more chunks, all of a part are asked for at once.
+    Of each selector the first chunk is asked for, and the proof that there is no second. Where
+    there are more chunks, all of a part are asked for at once, and that none follows.
     """
     asked = [_Chunks(one, one.keys(), {}) for one in lent]
-    _look([(each, number) for each in asked for number in (0, 1)], rows, failed)
+    _look([_Asked(each, n, is_after=n == 1) for each in asked for n in (0, 1)], rows, failed)
     for part in _parts(asked):
-        further = [(each, number) for each in part for number in _further(each, failed)]
-        _look(further, rows, failed)
+        _look([one for each in part for one in _further(each, failed)], rows, failed)
         yield [one for each in part for one in _taken(each, failed)]
 
 
@@ -109,53 +116,58 @@ def _parts(asked: Iterable[_Chunks]) -> Iterator[list[_Chunks]]:
         yield part
 
 
-def _further(chunks: _Chunks, failed: Failures) -> range:
-    """The numbers of the chunks after the second, and the one after the last."""
+def _further(chunks: _Chunks, failed: Failures) -> Iterator[_Asked]:
+    last = chunks.last
     # Each chunk is a row of the manifest: no more are asked for than there can be.
-    if chunks.last >= chunks.lent.epoch.rows:
+    if last >= chunks.lent.epoch.rows:
         failed.add(chunks.lent.epoch, "a row names more than there are")
-        return range(0)
-    return range(2, chunks.last + 2) if chunks.last else range(0)
+    elif last > 0:
+        yield from (_Asked(chunks, number, is_after=False) for number in range(1, last + 1))
+        yield _Asked(chunks, last + 1, is_after=True)
 
 
 def _taken(chunks: _Chunks, failed: Failures) -> Iterator[Opened]:
     """Every chunk that is as the first one says; what is not fails the epoch."""
     epoch, last = chunks.lent.epoch, chunks.last
     for number, segment in chunks.found.items():
-        if number > last:
-            if segment is not None:
-                failed.add(epoch, "a row has none before it")
-        elif segment is None:
+        if segment is not None and segment.last_chunk == last:
+            yield Opened(chunks.lent.selector, epoch.hour, segment)
+        elif segment is not None:
+            failed.add(epoch, "two rows of one name differ in how many there are")
+        elif number:
             # The first chunk names it, so it must be there.
             failed.add(epoch, "a row is missing from its manifest")
-        elif segment.last_chunk != last:
-            failed.add(epoch, "two rows of one name differ in how many there are")
-        else:
-            yield Opened(chunks.lent.selector, epoch.hour, segment)
 
 
-def _look(asked: Sequence[tuple[_Chunks, int]], rows: Rows, failed: Failures) -> None:
-    """Fetch, prove and open these chunks, all of one month."""
+def _look(asked: Sequence[_Asked], rows: Rows, failed: Failures) -> None:
+    """Fetch, prove and open these chunks, all of one month; of a selector in their order."""
     if not asked:
         return
-    wanted = [Wanted(each.lent.epoch, each.keys.label_and_key(number)[0]) for each, number in asked]
-    month = wanted[0].epoch.month
-    for (each, number), one, (body, proof) in zip(asked, wanted, rows(month, wanted), strict=True):
+    wanted = [
+        Wanted(each.lent.epoch, each.keys.label_and_key(number)[0], not is_after)
+        for each, number, is_after in asked
+    ]
+    found = rows(wanted[0].epoch.month, wanted)
+    for (each, number, is_after), one, (body, proof) in zip(asked, wanted, found, strict=True):
+        # Whether it is the one after the last, the first has just said.
+        if is_after and number != max(each.last, 0) + 1:
+            continue
         try:
             _prove(one, body, proof)
-            if body is None:
-                each.found[number] = None
-            elif 0 <= each.last < number:
-                failed.add(one.epoch, "a row follows the last")
-            else:
-                each.found[number] = each.keys.open(number, body)
+            if not is_after:
+                each.found[number] = None if body is None else each.keys.open(number, body)
         except BucketError:
             failed.add(one.epoch, "its manifest is not the one of its statement")
         except ManifestError:
-            missing = body is None
-            failed.add(one.epoch, "a row is missing" if missing else "a row is not the one sealed")
+            failed.add(one.epoch, _why(is_after, body))
         except RowError:
             failed.add(one.epoch, "a row does not open")
+
+
+def _why(is_after: bool, body: bytes | None) -> str:
+    if is_after:
+        return "a row follows the last"
+    return "a row is missing" if body is None else "a row is not the one sealed"
 
 
 def _prove(wanted: Wanted, body: bytes | None, proof: BucketProof | None) -> None:

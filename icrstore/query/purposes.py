@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from accounts.policies import pool_policies
 from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import Coverage, HourCoverage
 from icrstore.query.opening import Failures, Opened
@@ -49,7 +48,7 @@ class Looking(ABC):
         self.warrant, self.request = warrant, request
 
     def with_pools(
-        self, held: Sequence[HeldEpoch], failed: Failures
+        self, held: Sequence[HeldEpoch], by_digest: Mapping[bytes, Pools], failed: Failures
     ) -> list[tuple[HeldEpoch, Pools]]:
         """Epochs with the pools that say their names, as far as the names need any."""
         return [(epoch, DEFAULT) for epoch in held]
@@ -70,18 +69,14 @@ class Resolving(Looking):
         super().__init__(warrant, request)
         self._bindings: dict[tuple[bytes, datetime], list[address_map.Bindings]] = defaultdict(list)
         self._pools: dict[datetime, Pools] = {}
-        # What the database says of the tenant's pools. An epoch names its own by their digest, so
-        # who exchanges or deletes a policy there makes epochs that fail, and no name not theirs.
-        known = [*pool_policies(warrant.tenant), (None, DEFAULT)]
-        self._by_digest = {pools.sha256: pools for _, pools in known}
 
     def with_pools(
-        self, held: Sequence[HeldEpoch], failed: Failures
+        self, held: Sequence[HeldEpoch], by_digest: Mapping[bytes, Pools], failed: Failures
     ) -> list[tuple[HeldEpoch, Pools]]:
         """Those whose pools are known, one set of pools for each hour; the others fail."""
         made = []
         for epoch in held:
-            pools = self._by_digest.get(epoch.pools_sha256)
+            pools = by_digest.get(epoch.pools_sha256)
             if pools is None or self._pools.setdefault(epoch.hour, pools) != pools:
                 failed.add(epoch, OTHER_POOLS)
             else:

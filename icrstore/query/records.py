@@ -86,11 +86,12 @@ def numbers_of(values: Numbers) -> tuple[Numbers, Numbers]:
         encoded = pa.array(values).dictionary_encode()
         return _numpy(encoded.indices), _numpy(encoded.dictionary)
     width = values.shape[1]
-    content = pa.py_buffer(np.ascontiguousarray(values).data)
-    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, content])
+    buffer = pa.py_buffer(np.ascontiguousarray(values).data)
+    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [None, buffer])
     encoded = array.dictionary_encode()
-    distinct: list[Any] = encoded.dictionary.to_pylist()
-    return _numpy(encoded.indices), np.frombuffer(b"".join(distinct), np.uint8).reshape(-1, width)
+    content: Any = encoded.dictionary.buffers()[1]
+    distinct = np.frombuffer(content, np.uint8)
+    return _numpy(encoded.indices), distinct[: len(encoded.dictionary) * width].reshape(-1, width)
 
 
 def _numpy(array: Any) -> Numbers:
@@ -99,12 +100,9 @@ def _numpy(array: Any) -> Numbers:
 
 def times_of(nanoseconds: Numbers) -> list[str]:
     """RFC 3339 in UTC, with the fraction that there is."""
-    seconds, rest = np.divmod(nanoseconds, 10**9)
-    whole = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
-    return [
-        f"{text}.{f'{part:09d}'.rstrip('0')}Z" if part else f"{text}Z"
-        for text, part in zip(whole, rest.tolist(), strict=True)
-    ]
+    texts: list[str] = np.datetime_as_string(nanoseconds.astype("datetime64[ns]")).tolist()
+    # Each has nine digits of a fraction, of which the zeros go, and the point after them.
+    return [f"{text.rstrip('0').rstrip('.')}Z" for text in texts]
 
 
 def time_of(nanoseconds: int) -> str:

@@ -120,28 +120,32 @@ def _told(account: str, lines: _Lines) -> Iterator[dict[str, Any]]:
     """The most used first; what was used as much in order."""
     halves = lines.destination.view(">u8").T
     order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
-    addresses = map(bytes, lines.destination[order])
-    names = {number: _named(number) for number in set(lines.service.tolist())}
-    columns = [lines.service[order].tolist(), lines.records[order].tolist(),
-               times_of(lines.first[order]), times_of(lines.last[order])]  # fmt: skip
-    for address, number, records, first, last in zip(addresses, *columns, strict=True):
-        yield {
+    numbers = lines.service[order].tolist()
+    named = {number: _named(number) for number in set(numbers)}
+    columns = [lines.records[order].tolist(), times_of(lines.first[order]),
+               times_of(lines.last[order])]  # fmt: skip
+    addresses = map(address_text, map(bytes, lines.destination[order]))
+    for address, number, records, first, last in zip(addresses, numbers, *columns, strict=True):
+        protocol, port, name = named[number]
+        line = {
             "account": account,
-            "destination_address": address_text(address),
-            **names[number],
+            "destination_address": address,
+            "protocol": protocol,
+            "service": name,
             "records": records,
             "first": first,
             "last": last,
         }
+        if port is not None:
+            line["destination_port"] = port
+        yield line
 
 
-def _named(number: int) -> dict[str, Any]:
-    protocol, port = number >> _PORT_BITS, number & ((1 << _PORT_BITS) - 1)
-    if port == _NO_PORT:
-        return {"protocol": protocol, "service": service(protocol, None)}
-    return {
-        "protocol": protocol, "destination_port": port, "service": service(protocol, port)
-    }  # fmt: skip
+def _named(number: int) -> tuple[int, int | None, str]:
+    """The protocol, the port if there is one, and the name of a service."""
+    protocol, place = number >> _PORT_BITS, number & ((1 << _PORT_BITS) - 1)
+    port = None if place == _NO_PORT else place
+    return protocol, port, service(protocol, port)
 
 
 def limits(reports: Iterable[ServiceReport]) -> list[str]:

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from icrstore.flow.schema import NANOSECONDS, UNITS
-from icrstore.seal.codes import coded
+from icrstore.seal.codes import Coded
 from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group, units_per_hour
 from icrstore.seal.planes import Column, Form, Planes
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment
@@ -44,8 +44,7 @@ FORM = Form((
 ))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """One chunk before it has its number: which account, how many records, its columns."""
 
     account: str
@@ -215,33 +214,55 @@ def _slices(ends: Numbers) -> Iterator[slice]:
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:
     """The columns of all segments; where each segment's addresses end, and its services."""
-    segments = len(starts) - 1
-    segment = np.repeat(np.arange(segments), np.diff(starts))
-    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
-    ends = [group.source, group.destination]
-    if translated.any():
-        # The source in place of a public address is never new: it has just been named.
-        ends.append(np.where(translated, group.public, group.source))
-    codes, addresses, addresses_end = coded(segment, np.stack(ends, axis=1), segments)
-    public = np.where(translated, codes[:, -1], 0)
-
-    service = (group.protocol.astype(np.int64) << 24) | (group.flags.astype(np.int64) << 16)
-    service_codes, services, services_end = coded(
-        segment, service | group.destination_port, segments
-    )
-    time = np.diff(group.time, prepend=np.uint64(0))
-    time[starts[:-1]] = group.time[starts[:-1]]
+    heads, segments = starts[:-1], len(starts) - 1
+    segment = np.repeat(np.arange(segments, dtype=np.int32), np.diff(starts))
+    named, ends = _ends(group, segment, heads)
+    services = Coded.of(segment, group.service, segments)
+    time = np.diff(group.time, prepend=group.time[:1])
+    time[heads] = group.time[heads]
     columns: dict[str, Numbers] = {
-        "address": group.addresses[addresses],
-        "protocol": (services >> 24).astype(np.uint8),
-        "flags": (services >> 16).astype(np.uint8),
-        "destination_port": services.astype(np.uint16),
-        "service": service_codes,
+        "address": group.addresses[named.distinct],
+        "protocol": (services.distinct >> 24).astype(np.uint8),
+        "flags": (services.distinct >> 16).astype(np.uint8),
+        "destination_port": services.distinct.astype(np.uint16),
+        "service": services.code,
         "time": time,
-        "source": codes[:, 0],
-        "destination": codes[:, 1],
-        "public": public,
+        **ends,
         "source_port": group.source_port,
         "public_port": group.public_port,
     }
-    return columns, addresses_end, services_end
+    return columns, named.ends, services.ends
+
+
+def _ends(group: Group, segment: Numbers, heads: Numbers) -> tuple[Coded, dict[str, Numbers]]:
+    """The addresses that segments name, and the columns of their codes.
+
+    Most rows have source and public address of the row before and name only their destination
+    anew: what is not named again need not be hashed, which is what costs.
+    """
+    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
+    public = np.where(translated, group.public, -1)
+    changed = np.diff(group.source, prepend=-1) != 0
+    changed |= np.diff(public, prepend=-1) != 0
+    changed[heads] = True
+    shown = changed & translated
+    count = changed + np.uint8(1) + shown
+    # Where each row names its destination, among all that are named: its source stands before it.
+    at = np.cumsum(count) - 1 - shown
+    named = np.empty(len(at) + np.count_nonzero(changed) + np.count_nonzero(shown), np.int32)
+    at_source, at_public = at[changed] - 1, at[shown] + 1
+    named[at], named[at_source] = group.destination, group.source[changed]
+    named[at_public] = public[shown]
+    coded = Coded.of(np.repeat(segment, count), named, len(heads))
+
+    first = np.flatnonzero(changed)
+    rows = np.diff(first, append=len(changed))
+    source = np.repeat(coded.again[at_source], rows)
+    source[first] = coded.code[at_source]
+    at_public = np.minimum(at[changed] + 1, len(named) - 1)
+    again, code = (
+        np.where(shown[first], codes[at_public], 0) for codes in (coded.again, coded.code)
+    )
+    made = np.repeat(again, rows)
+    made[first] = code
+    return coded, {"source": source, "destination": coded.code[at], "public": made}

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from icrstore.flow.schema import NANOSECONDS, UNITS
 from icrstore.seal.account_map import chunk_starts
 from icrstore.seal.bindings import BindingGroup
-from icrstore.seal.codes import coded
+from icrstore.seal.codes import Coded
 from icrstore.seal.group import Group, units_per_hour
 from icrstore.seal.planes import Column, Form, Planes
 from icrstore.seal.rows import RowError, Segment
@@ -48,8 +48,7 @@ FORM = Form((
 ))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """One chunk before it has its number: its selector, how many bindings, its columns."""
 
     selector: bytes
@@ -79,15 +78,15 @@ def pieces(group: Group | BindingGroup, runs: Runs) -> Iterator[Piece]:
     starts = chunk_starts((runs.network << 17) | runs.block)
     segments = len(starts) - 1
     segment = np.repeat(np.arange(segments), np.diff(starts))
-    codes, accounts, ends = coded(segment, runs.account, segments)
-    names = [_listed(group.accounts[account]) for account in accounts.tolist()]
-    planes = Planes.of(FORM, _columns(group, runs, starts[:-1], codes))
+    accounts = Coded.of(segment, runs.account, segments)
+    names = [_listed(group.accounts[account]) for account in accounts.distinct.tolist()]
+    planes = Planes.of(FORM, _columns(group, runs, starts[:-1], accounts.code))
 
     unit = UNITS.index(group.unit)
     heads = starts[:-1]
     for network, block, (start, end), (named, until) in zip(
         runs.network[heads].tolist(), runs.block[heads].tolist(), pairwise(starts.tolist()),
-        pairwise([0, *ends.tolist()]), strict=True,
+        pairwise([0, *accounts.ends.tolist()]), strict=True,
     ):  # fmt: skip
         header = _HEADER.pack(CODEC, unit, until - named)
         listed = b"".join(names[named:until])

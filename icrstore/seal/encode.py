@@ -30,7 +30,7 @@ def digest(label: str, *parts: bytes) -> bytes:
 
 def text(value: str) -> bytes:
     """UTF-8 of the NFC form, so that one name has one encoding."""
-    return unicodedata.normalize("NFC", value).encode("utf-8")
+    return (value if value.isascii() else unicodedata.normalize("NFC", value)).encode("utf-8")
 
 
 def u8(value: int) -> bytes:

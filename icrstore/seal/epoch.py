@@ -137,21 +137,25 @@ def commitment(epoch: Epoch, role: Role, atom: bytes) -> bytes:
 
 
 class Shares:
-    """The shares of one atom; the PRF is keyed once for them all."""
+    """The shares of some atoms; the PRF is keyed once for each."""
 
-    def __init__(self, atom: bytes) -> None:
-        self._keyed = HMAC(atom, SHA256())
+    def __init__(self, *atoms: bytes) -> None:
+        self._keyed = [HMAC(atom, SHA256()) for atom in atoms]
 
-    def of(self, kind: Kind, selector: bytes) -> bytes:
-        """``P(a[r], "share", kind, sel)``: the only thing a keeper ever lends, 32 bytes."""
-        made = self._keyed.copy()
-        made.update(_SHARE[kind] + enc(selector))
-        return made.finalize()
+    def of(self, kind: Kind, selector: bytes) -> list[bytes]:
+        """``P(a[r], "share", kind, sel)`` of each: the only thing a keeper ever lends, 32 bytes."""
+        named = _SHARE[kind] + enc(selector)
+        made = []
+        for keyed in self._keyed:
+            one = keyed.copy()
+            one.update(named)
+            made.append(one.finalize())
+        return made
 
 
 def share(atom: bytes, kind: Kind, selector: bytes) -> bytes:
     """One share of an atom."""
-    return Shares(atom).of(kind, selector)
+    return Shares(atom).of(kind, selector)[0]
 
 
 def _seal_info(epoch: Epoch, role: Role, instance: int) -> bytes:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow.compute
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
 from icrstore.seal.intake import hour_of
+from icrstore.seal.pools import PRIVATE_BITS
 
 Numbers = npt.NDArray[Any]
 pc: Any = pyarrow.compute  # its stubs refuse calls that are right
@@ -26,31 +29,35 @@ class Group:
     """N records sorted by account, then time.
 
     ``account`` indexes ``accounts``; ``source``, ``destination`` and ``public`` index
-    ``addresses`` (k, 16); ``flags`` says which optional values are there; ``time`` counts units
-    from the start of the hour.
+    ``addresses`` (k, 16), of which ``private`` says which are; ``time`` counts units from the start
+    of the hour. A service is ``protocol << 24 | flags << 16 | destination port``, whose flags say
+    which optional values are there.
     """
 
     unit: Unit
     accounts: list[str]
     addresses: npt.NDArray[np.uint8]
+    private: Numbers
     account: Numbers
     time: Numbers
-    protocol: Numbers
-    flags: Numbers
+    service: Numbers
     source: Numbers
     source_port: Numbers
     destination: Numbers
-    destination_port: Numbers
     public: Numbers
     public_port: Numbers
 
     def __len__(self) -> int:
         return len(self.time)
 
+    @cached_property
+    def flags(self) -> Numbers:
+        return (self.service >> 16).astype(np.uint8)
+
     def rows(self, which: Any) -> "Group":
         """The same group with some of its rows (a slice or an order)."""
-        names = ("account", "time", "protocol", "flags", "source", "source_port", "destination",
-                 "destination_port", "public", "public_port")  # fmt: skip
+        names = ("account", "time", "service", "source", "source_port", "destination", "public",
+                 "public_port")  # fmt: skip
         return replace(self, **{name: getattr(self, name)[which] for name in names})
 
 
@@ -74,55 +81,74 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
     if not records.num_rows:
         return
     unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
-    moment = np.asarray(records.column("observed_at").cast(pa.int64()).to_numpy())
-    hour = moment // units_per_hour(unit)
-    everything = _group(records, unit, moment - hour * units_per_hour(unit))
-    order = np.lexsort((moment, *digits(everything.account), *digits(hour - hour.min())))
+    hour, everything = _group(records, unit)
+    first = int(hour.min())
+    whose = (hour - first) * len(everything.accounts) + everything.account
+    order = np.lexsort((everything.time, *digits(whose)))
     everything, hour = everything.rows(order), hour[order]
 
     cuts = np.flatnonzero(np.diff(hour)) + 1
-    for start, end in zip([0, *cuts], [*cuts, len(hour)], strict=True):
+    for start, end in pairwise([0, *cuts.tolist(), len(hour)]):
         yield hour_of(int(hour[start])), everything.rows(slice(start, end))
 
 
-def _group(records: pa.Table, unit: Unit, offset: Numbers) -> Group:
+def _group(records: pa.Table, unit: Unit) -> tuple[Numbers, Group]:
+    """Each record's hour, by number, and the records in the order in which they are given."""
     # The flag tells an address that was not translated from the first.
     values, codes = dictionary(pa.chunked_array(
         [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
         records.schema.field("source_address").type,
     ))  # fmt: skip
     accounts, account = dictionary(records.column("account"))
-    ports = [
-        np.asarray(pc.fill_null(records.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
-    ]
+    addresses = np.frombuffer(b"".join(values.to_pylist()), np.uint8).reshape(len(values), 16)
     source, destination, public = codes.reshape(3, -1)
-    return Group(
+    # Batch by batch, what is made on the way stays in the processor's cache.
+    hour, time, service, source_port, public_port = map(
+        np.concatenate, zip(*(_numbers(batch, unit) for batch in records.to_batches()), strict=True)
+    )
+    return hour, Group(
         unit=unit,
         accounts=accounts.to_pylist(),
-        addresses=np.frombuffer(b"".join(values.to_pylist()), np.uint8).reshape(len(values), 16),
+        addresses=addresses,
+        private=are_private(addresses),
         account=account,
-        time=offset.astype(np.uint64),
-        protocol=np.asarray(records.column("protocol").to_numpy()),
-        flags=_flags(records),
+        time=time,
+        service=service,
         source=source,
-        source_port=ports[0],
+        source_port=source_port,
         destination=destination,
-        destination_port=ports[1],
         public=public,
-        public_port=ports[2],
+        public_port=public_port,
     )
 
 
-def _flags(records: pa.Table) -> Numbers:
-    flags = np.zeros(records.num_rows, np.uint8)
+def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, ...]:
+    """Hour, time in it, service, source port and public port of each record."""
+    moment = np.asarray(batch.column("observed_at").cast(pa.int64()).to_numpy())
+    hour = moment // units_per_hour(unit)
+    time = (moment - hour * units_per_hour(unit)).astype(np.uint64 if unit == "ns" else np.uint32)
+    source_port, destination_port, public_port = (
+        np.asarray(pc.fill_null(batch.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
+    )
+    service = np.asarray(batch.column("protocol").to_numpy(), np.uint32) << 24
     for name, bit in (
         ("source_port", HAS_SOURCE_PORT),
         ("destination_port", HAS_DESTINATION_PORT),
         ("post_nat_source_address", HAS_PUBLIC_ADDRESS),
         ("post_nat_source_port", HAS_PUBLIC_PORT),
     ):
-        flags |= np.asarray(pc.is_valid(records.column(name)).to_numpy()).astype(np.uint8) * bit
-    return flags
+        is_there = np.asarray(pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False))
+        service |= is_there.astype(np.uint32) * np.uint32(bit << 16)
+    return hour.astype(np.int32), time, service | destination_port, source_port, public_port
+
+
+def are_private(addresses: Numbers) -> Numbers:
+    """`pools.is_private` of each of (n, 16) addresses."""
+    made = np.zeros(len(addresses), np.bool_)
+    for network, mask in PRIVATE_BITS:
+        masks = np.frombuffer(mask, np.uint8)
+        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
+    return made
 
 
 def dictionary(column: Any) -> tuple[Any, Numbers]:

@@ -9,7 +9,7 @@ two bitmaps by number and the planes in their order, little-endian. Where nothin
 there is no rest there is no frame.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -80,11 +80,12 @@ class Planes:
     @classmethod
     def of(cls, form: Form, columns: Mapping[str, Numbers]) -> "Planes":
         """Of each column N unsigned numbers or (N, width) bytes, N by its kind."""
+        compress = zstandard.ZstdCompressor(level=1).compress
         return cls(
-            _Plane(column, number, plane, _is_random(plane))
+            _Plane(column, number, plane, _is_random(plane, compress))
             for column, numbers in form.numbered()
             for number, plane in zip(numbers, _cut(columns[column.name]), strict=False)
-            if plane.strip(b"\0")
+            if plane
         )
 
     def without(self, names: set[str]) -> "Planes":
@@ -109,16 +110,16 @@ class Planes:
 
 
 def _cut(column: Numbers) -> Iterator[bytes]:
-    little = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
-    for plane in little.view(np.uint8).reshape(len(column), -1).T:
-        yield plane.tobytes()
+    """The planes of a column; empty where all of it is zero."""
+    octets = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).view(np.uint8)
+    for plane in octets.reshape(len(column), -1).T:
+        yield plane.tobytes() if plane.any() else b""
 
 
-def _is_random(plane: bytes) -> bool:
+def _is_random(plane: bytes, compress: Callable[[bytes], bytes]) -> bool:
     """Whether it does not compress, at two places: where segments have their own ways, a sample of
     all of them together would hide it."""
     middle = len(plane) // 2
-    compress = zstandard.ZstdCompressor(level=1).compress
     samples = plane[:_SAMPLE_BYTES], plane[middle : middle + _SAMPLE_BYTES]
     return all(len(compress(sample)) >= len(sample) for sample in samples)
 

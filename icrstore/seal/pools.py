@@ -152,4 +152,4 @@ def in_force(policies: Iterable[tuple[datetime, Pools]], hour: datetime) -> Pool
 
 
 def _and(address: bytes, cover: bytes) -> bytes:
-    return bytes(a & b for a, b in zip(address, cover, strict=True))
+    return (int.from_bytes(address) & int.from_bytes(cover)).to_bytes(16)

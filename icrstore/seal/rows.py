@@ -3,18 +3,23 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from icrstore.seal.encode import enc, u32
+from icrstore.seal.encode import enc
 from icrstore.seal.epoch import SUITE, Kind
 
 RECORDS_PER_CHUNK = 4096
 _NONCE = bytes(12)
 _SUITE = bytes([SUITE])
+_SHA512 = SHA512()
+_NUMBERS = struct.Struct(">III")
+# What `enc` writes before a chunk's number, and before a label: both have one length.
+_CHUNK, _LABEL = struct.Struct(">HI"), b"\x00\x10"
 
 
 class RowError(Exception):
@@ -37,7 +42,7 @@ class Segment:
     columns: bytes
 
     def encode(self) -> bytes:
-        return struct.pack(">III", self.chunk, self.last_chunk, self.records) + self.columns
+        return _NUMBERS.pack(self.chunk, self.last_chunk, self.records) + self.columns
 
 
 class SelectorKeys:
@@ -47,16 +52,19 @@ class SelectorKeys:
         self, operator_share: bytes, oversight_share: bytes, eid: bytes, kind: Kind, selector: bytes
     ) -> None:
         self._secret = operator_share + oversight_share
+        self._made: dict[int, tuple[bytes, bytes]] = {}
         # The chunk's number, or its label, is the last part: all before it is encoded once.
-        self._row = enc(b"icr/v1/row", eid, kind.encode("ascii"), selector)
-        self._seg = enc(b"icr/v1/seg", eid)
+        row, self._seg = _beginnings(eid, kind)
+        self._row = row + enc(selector)
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
-        prf = HMAC(self._secret, SHA512())
-        prf.update(self._row + enc(u32(chunk)))
-        made = prf.finalize()
-        return made[:16], made[16:48]
+        if chunk not in self._made:
+            prf = HMAC(self._secret, _SHA512)
+            prf.update(self._row + _CHUNK.pack(4, chunk))
+            made = prf.finalize()
+            self._made[chunk] = made[:16], made[16:48]
+        return self._made[chunk]
 
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""
@@ -97,13 +105,20 @@ class SelectorKeys:
             chunk += 1
 
     def _aad(self, label: bytes) -> bytes:
-        return self._seg + enc(label)
+        return self._seg + _LABEL + label
+
+
+@lru_cache(maxsize=64)
+def _beginnings(eid: bytes, kind: Kind) -> tuple[bytes, bytes]:
+    """What all rows of a kind in an epoch begin with, before their selector, and before their
+    label: there are few epochs at a time, and many rows."""
+    return enc(b"icr/v1/row", eid, kind.encode("ascii")), enc(b"icr/v1/seg", eid)
 
 
 def _parse(encoded: bytes, chunk: int) -> Segment:
     if len(encoded) < 12:
         raise RowError("corrupted or tampered with")
-    number, last, records = struct.unpack_from(">III", encoded)
+    number, last, records = _NUMBERS.unpack_from(encoded)
     if number != chunk or last < chunk or not 0 < records <= RECORDS_PER_CHUNK:
         raise RowError("corrupted or tampered with")
     return Segment(number, last, records, encoded[12:])
@@ -115,8 +130,8 @@ def pad(segment: bytes) -> bytes:
     After Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
     PURBs", PoPETs 2019, section 4.
     """
-    length = 4 + len(segment)
-    return struct.pack(">I", len(segment)) + segment + bytes(padme(length) - length)
+    length = len(segment)
+    return length.to_bytes(4) + segment + bytes(padme(4 + length) - 4 - length)
 
 
 def unpad(padded: bytes) -> bytes:

@@ -21,7 +21,7 @@ from icrstore.seal.group import (
     Group,
     digits,
 )
-from icrstore.seal.pools import ALL_PORTS, PRIVATE_BITS, Pool, Pools
+from icrstore.seal.pools import ALL_PORTS, Pool, Pools
 
 Numbers = npt.NDArray[Any]
 # By the name of a place (`Pools.selector`): the accounts that a NAT told of there, and OTHERS,
@@ -93,58 +93,84 @@ class Networks:
 
 def runs_of(group: Group, pools: Pools, told: Told) -> Runs | None:
     """The runs of every public address of a group; None if it has no such address."""
-    rows, address, translated = _public(group)
-    if not len(rows):
+    seen = _public(group)
+    if not len(seen.address):
         return None
-    networks = Networks.grouping(group.addresses, address, pools)
-    # The port before translation is not the public one: not known is not a guess.
-    port = np.where(translated, rows.public_port, rows.source_port).astype(np.int64)
-    ported = (rows.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
-    block = _blocks(port, ported, address, networks)
-    place = _numbered(address, block)
+    networks = Networks.grouping(group.addresses, seen.address, pools)
+    block = _blocks(seen, networks)
+    place = _numbered(seen.address, block)
     # Of a place that one account had to itself, protocol and port are merged away; without a port
     # nobody knows of which block a record is, so it keeps what it has.
-    shared = _shared(place, rows.account)
+    shared = _shared(place, seen.account)
     if told:
-        shared |= _contested(place, rows, networks.of[address], block, networks, told)
+        network = networks.of[seen.address]
+        shared |= _contested(place, seen.account, group.accounts, network, block, networks, told)
     merged = ~shared[place] & (block != NO_BLOCK)
-    port = np.where(ported & ~merged, port, 0)
-    protocol = np.where(merged, 0, rows.protocol).astype(np.int64)
-    flags = np.where(merged, MERGED, ported * HAS_PORT).astype(np.int64)
-
-    key = (block << 26) | (protocol << 18) | (port << 2) | flags
-    rank = ranks(networks.of)[address]
-    order = np.lexsort((*digits(rows.time), *digits(key), *digits(rank)))
-    return _merge(
-        networks, networks.of[address][order], address[order], key[order], rows.account[order],
-        rows.time[order],
-    )  # fmt: skip
+    flags = np.where(merged, MERGED, seen.ported * HAS_PORT)
+    key = (seen.protocol.astype(np.int64) << 18) | (seen.port << 2)
+    key = (block << 26) | np.where(merged, 0, key) | flags
+    parts, last, count = _parts(merged, place, seen.time)
+    return _merge(networks, seen.address[parts], key[parts], seen.account[parts],
+                  seen.time[parts], last, count)  # fmt: skip
 
 
-def _public(group: Group) -> tuple[Group, Numbers, Numbers]:
-    """The rows that have a public address, that address, and whether it is a translated one."""
+@dataclass(frozen=True)
+class _Seen:
+    """The rows that have a public address, by account, then time; ``port``: 0 if not ``ported``."""
+
+    address: Numbers
+    account: Numbers
+    time: Numbers
+    protocol: Numbers
+    port: Numbers
+    ported: Numbers
+
+
+def _public(group: Group) -> _Seen:
     translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
     address = np.where(translated, group.public, group.source)
-    kept = np.flatnonzero(translated | ~are_private(group.addresses)[address])
-    return group.rows(kept), address[kept], translated[kept]
+    # The port before translation is not the public one: not known is not a guess.
+    ported = (group.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
+    port = np.where(translated, group.public_port, group.source_port)
+    seen = _Seen(
+        address=address,
+        account=group.account,
+        time=group.time,
+        protocol=(group.service >> 24).astype(np.uint8),
+        port=np.where(ported, port, 0).astype(np.int64),
+        ported=ported,
+    )
+    kept = translated | ~group.private[address]
+    if kept.all():
+        return seen
+    return _Seen(**{name: column[kept] for name, column in vars(seen).items()})
 
 
-def are_private(addresses: Numbers) -> Numbers:
-    """`pools.is_private` of each of (n, 16) addresses."""
-    made = np.zeros(len(addresses), np.bool_)
-    for network, mask in PRIVATE_BITS:
-        masks = np.frombuffer(mask, np.uint8)
-        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
-    return made
+def _parts(merged: Numbers, place: Numbers, time: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Rows that runs are made of: each that is not merged, and of each place that is the first;
+    with the last time and the number of rows that each stands for."""
+    alone, together = np.flatnonzero(~merged), np.flatnonzero(merged)
+    count = np.bincount(place[together], minlength=1)
+    first, last = np.zeros((2, len(count)), np.int64)
+    # A merged place has one account, whose rows are by time: of several written, the last is left.
+    first[place[together][::-1]] = together[::-1]
+    last[place[together]] = together
+    used = np.flatnonzero(count)
+    return (
+        np.concatenate([alone, first[used]]),
+        time[np.concatenate([alone, last[used]])],
+        np.concatenate([np.ones(len(alone), np.int64), count[used]]),
+    )
 
 
-def _blocks(port: Numbers, ported: Numbers, address: Numbers, networks: Networks) -> Numbers:
+def _blocks(seen: _Seen, networks: Networks) -> Numbers:
     """Each record's block of ports; 0 where its address has none."""
     log2 = networks.log2_block
     if (log2 == ALL_PORTS).all():
-        return np.zeros(len(port), np.int64)
-    log2 = log2[networks.of[address]]
-    return np.where(log2 == ALL_PORTS, 0, np.where(ported, port >> log2, NO_BLOCK))
+        return np.zeros(len(seen.port), np.int64)
+    log2 = log2[networks.of[seen.address]]
+    block = np.where(seen.ported, seen.port >> log2, NO_BLOCK)
+    return np.where(log2 == ALL_PORTS, 0, block)
 
 
 def _numbered(address: Numbers, block: Numbers) -> Numbers:
@@ -162,27 +188,31 @@ def ranks(network_of: Numbers) -> Numbers:
     return rank
 
 
-def _merge(networks: Networks, network: Numbers, address: Numbers, key: Numbers, account: Numbers,
-           time: Numbers) -> Runs:  # fmt: skip
+def _merge(networks: Networks, address: Numbers, key: Numbers, account: Numbers, first: Numbers,
+           last: Numbers, count: Numbers) -> Runs:  # fmt: skip
     """Runs of equal (address, key, account): a run ends where another account takes the port."""
+    rank = ranks(networks.of)[address]
+    order = np.lexsort((*digits(first), *digits(key), *digits(rank)))
+    address, key, account = address[order], key[order], account[order]
     change = (np.diff(address) != 0) | (np.diff(key) != 0) | (np.diff(account) != 0)
     cuts = np.concatenate([[0], np.flatnonzero(change) + 1])
-    ends = np.append(cuts[1:], len(time))
-    head = key[cuts]
-    flags, port, last_port = _ports(network[cuts], head, networks)
+    ends = np.append(cuts[1:], len(order))
+    address, head = address[cuts], key[cuts]
+    network = networks.of[address]
+    flags, port, last_port = _ports(network, head, networks)
     return Runs(
         networks=networks,
-        network=network[cuts],
+        network=network,
         block=head >> 26,
-        address=address[cuts],
+        address=address,
         protocol=(head >> 18) & 0xFF,
         flags=flags,
         port=port,
         last_port=last_port,
         account=account[cuts],
-        first=time[cuts],
-        last=time[ends - 1],
-        count=ends - cuts,
+        first=first[order[cuts]],
+        last=last[order[ends - 1]],
+        count=np.add.reduceat(count[order], cuts),
     )
 
 
@@ -204,8 +234,8 @@ def _ports(network: Numbers, key: Numbers, networks: Networks) -> tuple[Numbers,
     return flags, first, np.where(merged, first + (1 << log2) - 1, first)
 
 
-def _contested(place: Numbers, rows: Group, network: Numbers, block: Numbers, networks: Networks,
-               told: Told) -> Numbers:  # fmt: skip
+def _contested(place: Numbers, account: Numbers, accounts: list[str], network: Numbers,
+               block: Numbers, networks: Networks, told: Told) -> Numbers:  # fmt: skip
     """For each place, whether a NAT told of another account there than one of its records'."""
     one = np.zeros(int(place.max()) + 1, np.int64)
     one[place] = np.arange(len(place))
@@ -213,5 +243,5 @@ def _contested(place: Numbers, rows: Group, network: Numbers, block: Numbers, ne
     for number in np.unique(place).tolist():
         row = one[number]
         name = networks.selector(int(network[row]), int(block[row]))
-        contested[number] = bool(told.get(name, frozenset()) - {rows.accounts[rows.account[row]]})
+        contested[number] = bool(told.get(name, frozenset()) - {accounts[account[row]]})
     return contested

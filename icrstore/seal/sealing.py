@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from icrstore.seal import account_map, address_map, bindings, runs
 from icrstore.seal.bindings import BindingGroup
@@ -38,10 +38,10 @@ def seal_epoch(
         for piece in account_map.pieces(group)
     ]
     addresses: list[Named] = [(piece.selector, piece) for piece in _address_pieces(groups, pools)]
-    shares = Shares(atoms["operator"]), Shares(atoms["oversight"])
+    shares = Shares(atoms["operator"], atoms["oversight"])
     rows = [
-        *_seal(epoch, *shares, "account", accounts),
-        *_seal(epoch, *shares, "address", addresses),
+        *_seal(epoch, shares, "account", accounts),
+        *_seal(epoch, shares, "address", addresses),
     ]
     rows.sort(key=attrgetter("label"))
     return SealedEpoch(rows, Manifest.of(rows))
@@ -59,19 +59,13 @@ def _address_pieces(
         yield from address_map.pieces(one, made)
 
 
-def _seal(
-    epoch: Epoch,
-    operator: Shares,
-    oversight: Shares,
-    kind: Kind,
-    pieces: list[Named],
-) -> Iterator[Row]:
+def _seal(epoch: Epoch, shares: Shares, kind: Kind, pieces: list[Named]) -> Iterator[Row]:
     eid = epoch.eid
-    pieces.sort(key=lambda named: named[0])
-    for selector, named in groupby(pieces, key=lambda named: named[0]):
-        shares = operator.of(kind, selector), oversight.of(kind, selector)
-        keys = SelectorKeys(*shares, eid, kind, selector)
-        chunks = [piece for _, piece in named]
-        for number, piece in enumerate(chunks):
-            segment = Segment(number, len(chunks) - 1, piece.records, piece.columns)
-            yield keys.seal(segment)
+    pieces.sort(key=itemgetter(0))
+    for selector, named in groupby(pieces, key=itemgetter(0)):
+        operator, oversight = shares.of(kind, selector)
+        keys = SelectorKeys(operator, oversight, eid, kind, selector)
+        chunks = list(named)
+        last = len(chunks) - 1
+        for number, (_, piece) in enumerate(chunks):
+            yield keys.seal(Segment(number, last, piece.records, piece.columns))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from icrstore.seal.group import are_private
 from icrstore.seal.pools import DEFAULT, Pool, Pools, in_force, is_private, is_v4
-from icrstore.seal.runs import are_private
 
 
 def _bytes(address: str) -> bytes:

@@ -90,8 +90,9 @@ MUTATIONS = (
     Mutation(
         "opening-chunk-after-the-last",
         OPENING,
-        'failed.add(one.epoch, "a row follows the last")',
+        "if is_after and number != max(each.last, 0) + 1:",
         "tests/query/test_opening.py::test_the_chunk_after_the_last_is_proven_absent",
+        "if is_after:",
     ),
     Mutation(
         "audit-sealer",
