@@ -26,7 +26,8 @@ from tests.bench import days
 from tests.bench.days import Day
 from tests.bench.measure import Spread
 from tests.bench.progress import tell
-from tests.bench.results import Result, table
+from tests.bench.results import Outcome, Result, table
+from tests.bench.running import Bench, Size
 from tests.faults.edges import PROGRAM
 from tests.faults.exactly import held, written
 from tests.faults.stored import check_whole
@@ -36,6 +37,7 @@ from tests.stack import Stack, new_stack
 COLLECTORS = 3
 REAL_SECONDS = timedelta(days=1).total_seconds()
 _LONGEST_SECONDS = 3600.0
+TIMES: dict[Size, float] = {"full": 1, "small": 1, "tiny": 0.01}
 
 MakeDay = Callable[[Path, int], Day]
 
@@ -89,7 +91,27 @@ class Collector:
             time.sleep(0.1)
 
 
-def measure(site: Site, name: str, make: MakeDay) -> list[Result]:
+def measure(bench: Bench, size: Size) -> list[Outcome]:
+    """The part "day": the made-up one, as busy as the real one was. Raises AssertionError."""
+
+    def make(folder: Path, number: int) -> Day:
+        return days.made_up(folder, number, TIMES[size], bench.until, seed=1)
+
+    return [*_on_a_site("day", make)]
+
+
+def _on_a_site(name: str, make: MakeDay) -> list[Result]:
+    """On one that is new, and gone afterwards."""
+    # Not below a folder of ours alone: the services have uids of their own.
+    directory = Path(tempfile.mkdtemp(prefix="icr-day-"))
+    try:
+        with new_stack(directory) as installation:
+            return push(Site(Stack(installation)), name, make)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def push(site: Site, name: str, make: MakeDay) -> list[Result]:
     """A day of each collector, pushed and compared. Raises AssertionError."""
     collectors = [_collector(site, f"{name}-{n}", make, n) for n in range(COLLECTORS)]
     count = sum(each.day.records.num_rows for each in collectors)
@@ -178,13 +200,7 @@ def main() -> int:
             return days.real(folder, number, given.real, until)
         return days.made_up(folder, number, given.times, until, given.seed)
 
-    # Not below a folder of ours alone: the services have uids of their own.
-    directory = Path(tempfile.mkdtemp(prefix="icr-day-"))
-    try:
-        with new_stack(directory) as installation:
-            results = measure(Site(Stack(installation)), "real" if given.real else "day", make)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    results = _on_a_site("real" if given.real else "day", make)
     print(table(results))
     return 0 if all(result.is_met for result in results) else 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.bench import growth, hour, household, ingest, keepers, questions, reading, text
+from tests.bench import day, growth, hour, household, ingest, keepers, questions, reading, text
 from tests.bench.results import Outcome
 from tests.bench.running import Bench, Size
 
@@ -29,5 +29,6 @@ PARTS = {
     "keepers": Part("two keepers under questions, beside one alone; a year lent", keepers.measure),
     "collector": Part("files of text read and pushed, beside the sealing of their records",
                       reading.measure, in_small=False),
+    "day": Part("three collectors push a day of logs at once", day.measure, in_small=False),
     "growth": Part("to 100 million records, month after month", growth.measure, in_small=False),
 }  # fmt: skip

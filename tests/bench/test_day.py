@@ -19,7 +19,7 @@ def test_a_short_day_of_three_collectors_is_held_exactly_once(site: Site) -> Non
     def make(folder: Path, number: int) -> Day:
         return days.made_up(folder, number, 0.1, until, seed=7)
 
-    told = {each.id: each for each in day.measure(site, "short", make)}
+    told = {each.id: each for each in day.push(site, "short", make)}
     assert told["day.batches"].spread.median >= day.COLLECTORS
     assert all(each.is_met for each in told.values())
 

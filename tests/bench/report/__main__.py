@@ -37,8 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 def write(page: Path, runs: Sequence[Run]) -> None:
     """Raises `tables.NoMark` if the page lacks one, before anything is written."""
     text = page.read_text()
-    made = {"machine": tables.machine, "bars": tables.bars, "rest": tables.rest}
-    for mark, make in made.items():
+    for mark, make in tables.BY_MARK.items():
         text = tables.between(text, mark, make(runs))
     drawn = pictures.drawn(runs)
     folder = page.parent / page.stem.lower()

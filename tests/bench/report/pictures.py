@@ -34,7 +34,7 @@ _TEXT = {
 _BESIDE = {
     "speed": ("A million records from Arrow to disk, CPU time", "s", _SPEED),
     "text": ("A million records from NDJSON to disk, CPU time", "s", _TEXT),
-    "bytes": ("A record on disk, both orders", "bytes", _BYTES),
+    "bytes": ("A record on disk", "bytes", _BYTES),
 }
 
 
@@ -62,6 +62,10 @@ def _curves(run: Run) -> Iterator[tuple[str, tuple[str, str]]]:
         together.setdefault(curve["id"].partition(".")[0], []).append(curve)
     for name, curves in together.items():
         one = curves[0]
-        title = f"{one['what']}, {one['unit']}" if len(curves) == 1 else f"{name}, {one['unit']}"
+        title = (
+            f"{one['what']}, {one['unit']}"
+            if len(curves) == 1
+            else f"{name.replace('-', ' ')}, {one['unit']}"
+        )
         shown = [svg.Line(each["what"], each["points"]) for each in curves]
         yield name, (title, svg.lines(title, one["x"], one["unit"], shown))

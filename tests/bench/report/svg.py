@@ -15,7 +15,7 @@ _BAR, _LABEL = 26, 250
 _COLOURS = (("#0b62c4", "#6cb2ff"), ("#b4480a", "#ffa366"), ("#2c7a3f", "#7ad693"),
             ("#7b3fb5", "#cda4ff"), ("#8a6d00", "#e6c84f"))  # fmt: skip
 _DASHES = ("none", "7 4", "2 3", "10 3 2 3", "4 2")
-_FONT = "text{font:13px system-ui,sans-serif}"
+_FONT = "text{font:13px system-ui,sans-serif}.title{font-weight:600}"
 _LIGHT = "text{fill:#1f2328}.axis{stroke:#59636e}.grid{stroke:#d1d9e0}"
 _DARK = "text{fill:#e6edf3}.axis{stroke:#9198a1}.grid{stroke:#3d444d}"
 
@@ -48,7 +48,7 @@ def lines(title: str, x: str, y: str, drawn: Sequence[Line]) -> str:
 
 def bars(title: str, unit: str, drawn: Sequence[Bar]) -> str:
     """One below the other, each with its number, from 0."""
-    longest = max(bar.value for bar in drawn)
+    longest = max(bar.value for bar in drawn) or 1
     room = WIDTH - _LABEL - 120
     body = []
     for number, bar in enumerate(drawn):
@@ -131,7 +131,7 @@ def _picture(title: str, height: int, body: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{style}</style>",
-        f'<text x="8" y="20" font-weight="600">{escape(title)}</text>',
+        f'<text class="title" x="8" y="20">{escape(title)}</text>',
         *body,
         "</svg>\n",
     ))  # fmt: skip

@@ -55,14 +55,33 @@ def bars(runs: Sequence[Run]) -> str:
     )
 
 
+def steps(runs: Sequence[Run]) -> str:
+    """What each step of ours takes, by shape, beside the peers that do as much."""
+    columns = {
+        "client": "collector", "accept": "web", "seal": "sealer", "ours": "web + sealer",
+        "same-work": "DuckDB, same work", "clickhouse": "ClickHouse, lz4",
+    }  # fmt: skip
+    found = rows(runs)
+    lines = []
+    for shape in "SDH":
+        given = [found.get(f"{shape}.{step}.cpu", ()) for step in columns]
+        if any(given):
+            lines.append([shape, *map(_median, given)])
+    return _table(["shape", *columns.values()], iter(lines))
+
+
 def rest(runs: Sequence[Run]) -> str:
     """What has no bar: the median of the runs' medians, and the spread of all."""
     heading = ["id", "measure", "unit", "median", "min - max"]
     return _table(heading, (
         [f"`{given[0]['id']}`", given[0]["what"], given[0]["unit"],
-         number(median(row["median"] for row in given)), _spread(given)]
+         _median(given), _spread(given)]
         for given in rows(runs).values() if "bar" not in given[0]
     ))  # fmt: skip
+
+
+def _median(given: Sequence[Row]) -> str:
+    return number(median(row["median"] for row in given)) if given else ""
 
 
 def _bar(runs: Sequence[Run], given: Sequence[Row]) -> list[str]:
@@ -105,3 +124,6 @@ def _machine(run: Run) -> str:
 def _table(heading: Sequence[str], body: Iterator[Sequence[str]]) -> str:
     lines = [heading, ["---"] * len(heading), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+BY_MARK = {"machine": machine, "bars": bars, "steps": steps, "rest": rest}
