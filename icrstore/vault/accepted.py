@@ -43,7 +43,8 @@ _MOST_SEQUENCE = (1 << 63) - 1
 _ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.receipt,
        b.sealed_receipt"""
 # Of each stream the numbers of the batches that came while records of these hours may have been
-# pushed, and of those that came last before and first after, so that a gap at either end shows.
+# pushed, and of those that came last before and first after, so that a gap at either end shows. One
+# that came after others with higher numbers is looked at with the one of the number before it.
 # Each stream is found by the one before it, and its ends by their times, one probe each: nothing
 # here grows with what is kept. Two indexes serve it: batch_sequence_once and batch_came.
 _NEAR = """
@@ -57,7 +58,12 @@ WITH RECURSIVE streams AS (
         ORDER BY collector_id, stream LIMIT 1) AS next
 )
 SELECT s.collector_id, c.name, s.stream,
-       CASE WHEN e.before IS NULL THEN 0 ELSE least(e.before, e.lowest, e.after) END,
+       CASE WHEN e.before IS NULL THEN 0
+            WHEN least(e.lowest, e.after) < e.before THEN coalesce((
+                SELECT max(sequence) FROM inbox_batch
+                WHERE tenant_id = %(tenant)s AND collector_id = s.collector_id
+                  AND stream = s.stream AND sequence < least(e.lowest, e.after)), 0)
+            ELSE e.before END,
        CASE WHEN e.after IS NULL THEN %(most)s
             ELSE greatest(e.after + %(after_silence)s, e.highest, e.before) END
 FROM streams AS s JOIN accounts_collector AS c ON c.id = s.collector_id

@@ -291,6 +291,19 @@ def test_who_has_its_neighbour_pushed_again_moves_a_gap_to_no_later_hour(office:
     assert "batch 3 of collector edge-1 (stream far): missing" in "".join(found)
 
 
+@pytest.mark.parametrize("pushed_again", [8, 1])
+def test_one_that_is_pushed_again_later_leaves_none_before_it_missing(
+    office: Office, pushed_again: int
+) -> None:
+    rooms = office.rooms
+    for number, ago in ((1, 9), (2, 9), (4, 9), (3, pushed_again)):
+        at = rooms.now - timedelta(days=ago)
+        hour = hour_start(at)
+        label = rooms.label(stream="far", sequence=number, first_hour=hour, last_hour=hour)
+        _accept_at(office, label, at)
+    assert not [why for why in missed(office, 8 * 24 + 1) if "missing" in why]
+
+
 def _accept_at(
     office: Office, label: Label, at: datetime, by: Ed25519PrivateKey = RECEIPT_KEY
 ) -> None:

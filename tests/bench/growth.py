@@ -50,7 +50,7 @@ class Load:
 LOADS: dict[Size, Load] = {
     "full": Load("G", 10_000_000, 1_000_000, 10, 5),
     "small": Load("G", 10_000_000, 1_000_000, 10, 5),
-    "tiny": Load("G-tiny", 4_000, 2_000, 2, 1),
+    "tiny": Load("G-tiny", 4_000, 2_000, 1, 1),
 }
 
 

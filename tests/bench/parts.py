@@ -29,6 +29,6 @@ PARTS = {
     "keepers": Part("two keepers under questions, beside one alone; a year lent", keepers.measure),
     "collector": Part("files of text read and pushed, beside the sealing of their records",
                       reading.measure, in_small=False),
-    "growth": Part("to 100 million records, month after month", growth.measure, in_small=False),
     "day": Part("three collectors push a day of logs at once", day.measure, in_small=False),
+    "growth": Part("to 100 million records, month after month", growth.measure, in_small=False),
 }  # fmt: skip

@@ -16,18 +16,19 @@ from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result
 from tests.bench.running import Bench, Size
 
-TARGETS = 20
 TENANT = "shape-m"
 NAMES: dict[Purpose, str] = {"resolve": "q1", "services": "q2", "reached": "q3"}
-# Shape, records, and rounds; a small run asks about a tenth of the hours.
-LOADS: dict[Size, tuple[str, int, int]] = {
-    "full": ("M", 20_000_000, 15), "small": ("M-day", 2_000_000, 7), "tiny": ("M-tiny", 5_000, 1),
-}  # fmt: skip
+# Shape, records, targets for each question, and rounds; small asks about a tenth of the hours.
+LOADS: dict[Size, tuple[str, int, int, int]] = {
+    "full": ("M", 20_000_000, 20, 15),
+    "small": ("M-day", 2_000_000, 20, 7),
+    "tiny": ("M-tiny", 5_000, 4, 1),
+}
 
 
 def measure(bench: Bench, size: Size) -> list[Outcome]:
     """Raises `AnswersDiffer`."""
-    name, count, rounds = LOADS[size]
+    name, count, many, rounds = LOADS[size]
     shape = STREAMS[name]
     with prepared() as ground:
         ground.add_tenant(TENANT)
@@ -38,19 +39,19 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
         held = duck.load(streamed(shape, count, bench.until), path)
         path.chmod(0o644)
         tell(f"questions: {held:,} records in DuckDB")
-        asked = _asked(shape, count, bench.until)
+        asked = _asked(shape, count, bench.until, many)
         told = ground.ask(TENANT, epochs, asked, rounds, path)["asked"]
     check_answers(told)
     tell(f"questions: the same answers to {len(asked)} questions")
     return [result for purpose in NAMES for result in _results(purpose, told)]
 
 
-def _asked(shape: Shape, count: int, until: datetime) -> list[targets.Asked]:
+def _asked(shape: Shape, count: int, until: datetime, many: int) -> list[targets.Asked]:
     hours = HourRange(until - timedelta(hours=shape.hours), until)
     return [
-        *targets.resolve(shape, count, until, TARGETS),
-        *targets.services(shape, hours, TARGETS),
-        *targets.reached(shape, hours, TARGETS),
+        *targets.resolve(shape, count, until, many),
+        *targets.services(shape, hours, many),
+        *targets.reached(shape, hours, many),
     ]
 
 
