@@ -25,7 +25,7 @@ FULL_RECORDS = 1_000_000
 # Shapes, records of each, and rounds.
 LOADS: dict[Size, tuple[str, int, int]] = {
     "full": ("SDH", FULL_RECORDS, 5),
-    "small": ("SDH", 200_000, 3),
+    "small": ("SDH", 500_000, 3),
     "tiny": ("D", 20_000, 1),
 }
 
