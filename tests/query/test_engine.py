@@ -94,7 +94,7 @@ def move_month(office: Office) -> None:
 
 def move_to_other_tenant(office: Office) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO accounts_tenant VALUES ('thief', '', 1, now())")
+        cursor.execute("INSERT INTO accounts_tenant VALUES ('thief', '', 1, false, now())")
     Epoch.objects.filter(id=last_epoch(office).id).update(tenant="thief")
 
 
