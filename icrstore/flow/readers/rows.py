@@ -123,7 +123,8 @@ def port_column(text: Column) -> tuple[Column, Column, Column]:
     if text.type == PORT:
         fine = pa.scalar(False)
         return text, pc.and_(pc.is_valid(text), fine), pc.and_(pc.is_valid(text), fine)
-    number: Column = pc.fill_null(pc.ascii_is_decimal(text), False)
+    digits: Column = pc.ascii_is_decimal(text)
+    number = pc.fill_null(digits, False)
     small = pc.and_(number, pc.less_equal(pc.binary_length(text), pa.scalar(5)))
     ports = pc.if_else(small, text, _NONE).cast(pa.int32())
     in_range: Column = pc.less_equal(ports, pa.scalar(65535))
