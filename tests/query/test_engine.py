@@ -118,7 +118,7 @@ def hide_bucket(office: Office) -> None:
 
 def move_to_other_tenant(office: Office) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO accounts_tenant VALUES ('thief', '', 1, now())")
+        cursor.execute("INSERT INTO accounts_tenant VALUES ('thief', '', 1, false, now())")
     Epoch.objects.filter(id=last_epoch(office).id).update(tenant="thief")
 
 

@@ -9,7 +9,6 @@ the reader that takes each line by itself.
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import json
 
@@ -71,7 +70,7 @@ def table(
     if not block.startswith(b"{") or not block.endswith(b"\n"):
         return None
     # A line that begins with a brace begins an object: a text cannot have a bare newline in it.
-    if _braces_after_newlines(block) != lines - 1 or not _is_utf_8(block):
+    if block.count(b"\n{") != lines - 1 or not _is_utf_8(block):
         return None
     source: Any = pa.BufferReader(block)  # its stubs know files only
     try:
@@ -92,11 +91,6 @@ def table(
 def column(made: pa.Table, name: str) -> Any:
     """One of its columns in one piece."""
     return made.column(name).combine_chunks()
-
-
-def _braces_after_newlines(block: bytes) -> int:
-    octets = np.frombuffer(block, np.uint8)
-    return int(np.count_nonzero((octets[:-1] == ord("\n")) & (octets[1:] == ord("{"))))
 
 
 def _is_utf_8(block: bytes) -> bool:

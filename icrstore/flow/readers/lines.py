@@ -14,6 +14,7 @@ from .tally import Tally
 
 BLOCK_BYTES = 1 << 22
 LONGEST_LINE_BYTES = 1 << 16
+_CACHED_BYTES = 1 << 16
 
 _GZIP = b"\x1f\x8b"
 
@@ -123,8 +124,13 @@ def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
 
 
 def count_lines(block: bytes) -> int:
-    """How many newlines there are; a third of the time that `bytes.count` takes for short lines."""
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+    """How many newlines there are; a third of the time that `bytes.count` takes for short lines, as
+    long as what lies between is not fetched anew from the system each time."""
+    octets = np.frombuffer(block, np.uint8)
+    return sum(
+        int(np.count_nonzero(octets[start : start + _CACHED_BYTES] == ord("\n")))
+        for start in range(0, len(octets), _CACHED_BYTES)
+    )
 
 
 def _has_long_line(block: bytes) -> bool:

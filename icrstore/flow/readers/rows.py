@@ -123,7 +123,7 @@ def port_column(text: Column) -> tuple[Column, Column, Column]:
     if text.type == PORT:
         fine = pa.scalar(False)
         return text, pc.and_(pc.is_valid(text), fine), pc.and_(pc.is_valid(text), fine)
-    digits: Column = pc.match_substring_regex(text, r"^\d+$")
+    digits: Column = pc.ascii_is_decimal(text)
     number = pc.fill_null(digits, False)
     small = pc.and_(number, pc.less_equal(pc.binary_length(text), pa.scalar(5)))
     ports = pc.if_else(small, text, _NONE).cast(pa.int32())
