@@ -77,10 +77,11 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
         _lift_budgets(pair)
         both = [_ask_both(pair, load.questions) for _ in _rounds(load, "both keepers")]
         alone = [_ask_one(pair, load.questions) for _ in _rounds(load, "one alone")]
-        registered = [_register(pair, load.epochs) for _ in _rounds(load, "epochs are registered")]
         tell(f"{load.hours:,} epochs of a year are put into both stores")
         _fill_a_year(pair, load.hours)
         years = [_lend_a_year(pair, load.hours) for _ in _rounds(load, "a year is lent")]
+        # Last: they are of hours of that year, and would be lent with it.
+        registered = [_register(pair, load.epochs) for _ in _rounds(load, "epochs are registered")]
     rates = [one.rate for one in both]
     ratios = [rate / one for rate, one in zip(rates, alone, strict=True)]
     return [
