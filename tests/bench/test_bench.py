@@ -24,7 +24,7 @@ from tests.bench.results import Bar, Result, table
 UNTIL = datetime(2026, 11, 22, 20, tzinfo=UTC)
 COUNT = 50_000
 # By shape: epochs, rows of both maps, bytes a record in those rows with their labels.
-COUNTS = {"S": (24, 2112, 19.34), "D": (8, 88, 11.24), "H": (24, 96, 9.61)}
+COUNTS = {"S": (24, 2112, 17.73), "D": (8, 88, 9.87), "H": (24, 96, 8.45)}
 
 
 def test_every_bar_has_its_line_and_both_sides_hold_the_same_records(tmp_path: Path) -> None:
