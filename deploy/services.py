@@ -184,7 +184,9 @@ def _celery(layout: Layout, name: str) -> Service:
         "sealer": "seal", "engine": "engine", "notifier": "notify", "janitor": "retain",
     }[name]  # fmt: skip
     quick = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    one = (f"--hostname={name}@%h", "--concurrency=1", "--max-tasks-per-child=1")
+    # Sealers share what waits; the other half of the host is for PostgreSQL and web.
+    at_once = max(1, (os.cpu_count() or 1) // 2) if name == "sealer" else 1
+    one = (f"--hostname={name}@%h", f"--concurrency={at_once}", "--max-tasks-per-child=1")
     worker = ("worker", f"--queues={queue}", *one, *quick, "--loglevel=INFO")
     # SIGTERM lets the task that runs come to its end.
     return _service(layout, name, (*celery, *worker), _has_printed(" ready."), grace_seconds=60.0)

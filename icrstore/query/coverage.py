@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Literal
 
 from icrstore.keeper.answers import ListedEpoch
@@ -116,7 +117,7 @@ def _of_hour(
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
     told = {epoch for listed in lists for epoch in listed.values()}
-    epochs = sorted(told, key=lambda epoch: (epoch.eid, epoch.statement_sha256))
+    epochs = sorted(told, key=attrgetter("eid", "statement_sha256"))
     return HourCoverage(hour, state, tuple(epochs), tuple(broken + open_))
 
 

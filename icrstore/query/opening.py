@@ -24,8 +24,8 @@ from icrstore.vault.reader import Found, HeldEpoch, Wanted
 
 Rows = Callable[[int, Sequence[Wanted]], Iterable[Found]]
 
-# Opened and looked at together, or one hour if it has more: some 50 MB of columns.
-PART_RECORDS = 1 << 19
+# Opened and looked at together, or one hour if it has more: columns that stay in a core's caches.
+PART_RECORDS = 1 << 17
 
 
 @dataclass(frozen=True)

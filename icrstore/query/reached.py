@@ -68,7 +68,8 @@ class Matches:
 
         Few addresses lie in any target: only what goes to those is looked at row by row.
         """
-        self.records += records.distinct
+        moments = records.observed_at[records.distinct]
+        self.records += len(moments)
         addresses = records.rows.addresses
         near = np.flatnonzero(self._networks.may_hold(addresses))
         if not len(near):
@@ -76,9 +77,9 @@ class Matches:
         number, distinct = numbers_of(addresses[near])
         of_address = np.full(len(addresses), -1)
         of_address[near] = number
-        destination = of_address[records.rows.destination]
-        which = np.flatnonzero((destination >= 0) & records.is_first)
-        moments, destination = records.observed_at[which], destination[which]
+        destination = of_address[records.rows.destination[records.distinct]]
+        which = np.flatnonzero(destination >= 0)
+        moments, destination = moments[which], destination[which]
         for inside, span, found in zip(
             self._networks.hold(distinct), self._spans, self._found, strict=True
         ):

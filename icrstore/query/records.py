@@ -36,26 +36,22 @@ class Records:
     @cached_property
     def observed_at(self) -> Numbers:
         """In nanoseconds since 1970, of every row."""
-        return np.asarray(self.rows.nanoseconds + np.repeat(self._hours, self.rows.records))
+        return self.rows.nanoseconds_from(self._hours)
 
     @cached_property
-    def is_first(self) -> Numbers:
-        """Of every row, whether it is the first of those that are equal in every field."""
+    def distinct(self) -> Numbers | slice:
+        """Which rows to take, so that of those that are equal in every field one is taken."""
         time = self.observed_at
-        made = np.ones(len(time), np.bool_)
         # Only where two have one time anything else is looked at, which is seldom.
-        if (np.diff(time) > 0).all():
-            return made
+        if (time[1:] > time[:-1]).all():
+            return slice(None)
         order = np.argsort(time, kind="stable")
         is_same = np.diff(time[order]) == 0
         which = order[np.append(is_same, False) | np.append(False, is_same)]
         number = numbers_of(self._whole(which))[0]
+        made = np.ones(len(time), np.bool_)
         made[which] = np.diff(np.maximum.accumulate(number), prepend=-1) > 0
         return made
-
-    @property
-    def distinct(self) -> int:
-        return int(np.count_nonzero(self.is_first))
 
     def _whole(self, which: Numbers) -> Numbers:
         """All that some rows say, (n, bytes); what a row does not have is zero."""

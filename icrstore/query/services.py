@@ -62,9 +62,10 @@ class Tally:
 
     def add(self, records: Records) -> None:
         """More hours; none may come twice."""
-        self.records += records.distinct
-        self._rows += len(records.is_first)
-        self._lines.append(_of_records(records))
+        lines = _of_records(records)
+        self.records += int(lines.records.sum())
+        self._rows += len(records.observed_at)
+        self._lines.append(lines)
 
     def report(self, account: str) -> "ServiceReport":
         services = [*_told(account, _together(self._lines))] if self._lines else []
@@ -77,14 +78,14 @@ class Tally:
 
 
 def _of_records(records: Records) -> _Lines:
-    rows, which = records.rows, records.is_first
+    rows, which = records.rows, records.distinct
     number, addresses = numbers_of(rows.addresses)
     has_port = (rows.services.flags & HAS_DESTINATION_PORT) != 0
     port = np.where(has_port, rows.services.destination_port.astype(np.int64), _NO_PORT)
     named = (rows.services.protocol.astype(np.int64) << _PORT_BITS) | port
     time = records.observed_at[which]
     destination, served = number[rows.destination[which]], named[rows.service[which]]
-    return _summed(addresses, destination, served, np.ones(len(time), np.int64), time, time)
+    return _summed(addresses, destination, served, None, time, time)
 
 
 def _together(lines: list[_Lines]) -> _Lines:
@@ -98,19 +99,19 @@ def _together(lines: list[_Lines]) -> _Lines:
 
 
 def _summed(
-    addresses: Numbers, destination: Numbers, served: Numbers, records: Numbers, first: Numbers,
-    last: Numbers,
+    addresses: Numbers, destination: Numbers, served: Numbers, records: Numbers | None,
+    first: Numbers, last: Numbers,
 ) -> _Lines:  # fmt: skip
-    """A line for each destination, given by its number in ``addresses``, and service."""
+    """A line for each destination, given by its number in ``addresses``, and service; ``records``:
+    one each if None."""
     line, distinct = numbers_of((destination.astype(np.int64) << _SERVICE_BITS) | served)
     made = _Lines(
         destination=addresses[distinct >> _SERVICE_BITS],
         service=distinct & ((1 << _SERVICE_BITS) - 1),
-        records=np.zeros(len(distinct), np.int64),
+        records=np.bincount(line, records).astype(np.int64),
         first=np.full(len(distinct), np.iinfo(np.int64).max),
         last=np.full(len(distinct), np.iinfo(np.int64).min),
     )
-    np.add.at(made.records, line, records)
     np.minimum.at(made.first, line, first)
     np.maximum.at(made.last, line, last)
     return made
@@ -124,7 +125,8 @@ def _told(account: str, lines: _Lines) -> Iterator[dict[str, Any]]:
     named = {number: _named(number) for number in set(numbers)}
     columns = [lines.records[order].tolist(), times_of(lines.first[order]),
                times_of(lines.last[order])]  # fmt: skip
-    addresses = map(address_text, map(bytes, lines.destination[order]))
+    raw = lines.destination[order].tobytes()
+    addresses = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     for address, number, records, first, last in zip(addresses, numbers, *columns, strict=True):
         protocol, port, name = named[number]
         line = {

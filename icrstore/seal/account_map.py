@@ -101,19 +101,23 @@ class AccountRows:
     @cached_property
     def nanoseconds(self) -> Numbers:
         """From the hour's start."""
+        return self.nanoseconds_from(np.zeros(len(self.records), np.int64))
+
+    def nanoseconds_from(self, hours: Numbers) -> Numbers:
+        """From where each segment's hour starts."""
+        step = self._planes.column("time").view(np.int64)
         ends = np.cumsum(self.records)
-        step = self._planes.column("time").astype(np.int64)
+        starts = ends - self.records
         # No sum within a segment leaves 64 bits, and those of segments before it cancel out.
         time = np.cumsum(step)
-        starts = ends - self.records
-        time -= np.repeat(time[starts] - step[starts], self.records)
-        hours = np.array([units_per_hour(unit) for unit in self._units])
-        if (step >= hours.max()).any() or (step < 0).any() or (time[ends - 1] >= hours).any():
+        before = time[starts] - step[starts]
+        most = np.array([units_per_hour(unit) for unit in self._units])
+        if step.min() < 0 or step.max() >= most.max() or (time[ends - 1] - before >= most).any():
             raise RowError("corrupted or tampered with")
         scale = np.array([NANOSECONDS[unit] for unit in self._units])
-        if (scale == scale[0]).all():
-            return np.asarray(time * scale[0])
-        return np.asarray(time * np.repeat(scale, self.records))
+        time *= scale[0] if (scale == scale[0]).all() else np.repeat(scale, self.records)
+        time += np.repeat(hours - before * scale, self.records)
+        return time
 
     @property
     def source(self) -> Numbers:

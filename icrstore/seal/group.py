@@ -157,5 +157,8 @@ def dictionary(column: Any) -> tuple[Any, Numbers]:
     Hashing is three times as fast as sorting, and chunks are not copied together for it.
     """
     encoded = column.dictionary_encode().unify_dictionaries()
-    numbers = [pc.fill_null(chunk.indices, 0).to_numpy() for chunk in encoded.chunks]
+    numbers = [
+        (pc.fill_null(chunk.indices, 0) if chunk.null_count else chunk.indices).to_numpy()
+        for chunk in encoded.chunks
+    ]
     return encoded.chunk(0).dictionary, np.concatenate(numbers)

@@ -93,7 +93,7 @@ class Networks:
 
 def runs_of(group: Group, pools: Pools, told: Told) -> Runs | None:
     """The runs of every public address of a group; None if it has no such address."""
-    seen = _public(group)
+    seen = _Seen.of(group)
     if not len(seen.address):
         return None
     networks = Networks.grouping(group.addresses, seen.address, pools)
@@ -106,44 +106,49 @@ def runs_of(group: Group, pools: Pools, told: Told) -> Runs | None:
         network = networks.of[seen.address]
         shared |= _contested(place, seen.account, group.accounts, network, block, networks, told)
     merged = ~shared[place] & (block != NO_BLOCK)
-    flags = np.where(merged, MERGED, seen.ported * HAS_PORT)
-    key = (seen.protocol.astype(np.int64) << 18) | (seen.port << 2)
-    key = (block << 26) | np.where(merged, 0, key) | flags
     parts, last, count = _parts(merged, place, seen.time)
-    return _merge(networks, seen.address[parts], key[parts], seen.account[parts],
-                  seen.time[parts], last, count)  # fmt: skip
+    key = _keys(seen, parts, merged[parts], block[parts])
+    return _merge(networks, seen.address[parts], key, seen.account[parts], seen.time[parts], last,
+                  count)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """The rows that have a public address, by account, then time; ``port``: 0 if not ``ported``."""
+    """The rows that have a public address, by account, then time."""
 
     address: Numbers
     account: Numbers
     time: Numbers
-    protocol: Numbers
-    port: Numbers
-    ported: Numbers
+    service: Numbers
+    translated: Numbers
+    source_port: Numbers
+    public_port: Numbers
+
+    @classmethod
+    def of(cls, group: Group) -> "_Seen":
+        translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
+        address = np.where(translated, group.public, group.source)
+        seen = cls(address, group.account, group.time, group.service, translated,
+                   group.source_port, group.public_port)  # fmt: skip
+        kept = translated | ~group.private[address]
+        if kept.all():
+            return seen
+        return cls(**{name: column[kept] for name, column in vars(seen).items()})
+
+    def ports(self, rows: Any) -> tuple[Numbers, Numbers]:
+        """The public port of some rows, 0 where there is none, and whether there is one."""
+        translated, flags = self.translated[rows], self.service[rows] >> 16
+        # The port before translation is not the public one: not known is not a guess.
+        port = np.where(translated, self.public_port[rows], self.source_port[rows])
+        ported = (flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
+        return np.where(ported, port, 0).astype(np.int64), ported
 
 
-def _public(group: Group) -> _Seen:
-    translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
-    address = np.where(translated, group.public, group.source)
-    # The port before translation is not the public one: not known is not a guess.
-    ported = (group.flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
-    port = np.where(translated, group.public_port, group.source_port)
-    seen = _Seen(
-        address=address,
-        account=group.account,
-        time=group.time,
-        protocol=(group.service >> 24).astype(np.uint8),
-        port=np.where(ported, port, 0).astype(np.int64),
-        ported=ported,
-    )
-    kept = translated | ~group.private[address]
-    if kept.all():
-        return seen
-    return _Seen(**{name: column[kept] for name, column in vars(seen).items()})
+def _keys(seen: _Seen, rows: Numbers, merged: Numbers, block: Numbers) -> Numbers:
+    """Of some rows: block, protocol, port and flags as one number."""
+    port, ported = seen.ports(rows)
+    own = ((seen.service[rows] >> 24).astype(np.int64) << 18) | (port << 2) | ported * HAS_PORT
+    return (block << 26) | np.where(merged, MERGED, own)
 
 
 def _parts(merged: Numbers, place: Numbers, time: Numbers) -> tuple[Numbers, Numbers, Numbers]:
@@ -167,10 +172,9 @@ def _blocks(seen: _Seen, networks: Networks) -> Numbers:
     """Each record's block of ports; 0 where its address has none."""
     log2 = networks.log2_block
     if (log2 == ALL_PORTS).all():
-        return np.zeros(len(seen.port), np.int64)
-    log2 = log2[networks.of[seen.address]]
-    block = np.where(seen.ported, seen.port >> log2, NO_BLOCK)
-    return np.where(log2 == ALL_PORTS, 0, block)
+        return np.zeros(len(seen.address), np.int64)
+    log2, (port, ported) = log2[networks.of[seen.address]], seen.ports(slice(None))
+    return np.where(log2 == ALL_PORTS, 0, np.where(ported, port >> log2, NO_BLOCK))
 
 
 def _numbered(address: Numbers, block: Numbers) -> Numbers:

@@ -99,13 +99,16 @@ def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
     ``rows``: how many codes each segment has; ``counts``: how many values. Raises `RowError` unless
     each names all of its own, and no other.
     """
+    # In 32 bits: what is slow here is memory.
     is_new = codes == 0
-    named = np.cumsum(is_new, dtype=np.int64)
+    named = np.cumsum(is_new, dtype=np.int32)
     until = np.cumsum(counts)
-    before = np.repeat(until - counts, rows)
-    made = np.where(is_new, named, codes + before) - 1
-    if (named[np.cumsum(rows) - 1] != until).any() or (made >= named).any():
+    made = np.repeat((until - counts).astype(np.int32), rows)
+    made += codes
+    np.copyto(made, named, where=is_new)
+    if (named[np.cumsum(rows) - 1] != until).any() or (made > named).any():
         raise RowError("corrupted or tampered with")
+    made -= 1
     return made
 
 

@@ -139,8 +139,11 @@ def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes | Non
     """
     if encoded is None:
         raise EpochMissing(MISSING)
+    _, found, after = encoded.partition(_PAYLOAD)
+    if not found:
+        raise EpochMissing(NO_STATEMENT)
     try:
-        payload = a2b_base64(encoded.partition(_PAYLOAD)[2].partition(b'"')[0])
+        payload = a2b_base64(after.partition(b'"')[0])
         if hashlib.sha256(payload).digest() != logged.statement_sha256:
             raise EpochMissing(ANOTHER_STATEMENT)
         return _held(tenant, logged, number, json.loads(payload))

@@ -25,7 +25,11 @@ from icrstore.shell.stop import Stop
 
 logger = logging.getLogger(__name__)
 
+# So much waiting is sealed before its hours have ended.
 GROUP_BYTES = 256 << 20
+# A claim takes little more than becomes one group (2 million records are some 30 MB), so that
+# sealers share what waits: what one holds beyond its group is nobody's for as long.
+CLAIM_BYTES = 48 << 20
 
 # Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
 # is sealed early. Of these, those with the fewest tries: all, then 32 together, then each alone.
@@ -46,7 +50,7 @@ WITH free AS (
 )
 UPDATE inbox_batch SET claim = %(token)s, tries = inbox_batch.tries + 1
 FROM ready
-WHERE inbox_batch.id = ready.id AND ready.tries = ready.fewest AND ready.before < %(bytes)s
+WHERE inbox_batch.id = ready.id AND ready.tries = ready.fewest AND ready.before < %(most)s
   AND (fewest = 0 OR place <= CASE fewest WHEN 1 THEN 32 ELSE 1 END)
 RETURNING inbox_batch.id
 """  # noqa: S608 - constants of ours
@@ -94,7 +98,7 @@ def _claim(
     with of_tenant(tenant.name), connection.cursor() as cursor:
         cursor.execute(_CLAIM, {
             "token": token, "tenant": tenant.name, "shard": shard, "passed": list(passed),
-            "ended": hour_start(now), "bytes": GROUP_BYTES, "held": held_from,
+            "ended": hour_start(now), "bytes": GROUP_BYTES, "most": CLAIM_BYTES, "held": held_from,
         })  # fmt: skip
         numbers = [number for (number,) in cursor.fetchall()]
         # From here a sealer that is killed leaves each of these with a try more.

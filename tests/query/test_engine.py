@@ -113,7 +113,7 @@ def renumber_bucket(office: Office) -> None:
 
 
 def hide_bucket(office: Office) -> None:
-    write_manifest(office, "UPDATE vault_bucket SET begins = sha256('')")
+    write_manifest(office, "UPDATE vault_bucket SET begins = decode(repeat('ff', 16), 'hex')")
 
 
 def move_to_other_tenant(office: Office) -> None:

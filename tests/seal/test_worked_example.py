@@ -5,11 +5,14 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from icrstore.flow.schema import address_bytes
+from icrstore.flow.schema import address_bytes, record_schema
+from icrstore.seal import account_map
 from icrstore.seal.encode import enc, u8, u32
 from icrstore.seal.epoch import ROLES, Epoch, commitment, open_seal, share
+from icrstore.seal.group import by_hour
 from icrstore.seal.manifest import Manifest, check, entry
 from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.rows import Segment, SelectorKeys, pad
@@ -34,6 +37,35 @@ EPOCH = Epoch("demo", datetime(2026, 11, 22, 20, tzinfo=UTC), 0, SHOWN["nonce"])
 
 
 POOLS = Pools(bytes(32), (Pool("198.51.100.0/24", 32, 9), Pool("2001:db8::/32", 56)))
+
+
+def _columns() -> dict[str, bytes]:
+    """What part 9 shows, from its three records."""
+    start, source, public = int(EPOCH.hour.timestamp()) * 1000, "192.168.1.7", "203.0.113.9"
+    records = [
+        (1500, 17, source, 40001, "8.8.8.8", 53, public, 5000),
+        (1750, 6, source, 40002, "17.253.4.125", 993, public, 5001),
+        (2000, 17, source, 40003, "8.8.8.8", 53, public, 5002),
+    ]
+    schema = record_schema("ms")
+    columns = list(zip(*(
+        (start + time, protocol, address_bytes(one), sport, address_bytes(two), dport,
+         address_bytes(three), pport, "17-zoe")
+        for time, protocol, one, sport, two, dport, three, pport in records
+    ), strict=True))  # fmt: skip
+    table = pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
+    ((_, group),) = by_hour(table)
+    (piece,) = account_map.pieces(group)
+    ends = {"header": 6, "plain": 12, "packed": 18, "address planes": 42, "service planes": 50,
+            "row planes": 80}  # fmt: skip
+    parts = {
+        name: piece.columns[start:end]
+        for (name, end), start in zip(ends.items(), [0, *ends.values()], strict=False)
+    }
+    return {**parts, "columns of three records": piece.columns}
 
 
 def _derived() -> dict[str, bytes]:
@@ -66,6 +98,7 @@ def _derived() -> dict[str, bytes]:
         "entry": entry(row.label, row.body),
         "leaf": proof.bucket + proof.next_label,
         "manifest root": made.root,
+        **_columns(),
         **{
             f"selector of {address}, {f'port {port}' if port else 'no port'}": POOLS.selector(
                 address_bytes(address), port

@@ -182,9 +182,23 @@ def test_a_group_holds_as_many_bytes_as_it_may(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = [rooms.take_records([record(rooms.hour)]) for _ in range(4)]
-    monkeypatch.setattr(trying, "GROUP_BYTES", batches[0].body_bytes + 1)
+    monkeypatch.setattr(trying, "CLAIM_BYTES", batches[0].body_bytes + 1)
     assert seal(rooms) == 4
     assert Epoch.objects.count() == 2
+
+
+def test_what_one_sealer_does_not_take_is_for_others_meanwhile(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [rooms.take_records([record(rooms.hour)]) for _ in range(5)]
+    monkeypatch.setattr(trying, "CLAIM_BYTES", batches[0].body_bytes + 1)
+    tenant = batches[0].tenant
+    with trying.claimed(tenant, 0, rooms.now, set(), rooms.now) as (_, held):
+        assert held == batches[:2]
+        assert seal(rooms) == 3
+    assert seal(rooms) == 2
+    named = [b for epoch in Epoch.objects.all() for b in statement_of(epoch).batches]
+    assert sorted(named) == sorted(bytes(batch.batch_id) for batch in batches)
 
 
 def test_so_much_that_it_fills_a_group_does_not_wait_for_the_hour(

@@ -6,6 +6,7 @@ EPOCH = "icrstore/seal/epoch.py"
 ROWS = "icrstore/seal/rows.py"
 MANIFEST = "icrstore/seal/manifest.py"
 INTAKE = "icrstore/seal/intake.py"
+UNPACKED = "icrstore/seal/unpacked.py"
 SIGNATURES = "icrstore/wire/signatures.py"
 
 MUTATIONS = (
@@ -32,21 +33,21 @@ MUTATIONS = (
     Mutation(
         "share-of-one-selector",
         EPOCH,
-        "made.update(_SHARE[kind] + enc(selector))",
+        "named = _SHARE[kind] + enc(selector)",
         "tests/seal/test_epoch.py::test_shares_differ_by_atom_kind_and_selector",
-        "made.update(_SHARE[kind])",
+        "named = _SHARE[kind]",
     ),
     Mutation(
         "share-of-one-kind",
         EPOCH,
-        "made.update(_SHARE[kind] + enc(selector))",
+        "named = _SHARE[kind] + enc(selector)",
         "tests/seal/test_epoch.py::test_shares_differ_by_atom_kind_and_selector",
-        "made.update(enc(selector))",
+        "named = enc(selector)",
     ),
     Mutation(
         "row-place",
         ROWS,
-        "return self._seg + enc(label)",
+        "return self._seg + _LABEL + label",
         "tests/seal/test_rows.py::test_the_epoch_and_the_label_are_bound_even_where_the_key_would_fit",
         'return b""',
     ),
@@ -170,5 +171,26 @@ MUTATIONS = (
         'return enc(b"icr/v1/batch", text(tenant), text(collector), batch_id)',
         "tests/vault/test_sealer.py::test_a_batch_sealed_to_another_key_or_as_another_batch_does_not_open",
         'return b"icr/v1/batch"',
+    ),
+    Mutation(
+        "code-of-what-was-named",
+        UNPACKED,
+        "named[-1] != count or (made >= named).any()",
+        "tests/seal/test_codec.py::test_a_code_names_what_was_named_or_the_next",
+        "named[-1] != count",
+    ),
+    Mutation(
+        "all-of-a-dictionary-is-named",
+        UNPACKED,
+        "named[-1] != count or (made >= named).any()",
+        "tests/seal/test_codec.py::test_a_code_names_what_was_named_or_the_next",
+        "(made >= named).any()",
+    ),
+    Mutation(
+        "plane-of-one-kind",
+        UNPACKED,
+        "if plain & packed or (plain | packed) >> numbers.stop",
+        "tests/seal/test_codec.py::test_what_the_format_does_not_allow_is_refused",
+        "if (plain | packed) >> numbers.stop",
     ),
 )
