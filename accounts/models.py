@@ -13,6 +13,8 @@ class Tenant(models.Model):
     name = models.CharField(primary_key=True, max_length=64)
     root_key = models.BinaryField()
     shards = models.PositiveSmallIntegerField(default=1)
+    # Whether web may seal what its simplest senders cannot (`inbox.plain`).
+    takes_plain = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
 

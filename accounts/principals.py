@@ -16,6 +16,16 @@ from icrstore.warrant.strict import StatementError
 NONCE_LIFE = timedelta(minutes=10)
 PEOPLE = ("applicant", "approver", "investigator")
 
+# Each use clears away a few whose signatures are too old to be replayed. The unique constraint
+# decides between two at once: only one of them inserts.
+_USE_NONCE = """
+WITH old AS (
+    DELETE FROM accounts_nonce
+    WHERE id IN (SELECT id FROM accounts_nonce WHERE expires_at < %s LIMIT 10)
+)
+INSERT INTO accounts_nonce (keyid, nonce, expires_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
 
 class UnknownPrincipal(Exception):
     """Nobody here has that key."""
@@ -118,18 +128,7 @@ def check_investigator(tenant: str, authority: str, request: Envelope, now: date
 def use_nonce(keyid: str, nonce: str, now: datetime) -> bool:
     """Whether this is the nonce's first use; afterwards it is used."""
     with connection.cursor() as cursor:
-        # Each use clears away a few whose signatures are too old to be replayed.
-        cursor.execute(
-            "DELETE FROM accounts_nonce WHERE id IN"
-            " (SELECT id FROM accounts_nonce WHERE expires_at < %s LIMIT 10)",
-            [now],
-        )
-        # The unique constraint decides between two at once: only one of them inserts.
-        cursor.execute(
-            "INSERT INTO accounts_nonce (keyid, nonce, expires_at) VALUES (%s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            [keyid, nonce, now + NONCE_LIFE],
-        )
+        cursor.execute(_USE_NONCE, [now, keyid, nonce, now + NONCE_LIFE])
         return bool(cursor.rowcount)
 
 

@@ -1,6 +1,7 @@
 """The collectors' door: enrolment, the intake key of the hour, batches in, receipts out."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from accounts.collector_grants import NotGranted, grant_of
-from accounts.enrolments import Pins, enrol, invitation
+from accounts.enrolments import NotEnrolled, Pins, enrol, invitation
 from accounts.models import Collector
 from accounts.tenancy import of_tenant
 from api import signed
@@ -19,9 +20,11 @@ from api.doors import PAGE, Door, hexadecimal, json_response, page_of
 from api.problems import Problem
 from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
-from icrstore.inbox.authorship import LABEL_HEADERS, SignedCall
+from icrstore.inbox.authorship import LABEL_HEADERS, PLAIN_LABEL_HEADERS, SignedCall
 from icrstore.inbox.gaps import missing, told
 from icrstore.inbox.models import Batch, IntakeKey
+from icrstore.inbox.plain import ENCODINGS, NoIntakeKey, Plain, intake_key, seal_plain
+from icrstore.inbox.plain import FORMATS as PLAIN_FORMATS
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
 from icrstore.vault import tasks
@@ -38,7 +41,7 @@ class EnrolmentsView(Door):
         The token comes first: nobody without one gets so far as to leave a nonce here.
         """
         body = signed.read_body(request, "application/json", MAX_ENROLMENT_BYTES)
-        fields = Fields(parse_object(body.content))
+        fields = Fields(parse_object(bytes(body.content)))
         token, key = fields.text("token"), fields.base64("key", 32)
         fields.finish()
         invited = invitation(token)
@@ -72,19 +75,19 @@ class IntakeKeyView(Door):
 
 class BatchesView(Door):
     def post(self, request: Request) -> HttpResponse:
-        """Take a sealed batch: 202 with a signed receipt after the commit, 200 if it was held."""
+        """Take a batch: 202 with a signed receipt after the commit, 200 if it was held."""
+        plain = Plain.of({"content-type": request._request.content_type or ""})
+        required = PLAIN_LABEL_HEADERS if plain else LABEL_HEADERS
         collector, covered, body = signed.collector(
-            request, LABEL_HEADERS, lambda: signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
+            request, required, lambda collector: _read_batch(request, collector)
         )
-        _check_grant(collector, timezone.now())
-        label, call = (
-            Label.parse(covered),
-            SignedCall.of(settings.AUTHORITY, covered, request.headers),
-        )
+        now = timezone.now()
+        _check_grant(collector, now)
+        call = SignedCall.of(settings.AUTHORITY, covered, request.headers)
+        label, sealed = _sealed(collector, covered, body, now)
         batch, new = accept(
-            collector, label, body.content, body.sha256, call.encode(), _receipt_key(),
-            timezone.now(),
-        )  # fmt: skip
+            collector, label, sealed, body.sha256, call.encode(), _receipt_key(), now
+        )
         if new:
             look(tasks.seal)
         return json_response(202 if new else 200, {"receipt": json.loads(bytes(batch.receipt))})
@@ -124,6 +127,33 @@ class GapsView(Door):
             "missing": [run.to_object() for run in runs[:PAGE]],
             "told": gaps[:PAGE],
         })  # fmt: skip
+
+
+def _read_batch(request: Request, collector: Collector) -> signed.Body:
+    """Sealed, or, where the tenant allows that, plain."""
+    if collector.tenant.takes_plain:
+        types = [BATCH_TYPE, *PLAIN_FORMATS]
+        encodings = ENCODINGS if request._request.content_type in PLAIN_FORMATS else ()
+        return signed.read_body(request, types, MAX_BODY_BYTES, encodings)
+    if request._request.content_type in PLAIN_FORMATS:
+        raise Problem(403, "not-allowed-plain")
+    return signed.read_body(request, BATCH_TYPE, MAX_BODY_BYTES)
+
+
+def _sealed(
+    collector: Collector, covered: Mapping[str, str], body: signed.Body, now: datetime
+) -> tuple[Label, bytes | bytearray]:
+    """The label, and the body as it may touch a disk: sealed by now, whoever did it."""
+    plain = Plain.of(covered)
+    if plain is None:
+        return Label.parse(covered), body.content
+    try:
+        hour, key = intake_key(Pins.read(settings.TRUST).sealer_key, now)
+    except (NoIntakeKey, NotEnrolled):
+        raise Problem(503, "no-intake-key", "no sealer has published this hour's key") from None
+    label = Label.parse(covered, hour)
+    named = collector.tenant_id, collector.name, label.batch_id
+    return label, seal_plain(body.content, plain, *named, key)
 
 
 def _state(batch: Batch) -> str:

@@ -89,7 +89,7 @@ class DisclosureView(Door):
 def _lodging(request: Request, kind: str, now: datetime) -> Lodging:
     """Read, and only then ask who sent it: the caller's own grant may be among those sent."""
     body = signed.read_body(request, JSON, MAX_STATEMENT_BYTES)
-    fields = Fields(parse_object(body.content))
+    fields = Fields(parse_object(bytes(body.content)))
     name = fields.text("tenant", 64)
     statement = Envelope.read(fields.take(kind), kind, kind)
     grants = fields.items("grants", lambda value, at: Envelope.read(value, "grant", at), 0, 20)

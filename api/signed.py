@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,43 +23,63 @@ from icrstore.wire.signatures import Verified, verify_request
 _GRANT = re.compile(r":([A-Za-z0-9+/=]{1,6000}):", re.ASCII)
 
 
+# A body is hashed as it comes, in pieces that are still in the processor's cache.
+_PIECE_BYTES = 1 << 18
+_UNENCODED = "send the body without Content-Encoding"
+
+
 @dataclass(frozen=True)
 class Body:
     """A body as received: exactly these bytes, and their SHA-256."""
 
-    content: bytes
+    content: bytes | bytearray
     sha256: bytes
 
 
 NO_BODY = Body(b"", hashlib.sha256(b"").digest())
 
 
-def read_body(request: Request, media_type: str, most: int) -> Body:
-    """The whole body, of this type and at most this long. Raises `Problem`."""
+def read_body(
+    request: Request, media_types: str | Collection[str], most: int, encodings: Collection[str] = ()
+) -> Body:
+    """The whole body, of one of these types and at most this long. Raises `Problem`."""
     raw: HttpRequest = request._request
-    if raw.content_type != media_type:
-        raise Problem(415, "wrong-media-type", f"send {media_type}")
-    if "Content-Encoding" in raw.headers:
-        raise Problem(415, "wrong-content-encoding", "send the body without Content-Encoding")
+    types = [media_types] if isinstance(media_types, str) else media_types
+    if raw.content_type not in types:
+        raise Problem(415, "wrong-media-type", f"send {' or '.join(types)}")
+    encoding = raw.headers.get("Content-Encoding")
+    if encoding is not None and encoding not in encodings:
+        allowed = ", ".join(encodings)
+        mend = f"send Content-Encoding as one of {allowed}" if allowed else _UNENCODED
+        raise Problem(415, "wrong-content-encoding", mend)
     try:
         length = int(raw.headers.get("Content-Length", ""))
     except ValueError:
         raise Problem(411, "no-length", "send Content-Length") from None
     if length > most:
         raise Problem(413, "too-large", f"a body has at most {most} bytes: send smaller ones")
+    return _read(raw, length)
+
+
+def _read(raw: HttpRequest, length: int) -> Body:
+    """So many bytes, in the one place where they stay. Raises `Problem`."""
+    content, digest, at = bytearray(length), hashlib.sha256(), 0
     try:
-        content = raw.read(length)
+        while at < length and (piece := raw.read(min(_PIECE_BYTES, length - at))):
+            digest.update(piece)
+            content[at : at + len(piece)] = piece
+            at += len(piece)
     except UnreadablePostError:
-        content = b""
-    if len(content) != length:
+        at = -1
+    if at != length:
         raise Problem(400, "cut-off", "the body ended early or came too slowly: send it again")
-    return Body(content, hashlib.sha256(content).digest())
+    return Body(content, digest.digest())
 
 
 def collector(
     request: Request,
     required: Sequence[str] = (),
-    read: Callable[[], Body] = lambda: NO_BODY,
+    read: Callable[[Collector], Body] = lambda _: NO_BODY,
 ) -> tuple[Collector, Mapping[str, str], Body]:
     """The collector that signed, the headers that its signature covers, and the body.
 
@@ -74,7 +94,7 @@ def collector(
             return None
         return bytes(found[-1].key)
 
-    verified, body = _verify(request, read, key_of, required, timezone.now())
+    verified, body = _verify(request, lambda: read(found[-1]), key_of, required, timezone.now())
     return found[-1], verified.covered, body
 
 

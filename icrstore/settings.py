@@ -62,7 +62,9 @@ def _database(url: str) -> dict[str, object]:
     return {
         "ENGINE": "django.db.backends.postgresql",
         **{key: str(parts.pop(part, "") or "") for key, part in names.items()},
-        "OPTIONS": parts,
+        # Values go beside a statement, bytes as they are: a body spelled out within one costs as
+        # much again as all else that is done with it.
+        "OPTIONS": {**parts, "server_side_binding": True},
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }

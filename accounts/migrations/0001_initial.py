@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ('root_key', models.BinaryField()),
                 ('shards', models.PositiveSmallIntegerField(default=1)),
+                ('takes_plain', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
         ),

@@ -64,14 +64,16 @@ class Label:
     intake_hour: datetime
 
     @classmethod
-    def parse(cls, headers: Mapping[str, str]) -> "Label":
-        """From the signed headers, by lower-case name. Raises `BatchError` naming the header."""
+    def parse(cls, headers: Mapping[str, str], sealed_in: datetime | None = None) -> "Label":
+        """From the signed headers, by lower-case name. Raises `BatchError` naming the header.
+
+        ``sealed_in`` is the hour to whose intake key web sealed; else the collector says it.
+        """
         (batch_id,) = _match(_ID, headers, "Idempotency-Key", '"32 hex digits"')
         stream, sequence = _match(_SEQUENCE, headers, "Batch-Sequence", 'stream="name", n=1')
         shard, first, last = _match(
             _SCOPE, headers, "Batch-Scope", 'shard=0, first="2026-01-31T00:00:00Z", last="..."'
         )
-        (intake,) = _match(_INTAKE, headers, "Intake-Key", 'hour="2026-01-31T00:00:00Z"')
         made = cls(
             batch_id=bytes.fromhex(batch_id),
             stream=stream,
@@ -79,7 +81,7 @@ class Label:
             shard=int(shard),
             first_hour=_hour(first, "Batch-Scope"),
             last_hour=_hour(last, "Batch-Scope"),
-            intake_hour=_hour(intake, "Intake-Key"),
+            intake_hour=sealed_in or _intake_hour(headers),
         )
         if not timedelta(0) <= made.last_hour - made.first_hour <= MAX_SCOPE:
             raise BatchError("bad-scope", "Batch-Scope", "at most 50 hours, first to last")
@@ -112,23 +114,49 @@ class Label:
 def accept(
     collector: Collector,
     label: Label,
-    body: bytes,
+    body: bytes | bytearray,
     body_sha256: bytes,
     signed: bytes,
     receipt_key: Ed25519PrivateKey,
     now: datetime,
 ) -> tuple[Batch, bool]:
     """The batch as held, and whether it is new. The caller has checked signature and digest;
-    ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check.
+    ``signed`` is what it checked (`inbox.authorship.SignedCall`), kept for the sealer to check. The
+    digest is of the body as the collector sent it.
 
     Whoever sends an id again gets the first receipt, whatever the body. Returns only after the
     commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
     """
-    with of_tenant(collector.tenant_id):
-        held = _held(collector, label)
-    if held is not None:
-        return held, False
-    _check(collector, label, body, now)
+    try:
+        with of_tenant(collector.tenant_id):
+            # The same batch may come by two calls at once: the second waits here.
+            limits.lock(collector.tenant_id)
+            if (held := _held(collector, label)) is not None:
+                return held, False
+            _check(collector, label, body, now)
+            limits.check(collector, len(body), now)
+            batch = _batch(collector, label, body, body_sha256, signed, receipt_key, now)
+            batch.save(force_insert=True)
+    except IntegrityError as error:
+        if "batch_sequence_once" not in str(error):
+            raise
+        raise SequenceUsed(
+            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
+        ) from error
+    # From here the batch is durable: if we stop now the collector asks again and is told so.
+    return batch, True
+
+
+def _batch(
+    collector: Collector,
+    label: Label,
+    body: bytes | bytearray,
+    body_sha256: bytes,
+    signed: bytes,
+    receipt_key: Ed25519PrivateKey,
+    now: datetime,
+) -> Batch:
+    """Its row, with the receipt that says so."""
     receipt = Receipt(
         state="accepted",
         tenant=collector.tenant_id,
@@ -138,7 +166,7 @@ def accept(
         body_sha256=body_sha256,
         **label.columns(),
     )
-    batch = Batch(
+    return Batch(
         tenant_id=collector.tenant_id,
         collector=collector,
         batch_id=label.batch_id,
@@ -151,22 +179,6 @@ def accept(
         accepted_at=now,
         receipt=Envelope.sign("receipt", receipt.to_fields(), receipt_key).encode(),
     )
-    try:
-        with of_tenant(collector.tenant_id):
-            limits.lock(collector.tenant_id)
-            # While we waited, the same batch may have come by another call.
-            if (held := _held(collector, label)) is not None:
-                return held, False
-            limits.check(collector, len(body), now)
-            batch.save(force_insert=True)
-    except IntegrityError as error:
-        if "batch_sequence_once" not in str(error):
-            raise
-        raise SequenceUsed(
-            "sequence-used", "Batch-Sequence", "give this batch the stream's next number"
-        ) from error
-    # From here the batch is durable: if we stop now the collector asks again and is told so.
-    return batch, True
 
 
 def hurry(tenant: str) -> None:
@@ -188,7 +200,7 @@ def _held(collector: Collector, label: Label) -> Batch | None:
     )
 
 
-def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> None:
+def _check(collector: Collector, label: Label, body: bytes | bytearray, now: datetime) -> None:
     if label.shard >= collector.tenant.shards:
         raise BatchError(
             "bad-scope", "Batch-Scope", f"shards are 0 to {collector.tenant.shards - 1}"
@@ -206,13 +218,18 @@ def _check(collector: Collector, label: Label, body: bytes, now: datetime) -> No
         raise BatchError("not-sealed", "body", "seal it to the intake key: it lies open")
 
 
-def _lies_open(body: bytes) -> bool:
+def _lies_open(body: bytes | bytearray) -> bool:
     """Whether a collector forgot to seal: ciphertext begins like no file and does not compress.
 
     What is refused has touched no disk. A body that means to look sealed cannot be told.
     """
     start = body[:_SAMPLE_BYTES]
     return start.startswith(_COMPRESSED) or len(zlib.compress(start, 1)) < 0.9 * len(start)
+
+
+def _intake_hour(headers: Mapping[str, str]) -> datetime:
+    (hour,) = _match(_INTAKE, headers, "Intake-Key", 'hour="2026-01-31T00:00:00Z"')
+    return _hour(hour, "Intake-Key")
 
 
 def _match(pattern: re.Pattern[str], headers: Mapping[str, str], name: str,

@@ -2,10 +2,11 @@
 
 Anybody can seal to the public intake key, and who administers the database can write any row. So
 the row of a batch keeps the very signature (RFC 9421) that web checked, and the sealer checks it
-before it opens the body. The tenant's root, by which the collector's key is known, is a file of the
-sealer's own.
+before it opens the body; of a plain body, which web sealed, once it has opened it. The tenant's
+root, by which the collector's key is known, is a file of the sealer's own.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from accounts.collector_grants import NotGranted, grant_of
 from icrstore.inbox.accept import BatchError, Label
 from icrstore.inbox.models import Batch
+from icrstore.inbox.plain import Plain
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 from icrstore.wire.errors import SignatureRefused
@@ -22,7 +24,8 @@ from icrstore.wire.signatures import Verified, verify_request
 
 METHOD, PATH = "POST", "/v1/batches"
 # What a collector signs of the batch beside its body, in lower case.
-LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope", "intake-key")
+PLAIN_LABEL_HEADERS = ("idempotency-key", "batch-sequence", "batch-scope")
+LABEL_HEADERS = (*PLAIN_LABEL_HEADERS, "intake-key")
 _SIGNATURE = ("signature", "signature-input")
 # Its time was checked when it came; from here it is only read.
 _ANY_TIME_SECONDS = 1 << 40
@@ -73,17 +76,37 @@ class SignedCall:
                 Ed25519PublicKey.from_public_bytes(key) if keyid == key_id(key) else None
             ),
             now_unix_seconds=0,
-            required=LABEL_HEADERS,
+            required=PLAIN_LABEL_HEADERS if Plain.of(self.headers) else LABEL_HEADERS,
             max_clock_skew_seconds=_ANY_TIME_SECONDS,
         )
 
 
-def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> datetime:
-    """When the batch's collector signed it. Raises `NotSigned`.
+@dataclass(frozen=True)
+class Author:
+    """When a batch's collector signed it, and how its body is written if it is plain.
+
+    What is in a plain body is not believed before `check_plain`.
+    """
+
+    signed_at: datetime
+    plain: Plain | None
+    _verified: Verified
+
+    def check_plain(self, sent: bytes) -> None:
+        """That these are the sender's bytes. Raises `NotSigned`."""
+        try:
+            self._verified.check_body(hashlib.sha256(sent).digest())
+        except SignatureRefused as error:
+            raise NotSigned from error
+
+
+def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> Author:
+    """Who signed the batch: its collector. Raises `NotSigned`.
 
     1. The tenant's root granted a key to the collector of this name.
     2. That key signed the call, before the grant ended.
-    3. The call is this batch's: its id, stream and number, scope, intake hour and sealed body.
+    3. The call is this batch's: its id, stream and number, scope, and, if the body is not plain,
+       intake hour and sealed body.
     """
     try:
         call = SignedCall.parse(bytes(batch.signed or b""))
@@ -93,10 +116,11 @@ def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> datetime:
         verified = call.verify(grant.key)
         signed_at = datetime.fromtimestamp(verified.created_unix_seconds, UTC)
         # 3.
-        verified.check_body(body_sha256)
-        label = Label.parse(verified.covered)
+        if (plain := Plain.of(verified.covered)) is None:
+            verified.check_body(body_sha256)
+        label = Label.parse(verified.covered, batch.intake_hour if plain else None)
     except (StatementError, NotGranted, SignatureRefused, BatchError, ValueError) as error:
         raise NotSigned from error
     if signed_at >= grant.not_after or label != Label.of(batch):
         raise NotSigned
-    return signed_at
+    return Author(signed_at, plain, verified)

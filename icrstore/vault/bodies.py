@@ -7,8 +7,9 @@ in the hands of someone who would rather see the sealer run out of memory.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import zstandard
@@ -39,37 +40,48 @@ class WrongGaps(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """Records, their columns unchecked, and gaps, not yet held against the batch's scope."""
+    """Records, their columns unchecked, gaps, not yet held against the batch's scope, and what was
+    no record, by reason."""
 
     records: pa.Table
     gaps: Sequence[Gap]
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
 def read_content(frame: bytes) -> Content:
-    """What the frame holds. Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
+    """What the frame holds, which says its size and is of that size.
 
-    1. There is one frame, which says its size and holds as much.
-    2. The stream inside is a schema and record batches that are not compressed once more: a buffer
-       would be unpacked to whatever size it names. They have `MOST_RECORDS` at most.
-    3. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
+    Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
     """
     try:
-        # 1.
         size = zstandard.frame_content_size(frame)
         if not 0 < size <= MAX_ARROW_BYTES:
             raise NotArrow
         stream = zstandard.ZstdDecompressor().decompress(
             frame, max_output_size=size, allow_extra_data=False
         )
-        # 2.
+    except zstandard.ZstdError as error:
+        raise NotArrow from error
+    return read_arrow(stream)
+
+
+def read_arrow(stream: bytes) -> Content:
+    """What the stream holds. Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
+
+    1. It is a schema and record batches that are not compressed once more: a buffer would be
+       unpacked to whatever size it names. They have `MOST_RECORDS` at most.
+    2. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
+    """
+    try:
+        # 1.
         _check_messages(stream)
         with pa.ipc.open_stream(stream) as reader:
             records = reader.read_all()
-    except (zstandard.ZstdError, pa.ArrowException, struct.error, OSError, EOFError) as error:
+    except (pa.ArrowException, struct.error, OSError, EOFError) as error:
         raise NotArrow from error
     if records.num_rows > MOST_RECORDS:
         raise TooManyRecords
-    # 3.
+    # 2.
     return Content(records.replace_schema_metadata(None), _gaps(records.schema))
 
 

@@ -31,7 +31,7 @@ from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, validate
 from icrstore.inbox.accept import Label
-from icrstore.inbox.authorship import NotSigned, check_author
+from icrstore.inbox.authorship import Author, NotSigned, check_author
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperFailure
 from icrstore.seal.bindings import BindingGroup, bindings_by_hour
@@ -54,6 +54,7 @@ from icrstore.vault.backfills import Backfills, backfills_of
 from icrstore.vault.bodies import Content, NotArrow, TooManyRecords, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
+from icrstore.vault.plain_bodies import NotReadable, open_plain
 from icrstore.vault.policies import PoolsByHour, pools_by_hour
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.storing import MadeEpoch, store
@@ -236,8 +237,8 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
     body = _body(batch)
     try:
         root = by.keys.roots[batch.tenant_id]
-        signed_at = check_author(batch, hashlib.sha256(body).digest(), root)
-        content = _read_body(batch, body, chain)
+        author = check_author(batch, hashlib.sha256(body).digest(), root)
+        content, signed_at = _read_body(batch, body, chain, author), author.signed_at
         scope = Scope(batch.first_hour, batch.last_hour)
         backfilled = by.backfills.of(batch)
         verdict = validate(content.records, now=signed_at, backfilled=backfilled, scope=scope)
@@ -250,13 +251,15 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
         return Opened(batch, rejected=Counter({"batch-does-not-open": 1}))
     except NotArrow:
         return Opened(batch, rejected=Counter({"batch-not-arrow": 1}))
+    except NotReadable as error:
+        return Opened(batch, rejected=Counter({error.reason: 1}))
     except TooManyRecords:
         return Opened(batch, rejected=Counter({"batch-too-many-records": 1}))
     except FlowRefused:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
     except WrongGaps:
         return Opened(batch, rejected=Counter({"batch-wrong-gaps": 1}))
-    return Opened(batch, verdict.good, verdict.rejected, content.gaps)
+    return Opened(batch, verdict.good, verdict.rejected + content.rejected, content.gaps)
 
 
 def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:
@@ -271,10 +274,12 @@ def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:
             raise WrongGaps
 
 
-def _read_body(batch: Batch, body: bytes, chain: IntakeChain) -> Content:
+def _read_body(batch: Batch, body: bytes, chain: IntakeChain, author: Author) -> Content:
     private = chain.key_pair(hour_number(batch.intake_hour))
     info = batch_info(batch.tenant_id, batch.collector.name, bytes(batch.batch_id))
-    return read_content(hpke.open_(private, info, body))
+    if author.plain is None:
+        return read_content(hpke.open_(private, info, body))
+    return open_plain(partial(hpke.open_, private, info), body, author)
 
 
 def _body(batch: Batch) -> bytes:

@@ -15,7 +15,9 @@ from rest_framework.views import APIView
 
 from api.document import PATH, document
 from icrstore.flow.elements import BINDING_ELEMENTS, ELEMENTS
+from icrstore.inbox.plain import FORMATS
 from icrstore.urls import urlpatterns
+from icrstore.vault import plain_bodies
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.problem import TITLES
 from icrstore.wire.signatures import verify_request
@@ -93,6 +95,7 @@ def test_every_reason_for_which_a_record_falls_out_is_in_the_document() -> None:
     source = {
         "icrstore/flow/validate.py": r"[a-z]+(-[a-z0-9]+)+",
         "icrstore/vault/sealer.py": r"batch-[a-z-]+",
+        "icrstore/vault/plain_bodies.py": r"batch-[a-z-]+[a-z]|nat-event",
         "api/collectors.py": r"batch-[a-z-]+",
     }
     elements = (*ELEMENTS, *BINDING_ELEMENTS)
@@ -102,6 +105,7 @@ def test_every_reason_for_which_a_record_falls_out_is_in_the_document() -> None:
             if isinstance(node, ast.Constant) and re.fullmatch(pattern, str(node.value)):
                 reasons.add(str(node.value))
     reasons.discard("-missing")
+    reasons |= plain_bodies.REASONS | {f"batch-not-{name}" for name in FORMATS.values()}
     assert reasons == set(document()["x-rejected"])
     schema = document()["components"]["schemas"]["Rejected"]
     assert set(schema["propertyNames"]["enum"]) == reasons

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import tomllib
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from icrstore.shell.enrolment import is_token, new_token, token_sha256, vouches_
 from icrstore.shell.keyfile import KeyFile, PublicKey
 from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump, encode_base64
-from tests.api.web import Caller, Told, Web
+from tests.api.web import Caller, Told, Web, write_trust
 from tests.collector.household import Ran, run
 from tests.keeper.pair import TENANT
 from tests.vault.rooms import RECEIPT_KEY, Rooms, collector_grant
@@ -54,23 +53,9 @@ class Doors:
 @pytest.fixture
 def doors(web: Web, rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> Doors:
     """The trust file in web's public folder; here `manage.py` reads the same one."""
-    trust = web.printed.parent / "public" / "trust.json"
-    trust.write_text(json.dumps({
-        "keepers": [_identity(rooms, role) for role in (0, 1)],
-        "engines": {}, "authorities": {},
-        "sealers": {"sealer-1": encode_base64(raw_public(rooms.keys.signing))},
-        "receipt_key": encode_base64(raw_public(RECEIPT_KEY)),
-    }))  # fmt: skip
+    trust = write_trust(web, rooms)
     monkeypatch.setattr(settings, "TRUST", trust)
     return Doors(web, rooms)
-
-
-def _identity(rooms: Rooms, number: int) -> dict[str, Any]:
-    fields = dataclasses.asdict(rooms.keepers[number].identity)
-    return {
-        name: encode_base64(value) if isinstance(value, bytes) else value
-        for name, value in fields.items()
-    }
 
 
 def invite(name: str = "edge-2") -> str:

@@ -1,5 +1,6 @@
 """The real web process on the rooms' database, and callers that sign whatever a test wants sent."""
 
+import dataclasses
 import hashlib
 import http.client
 import json
@@ -191,6 +192,26 @@ def web(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """As the role icr_web: what the grants do not allow it cannot do here either."""
     with serving(tmp_path_factory.mktemp("web"), database.url("web")) as made:
         yield made
+
+
+def write_trust(web: Web, rooms: Rooms) -> Path:
+    """The trust file in web's public folder."""
+    trust = web.printed.parent / "public" / "trust.json"
+    trust.write_text(json.dumps({
+        "keepers": [_identity(rooms, role) for role in (0, 1)],
+        "engines": {}, "authorities": {},
+        "sealers": {"sealer-1": encode_base64(raw_public(rooms.keys.signing))},
+        "receipt_key": encode_base64(raw_public(RECEIPT_KEY)),
+    }))  # fmt: skip
+    return trust
+
+
+def _identity(rooms: Rooms, number: int) -> dict[str, Any]:
+    fields = dataclasses.asdict(rooms.keepers[number].identity)
+    return {
+        name: encode_base64(value) if isinstance(value, bytes) else value
+        for name, value in fields.items()
+    }
 
 
 @dataclass

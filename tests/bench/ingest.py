@@ -25,7 +25,7 @@ FULL_RECORDS = 1_000_000
 # Shapes, records of each, and rounds.
 LOADS: dict[Size, tuple[str, int, int]] = {
     "full": ("SDH", FULL_RECORDS, 5),
-    "small": ("SDH", 200_000, 3),
+    "small": ("SDH", 400_000, 3),
     "tiny": ("D", 20_000, 1),
 }
 
@@ -112,6 +112,8 @@ def _sizes(rounds: Rounds) -> Iterator[Outcome]:
     shape, count = rounds.shape, rounds.count
     ours = [one.disk_bytes / count for one in rounds.ours]
     yield each(f"{shape}.bytes", "both maps with index", "B/record", ours)
+    manifests = [one.manifest_bytes / count for one in rounds.ours]
+    yield each(f"{shape}.bytes.manifests", "what proves that a row is there", "B/record", manifests)
     wal = [one.wal_bytes / count for one in rounds.ours]
     yield each(f"{shape}.wal", "write-ahead log, from batch to rows", "B/record", wal)
     for entry, theirs in rounds.theirs.items():

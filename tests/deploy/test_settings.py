@@ -116,7 +116,7 @@ def test_every_form_of_libpqs_address_reaches_django(
     assert (made["NAME"], made["USER"], made["HOST"], made["PORT"]) == (
         "store", "icr_web", host, "5433",
     )  # fmt: skip
-    assert made["OPTIONS"] == options
+    assert made["OPTIONS"] == {**options, "server_side_binding": True}
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Database:
         parts = conninfo_to_dict(self.url(role))
         connections["default"].settings_dict.update(
             NAME=NAME, USER=parts["user"], HOST=parts["host"], PORT=parts.get("port", ""),
-            OPTIONS={"passfile": parts["passfile"]},
+            OPTIONS={"passfile": parts["passfile"], "server_side_binding": True},
         )  # fmt: skip
         connections.settings["default"].update(connections["default"].settings_dict)
 

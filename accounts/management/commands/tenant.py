@@ -70,6 +70,7 @@ class Command(given.Command):
         "  manage.py tenant pools isp-one                 what holds, and which keepers logged it\n"
         "  manage.py tenant backfill isp-one old.policy   (made by `icr policy backfill`)\n"
         "  manage.py tenant revoke isp-one ada.revoke     (made by `icr revoke`)\n"
+        "  manage.py tenant plain isp-one on              let web seal what senders cannot\n"
         "  manage.py tenant list\n"
         "Each keeper pins the same roots by its own command line: no row here opens anything."
     )
@@ -96,6 +97,9 @@ class Command(given.Command):
         gone = actions.add_parser("revoke", help="take back a key that a root granted, or list")
         gone.add_argument("name", help="the tenant")
         gone.add_argument("file", nargs="?", type=Path, help="as `icr revoke` wrote it")
+        plain = actions.add_parser("plain", help="whether collectors may push NDJSON, CSV, Arrow")
+        plain.add_argument("name", help="the tenant")
+        plain.add_argument("takes", choices=("on", "off"), help="web sees these records, and seals")
         actions.add_parser("list", help="who is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -169,11 +173,18 @@ class Command(given.Command):
         for row in revocations_of(tenant.name):
             self.stdout.write(f"{row.issuer}  {row.keyid}  {_said_by_keepers(row)}")
 
+    def _plain(self, options: dict[str, Any]) -> None:
+        tenant = known_tenant(options["name"])
+        with of_tenant(tenant.name):
+            Tenant.objects.filter(name=tenant.name).update(takes_plain=options["takes"] == "on")
+        self.stdout.write(f"plain bodies of {tenant.name}: {options['takes']}")
+
     def _list(self, options: dict[str, Any]) -> None:
         for tenant in tenants():
             with of_tenant(tenant.name):
                 names = list(tenant.authority_set.order_by("name").values_list("name", flat=True))
                 bodies = tenant.oversightbody_set.order_by("name").values_list("name", flat=True)
                 watched = f"; watched by {', '.join(bodies)}" if bodies else ""
-            shown = f"{tenant.shards} shard(s); {', '.join(names)}{watched}"
+            plain = "; takes plain bodies" if tenant.takes_plain else ""
+            shown = f"{tenant.shards} shard(s); {', '.join(names)}{watched}{plain}"
             self.stdout.write(f"{tenant.name}: {shown}")
