@@ -92,12 +92,12 @@ class Batch(models.Model):
                 name="batch_unacknowledged",
                 condition=models.Q(sealed_receipt=None),
             ),
-            # Which numbers of a stream came when (`vault.accepted`).
+            # Which numbers of a stream came when (`vault.streams`).
             models.Index(
                 fields=["tenant", "collector", "stream", "accepted_at", "sequence"],
                 name="batch_came",
             ),
-            # Few: those that tell of gaps, by their hours (`vault.accepted`).
+            # Few: those that tell of gaps, by their hours (`vault.streams`).
             models.Index(
                 fields=["tenant", "last_hour"],
                 name="batch_tells_of_gaps",

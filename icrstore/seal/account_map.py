@@ -80,11 +80,6 @@ class AccountRows:
         self._addresses, self._services, self.records = np.array(counts, np.int64).T
 
     @cached_property
-    def segment(self) -> Numbers:
-        """Of each row its segment's number."""
-        return np.repeat(np.arange(len(self.records)), self.records)
-
-    @cached_property
     def addresses(self) -> Numbers:
         """(a, 16) bytes, each segment's as they first appear."""
         return self._planes.column("address")

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy import database
+from icrstore.warrant.dsse import raw_public
+from icrstore.warrant.strict import encode_base64
 from tests.bench.bulk import KeptEpoch, Plan
 from tests.bench.measure import Cost
 from tests.bench.roles import told_by
@@ -29,8 +32,9 @@ class Ground:
         self.folder.chmod(0o755)
 
     def add_tenant(self, name: str) -> None:
-        self.sql("INSERT INTO accounts_tenant (name, root_key, shards, created_at)"
-                 " VALUES (%s, %s, 1, now())", name, bytes(32))  # fmt: skip
+        """Known to no keeper."""
+        root = encode_base64(raw_public(Ed25519PrivateKey.generate()))
+        self._stack.installation.manage("tenant", "add", name, "--root", root)
 
     def seal(self, plan: Plan) -> tuple[list[KeptEpoch], Cost, int]:
         """The epochs, what they cost, and the sealing process's peak of memory in bytes."""

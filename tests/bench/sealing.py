@@ -1,7 +1,8 @@
 """One look of the sealer in a fresh process, measured; run as ``python -m tests.bench.sealing``.
 
 Argument: the pid of PostgreSQL's first process, whose children's CPU time counts with ours. Prints
-one JSON object. Afterwards, outside of what is measured, the keepers are told of the epochs.
+one JSON object. Afterwards, outside of what is measured, the next keys of intake are
+published and the keepers are told of the epochs.
 """
 
 import json
@@ -18,7 +19,7 @@ def main(postgres: int) -> None:
     django.setup()
     # Models can only be imported now.
     from icrstore.keeper.calls import keepers_of
-    from icrstore.vault import months, register, sealer
+    from icrstore.vault import months, publish, register, sealer
     from icrstore.vault.keyring import SealerKeys
     from icrstore.vault.schedule import DayKeys
     from icrstore.warrant.trust import Trust
@@ -31,6 +32,7 @@ def main(postgres: int) -> None:
     days = DayKeys(settings.SECRETS, keepers)
     batches, cost = timed(lambda: sealer.seal_waiting(keys, days, now), postgres)
     peak = peak_bytes()
+    publish.publish_intake_keys(keys, now)
     register.register_epochs(keys, keepers, now)
     told = {"batches": batches, "wall": cost.wall, "cpu": cost.cpu, "peak_bytes": peak}
     print(json.dumps(told))

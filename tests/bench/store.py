@@ -1,49 +1,29 @@
 """Our side: the real web process, PostgreSQL, both keepers, and a sealer started for each load."""
 
-import hashlib
-import http.client
 import json
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import zstandard
 
 from deploy.database import database_url
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut, cut
 from icrstore.collector.spool import Spool
-from icrstore.seal.intake import batch_id, batch_info
-from icrstore.shell.client import Server, fields_of
-from icrstore.shell.keyfile import KeyFile
-from icrstore.warrant.dsse import Envelope, key_id, raw_public
-from icrstore.warrant.machines import IntakeKey
-from icrstore.warrant.strict import time_text
-from icrstore.wire import hpke
-from icrstore.wire.digest import content_digest_of
-from icrstore.wire.signatures import new_nonce, sign_request
 from tests.bench.measure import Cost, timed
 from tests.bench.peers.same import Service
-from tests.site import Site
+from tests.bench.pushing import Lines, Push, Pusher
+from tests.site import TENANT, Site
 from tests.stack import Stack, new_stack
 
 PEERS = "peers"
-
-
-@dataclass(frozen=True)
-class Push:
-    """A batch as it goes over the wire."""
-
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -70,6 +50,7 @@ class Stored(Added):
     epochs: int
     segments: int
     disk_bytes: int
+    manifest_bytes: int
 
 
 @dataclass(frozen=True)
@@ -89,12 +70,8 @@ class Store:
         for name in ("beat", "sealer"):
             stack.stop(name)
         self._config = Config.read(self._site.collector)
-        self._key = KeyFile.read(self._config.key, "signing").signing()
         self._secret = self._config.collector_secret()
-        told = fields_of(Server(self._site.url, self._key).get("/v1/intake-key"))
-        self._intake = IntakeKey.parse(Envelope.read(told.take("intake_key"), "intake-key"))
-        self._tenant, self._collector = told.text("tenant"), told.text("collector")
-        self._pushed = 0
+        self._pusher = Pusher(self._site.url, self._config)
 
     @property
     def site(self) -> Site:
@@ -103,30 +80,41 @@ class Store:
     def load(self, cuts: Sequence[Cut]) -> Stored:
         """Batches pushed, sealed and committed, in place of those that were there before."""
         self.forget()
-        added = self.add(cuts)
-        ((epochs, segments),) = self._site.sql(
-            "SELECT count(*), sum(rows) FROM vault_epoch WHERE rows > 0"
-        )
-        return Stored(
-            **vars(added), epochs=epochs, segments=int(segments), disk_bytes=self._disk_bytes()
-        )
+        return self._stored(self.add(cuts))
+
+    def load_plain(self, parts: Sequence[Lines]) -> Stored:
+        """The same of NDJSON that its sender cannot seal."""
+        self.forget()
+        self._site.installation.manage("tenant", "plain", TENANT, "on")
+        return self._stored(self._add(lambda: self._pusher.plain(parts)))
 
     def add(self, cuts: Sequence[Cut]) -> Added:
         """Batches pushed, sealed and committed beside what is there."""
+        return self._add(lambda: self._pusher.sealed(cuts))
+
+    def hand_in(self, cuts: Sequence[Cut]) -> None:
+        """Batches pushed, until all are accepted."""
+        self._pusher.send(self._pusher.sealed(cuts))
+
+    def _add(self, make: Callable[[], list[Push]]) -> Added:
+        pushes, client = timed(make)
         postgres, wal_before = self._pid("postgres"), self._wal()
-        client, accept = self.hand_in(cuts)
+        _, accept = timed(lambda: self._pusher.send(pushes), self._pid("web"), postgres, own=False)
         told = self._seal(postgres)
-        if told["batches"] != len(cuts):
+        if told["batches"] != len(pushes):
             raise AssertionError("not every batch was sealed")
         seal, wal = Cost(told["wall"], told["cpu"]), self._wal() - wal_before
         return Added(client, accept, seal, wal, int(told["peak_bytes"]))
 
-    def hand_in(self, cuts: Sequence[Cut]) -> tuple[Cost, Cost]:
-        """Batches made ready and pushed: what it costs here, and until all are accepted."""
-        pushes, client = timed(lambda: [self._push(made) for made in cuts])
-        servers = self._pid("web"), self._pid("postgres")
-        _, accept = timed(lambda: self._send(pushes), *servers, own=False)
-        return client, accept
+    def _stored(self, added: Added) -> Stored:
+        ((epochs, segments),) = self._site.sql(
+            "SELECT count(*), sum(rows) FROM vault_epoch WHERE rows > 0"
+        )
+        return Stored(
+            **vars(added), epochs=epochs, segments=int(segments),
+            disk_bytes=self._disk_bytes("vault_segment"),
+            manifest_bytes=self._disk_bytes("vault_bucket"),
+        )  # fmt: skip
 
     def collect(self, path: Path, count: int) -> Collected:
         """A file read, spooled and pushed by the real command, whose records are then sealed."""
@@ -172,41 +160,6 @@ class Store:
             for one in answer["services"]
         })  # fmt: skip
 
-    def _push(self, made: Cut) -> Push:
-        """What the collector does with a batch: compress, seal to the intake key, sign."""
-        self._pushed += 1
-        made_id = batch_id(self._secret, hashlib.sha256(made.arrow).digest())
-        frame = zstandard.ZstdCompressor(level=1).compress(made.arrow)
-        info = batch_info(self._tenant, self._collector, made_id)
-        body = hpke.seal(self._intake.key, info, frame)
-        first, last = time_text(made.first_hour), time_text(made.last_hour)
-        headers = {
-            "Content-Type": "application/vnd.icr.batch.v1",
-            "Idempotency-Key": f'"{made_id.hex()}"',
-            "Batch-Sequence": f'stream="bench", n={self._pushed}',
-            "Batch-Scope": f'shard=0, first="{first}", last="{last}"',
-            "Intake-Key": f'hour="{time_text(self._intake.hour)}"',
-            "Content-Digest": content_digest_of(body),
-        }
-        signed = sign_request(
-            "POST", self._authority, "/v1/batches", headers,
-            key=self._key,
-            keyid=key_id(raw_public(self._key)),
-            created_unix_seconds=int(time.time()),
-            nonce=new_nonce(),
-        )  # fmt: skip
-        return Push({**headers, **signed, "Host": self._authority}, body)
-
-    def _send(self, pushes: Sequence[Push]) -> None:
-        connection = http.client.HTTPConnection(self._authority, timeout=60)
-        for push in pushes:
-            connection.request("POST", "/v1/batches", push.body, dict(push.headers))
-            response = connection.getresponse()
-            told = response.read()
-            if response.status != 202:
-                raise AssertionError(told)
-        connection.close()
-
     def forget(self) -> None:
         """Back to an empty store, so that every round begins alike."""
         self._site.sql("TRUNCATE vault_segment, vault_bucket, vault_epoch_batches, inbox_batch")
@@ -216,23 +169,18 @@ class Store:
         )
         self._site.sql("DELETE FROM vault_epoch WHERE rows > 0")
         self._site.sql("CHECKPOINT")
-        self._pushed = 0
 
     def _wal(self) -> int:
         return int(self._site.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
 
-    def _disk_bytes(self) -> int:
-        """Both maps with their index."""
-        self._site.sql("VACUUM vault_segment")
+    def _disk_bytes(self, table: str) -> int:
+        """All partitions with their indexes."""
+        self._site.sql(f"VACUUM {table}")
         ((size,),) = self._site.sql(
             "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits"
-            " WHERE inhparent = 'vault_segment'::regclass"
+            f" WHERE inhparent = '{table}'::regclass"
         )
         return int(size)
-
-    @property
-    def _authority(self) -> str:
-        return self._site.url.removeprefix("http://")
 
     def _pid(self, name: str) -> int:
         return self._site.installation.supervisor.pid(name)

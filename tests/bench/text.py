@@ -1,7 +1,8 @@
 """Part "text": the same records as NDJSON, in by signed HTTP and sealed, beside peers.
 
-Ours parses, checks, signs, seals and commits both maps; its cost is that of every process from the
-file to the rows. Django + Fernet gets fewer records, whose cost is scaled to as many as ours.
+Ours is what web and the sealer do with signed bodies of NDJSON until both maps are committed;
+``icr-collect``, which reads the file, seals before it sends, and counts as well, stands beside.
+Django + Fernet gets fewer records, whose cost is scaled to as many as ours.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.bench.measure import Cost
 from tests.bench.peers.entries import Entry, Field, Sources, check_ours
 from tests.bench.peers.job import ABSENT, Loaded
 from tests.bench.progress import tell
+from tests.bench.pushing import lines_of
 from tests.bench.results import Outcome, Unmeasured
 from tests.bench.running import Bench, Size
 
@@ -46,6 +48,7 @@ class Rounds:
     """All rounds: ours as cost, theirs as `Loaded`."""
 
     ours: list[Cost]
+    collector: list[Cost]
     clickhouse: list[Loaded]
     fernet: list[Loaded]
 
@@ -62,12 +65,14 @@ def _rounds(bench: Bench, load: Load, folder: Path) -> Rounds:
     all_ = Sources(table, folder / "all")
     field = Field(bench.store, all_)
     few = Field(bench.store, Sources(table.slice(0, load.few), folder / "few"))
-    made = Rounds([], [], [])
+    parts = list(lines_of(table))
+    made = Rounds([], [], [], [])
     for number in range(load.rounds):
         tell(f"NDJSON: round {number + 1} of {load.rounds}")
         last = number + 1 == load.rounds
-        ours = bench.store.collect(all_.path("ndjson"), load.records)
-        made.ours.append(ours.collect + ours.seal)
+        collected = bench.store.collect(all_.path("ndjson"), load.records)
+        made.collector.append(collected.collect + collected.seal)
+        made.ours.append(bench.store.load_plain(parts).cost)
         if _CLICKHOUSE.is_here:
             made.clickhouse.append(field.load(_CLICKHOUSE, last))
         made.fernet.append(few.load(_FERNET, last))
@@ -77,7 +82,8 @@ def _rounds(bench: Bench, load: Load, folder: Path) -> Rounds:
 
 def _results(load: Load, rounds: Rounds) -> Iterator[Outcome]:
     count = load.records
-    yield from costs("ndjson.ours", "NDJSON to committed rows", count, rounds.ours)
+    yield from costs("ndjson.ours", "signed NDJSON to committed rows", count, rounds.ours)
+    yield from costs("ndjson.collector", "the same by icr-collect", count, rounds.collector)
     fernet = [one.cost.scaled(count / load.few) for one in rounds.fernet]
     yield from _beside(_FERNET, count, rounds.ours, fernet)
     sizes = [one.disk_bytes / load.few for one in rounds.fernet]

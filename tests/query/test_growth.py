@@ -30,7 +30,9 @@ FEW, MANY = 500, 2000
 DEEPER = 1.4
 ASKED_HOURS = 10
 ACCOUNTS, RECORDS = 4, 12  # each hour
-WORKS = ("services", "reached", "resolve", "what waits", "an idle look", "a batch")
+WORKS = (
+    "services", "reached", "resolve", "what waits", "what waited", "an idle look", "a batch",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +46,13 @@ def grown(
     works = works_of(rooms, kept)
     vacuum()
     before = {name: touched(work) for name, work in works.items()}
+    before["what waited"] = touched(lambda: waiting(rooms, FEW - 50))
     history(rooms, FEW, MANY)
     vacuum()
     after = {name: touched(work) for name, work in works.items()}
+    after["what waited"] = touched(lambda: waiting(rooms, MANY - 50))
     connections.close_all()
-    return {name: (before[name], after[name]) for name in works}
+    return {name: (before[name], after[name]) for name in WORKS}
 
 
 @pytest.mark.parametrize("name", WORKS)
@@ -75,10 +79,16 @@ def works_of(rooms: Rooms, kept: list[KeptEpoch]) -> dict[str, Callable[[], obje
     questions = {name: asking.prepare(tenant, one, kept) for name, one in asked.items()}
     return {
         **{name: partial(ours.answer, one) for name, one in questions.items()},
-        "what waits": lambda: unsealed(tenant, hours.first, end - HOUR, rooms.trust, rooms.now),
+        "what waits": lambda: waiting(rooms, 0),
         "an idle look": lambda: look(rooms),
         "a batch": lambda: hand_in(rooms),
     }
+
+
+def waiting(rooms: Rooms, ago: int) -> object:
+    """Of some hours that ended so many ago."""
+    last = hour_start(rooms.now) - (ago + 1) * HOUR
+    return unsealed(rooms.tenant.name, last - ASKED_HOURS * HOUR, last, rooms.trust, rooms.now)
 
 
 def look(rooms: Rooms) -> int:

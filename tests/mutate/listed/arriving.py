@@ -8,6 +8,7 @@ SEALER = "icrstore/vault/sealer.py"
 DOOR = "api/collectors.py"
 LIMITS = "icrstore/inbox/limits.py"
 ACCEPTED = "icrstore/vault/accepted.py"
+STREAMS = "icrstore/vault/streams.py"
 HARDEN = "icrstore/shell/harden.py"
 
 SET_ASIDE = "tests/attacks/test_inbox.py::test_a_batch_that_somebody_meddled_with_is_set_aside"
@@ -156,10 +157,10 @@ MUTATIONS = (
     ),
     Mutation(
         "gap-after-a-silence",
-        ACCEPTED,
-        "e.after + %(after_silence)s",
+        STREAMS,
+        "greatest(e.after + %(after_silence)s",
         "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[7-say_nothing_of_it]",
-        "e.after",
+        "greatest(e.after",
     ),
     Mutation(
         "poison-tries",

@@ -49,7 +49,7 @@ MUTATIONS = (
     Mutation(
         "hash-length",
         MERKLE,
-        "if any(len(each) != HASH_BYTES for each in hashes):",
+        "if set(map(len, hashes)) != {HASH_BYTES}:",
         "tests/tlog/test_merkle.py::test_it_refuses_hashes_of_another_length_even_if_they_hash_alike",
         "if False:",
     ),

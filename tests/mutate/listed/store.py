@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "coverage-failing",
         COVERAGE,
-        "for eid in sorted(shared & set(failed))]",
+        "for eid in sorted(shared & failed.keys())]",
         "tests/query/test_coverage.py::test_a_failing_epoch_is_named_and_spoils_its_hour_alone",
         "for eid in ()]",
     ),
@@ -160,7 +160,7 @@ MUTATIONS = (
     Mutation(
         "coverage-unsealed",
         COVERAGE,
-        "if not any(everyone[eid].shard == shard for eid in shared)]",
+        "if shard not in sealed]",
         "tests/query/test_coverage.py::test_a_shard_without_an_epoch_is_unsealed_and_named",
         "if False]",
     ),

@@ -3,6 +3,7 @@
 from tests.mutate.mutation import Mutation
 
 ACCEPTED = "icrstore/vault/accepted.py"
+STREAMS = "icrstore/vault/streams.py"
 COVERAGE = "icrstore/query/coverage.py"
 WAITS = "icrstore/query/waits.py"
 OPENING = "icrstore/query/opening.py"
@@ -37,21 +38,21 @@ MUTATIONS = (
     ),
     Mutation(
         "coverage-receipt-signature",
-        ACCEPTED,
+        STREAMS,
         " or not _is_signed(envelope, keys)",
         f"{NO_OTHER_RECEIPT}[changed0]",
         "",
     ),
     Mutation(
         "coverage-receipt-of-this-batch",
-        ACCEPTED,
+        STREAMS,
         "if about != (tenant, self.collector, self.batch_id):",
         f"{NO_OTHER_RECEIPT}[changed3]",
         "if False:",
     ),
     Mutation(
         "coverage-receipt-of-this-number",
-        ACCEPTED,
+        STREAMS,
         "number != (self.stream, self.sequence) or ",
         f"{NO_OTHER_RECEIPT}[changed5]",
         "",
