@@ -83,7 +83,7 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
     unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
     hour, everything = _group(records, unit)
     first = int(hour.min())
-    whose = (hour - first) * len(everything.accounts) + everything.account
+    whose = (hour - first).astype(np.int64) * len(everything.accounts) + everything.account
     order = np.lexsort((everything.time, *digits(whose)))
     everything, hour = everything.rows(order), hour[order]
 

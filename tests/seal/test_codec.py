@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from icrstore.flow.schema import NANOSECONDS, record_schema
+from icrstore.flow.schema import NANOSECONDS, Unit, record_schema
 from icrstore.seal import account_map, address_map
 from icrstore.seal.bindings import BindingGroup
-from icrstore.seal.group import by_hour
+from icrstore.seal.group import Group, by_hour
 from icrstore.seal.planes import BITMAP_BYTES, Form
 from icrstore.seal.pools import Pool
 from icrstore.seal.rows import RowError, Segment
@@ -110,20 +110,25 @@ def unpacked(form: Form, columns: bytes, counts: list[int]) -> tuple[dict[int, b
 EMPTY = zstandard.ZstdCompressor().compress(b"")
 
 
-@of_accounts
-def test_records_are_written_in_the_planes_of_the_vector(vector: Vector) -> None:
-    start = int(HOUR.timestamp()) * 10**9 // NANOSECONDS[vector["unit"]]
-    schema = record_schema(vector["unit"])
+def group_of(unit: Unit, rows: list[Row]) -> Group:
+    start = int(HOUR.timestamp()) * 10**9 // NANOSECONDS[unit]
+    schema = record_schema(unit)
     columns = list(zip(*(
         [start + time, protocol, *(_address(e) if n % 2 == 0 else e for n, e in enumerate(ends)),
          "zoe"]
-        for time, protocol, *ends in rows_of("account", vector)
+        for time, protocol, *ends in rows
     ), strict=True))  # fmt: skip
     table = pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
         schema=schema,
     )
     ((_, group),) = by_hour(table)
+    return group
+
+
+@of_accounts
+def test_records_are_written_in_the_planes_of_the_vector(vector: Vector) -> None:
+    group = group_of(vector["unit"], rows_of("account", vector))
     (piece,) = account_map.pieces(group)
     wanted = segment_of(vector)
     assert (piece.account, piece.records) == ("zoe", wanted.records)
@@ -161,6 +166,18 @@ def test_bindings_are_written_in_the_planes_of_the_vector(vector: Vector) -> Non
         for columns in (piece.columns, wanted.columns)
     )
     assert one == other
+
+
+def test_dictionaries_are_read_where_the_rest_is_not_there() -> None:
+    """They begin the frame, in a block of their own: who asks for them alone inflates no more."""
+    rows = make_codec.some_rows("us", 1700, is_translated=False)
+    (piece,) = account_map.pieces(group_of("us", rows))
+    whole = account_map.read(Segment(0, 0, 1700, piece.columns))
+    most = account_map.read(Segment(0, 0, 1700, piece.columns[:-100]))
+    assert (most.addresses == whole.addresses).all()
+    assert (most.services.destination_port == whole.services.destination_port).all()
+    with pytest.raises(RowError):
+        most.destination  # noqa: B018 - looked at, it is inflated
 
 
 @pytest.mark.parametrize("kind", ["account", "address"])
