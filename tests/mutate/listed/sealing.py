@@ -190,7 +190,7 @@ MUTATIONS = (
         "plane-of-one-kind",
         UNPACKED,
         "if plain & packed or (plain | packed) >> planes",
-        "tests/seal/test_codec.py::test_what_the_format_does_not_allow_is_refused",
+        "tests/seal/test_unpacked.py::test_a_plane_is_plain_or_packed_and_never_both",
         "if (plain | packed) >> planes",
     ),
 )
