@@ -72,7 +72,10 @@ def read_plain(sent: bytes, plain: Plain) -> Content:
     if plain.encoding not in _INFLATE:
         raise NotReadable("batch-wrong-encoding")
     if plain.encoding == "zstd" and plain.format != "arrow":
-        return _read_text(_Frame(sent, MAX_INFLATED_BYTES), plain.format)
+        frame = _Frame(sent, MAX_INFLATED_BYTES)
+        # Of any other it must be seen first that it is not too large: lines cost more than bytes.
+        if frame.says_its_size:
+            return _read_text(frame, plain.format)
     content = _INFLATE[plain.encoding](sent, MAX_INFLATED_BYTES)
     if plain.format == "arrow":
         return read_arrow(content)
@@ -86,11 +89,13 @@ class _Frame:
     def __init__(self, sent: bytes, most: int) -> None:
         if not _is_one_frame(sent):
             raise NotReadable("batch-wrong-encoding")
-        self.size = zstandard.frame_content_size(sent)  # as it says, -1 if it does not
-        if self.size > most:
+        size = zstandard.frame_content_size(sent)
+        if size > most:
             raise NotReadable("batch-too-large")
+        self.says_its_size = size >= 0
+        self.most = size if self.says_its_size else most
         frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES)
-        self._frame, self._left = frame.stream_reader(sent), most
+        self._frame, self._left = frame.stream_reader(sent), self.most
 
     def read(self, size: int, /) -> bytes:
         try:
@@ -177,7 +182,8 @@ def _gzip(sent: bytes, most: int) -> bytes:
 
 def _zstd(sent: bytes, most: int) -> bytes:
     frame = _Frame(sent, most)
-    return b"".join(iter(partial(frame.read, max(frame.size, _PIECE_BYTES)), b""))
+    at_once = max(1, frame.most) if frame.says_its_size else _PIECE_BYTES
+    return b"".join(iter(partial(frame.read, at_once), b""))
 
 
 _INFLATE = {None: _limited, "zstd": _zstd, "gzip": _gzip}
