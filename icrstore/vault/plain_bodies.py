@@ -14,7 +14,7 @@ import pyarrow as pa
 import zstandard
 
 from icrstore.flow.readers import Tally, open_records
-from icrstore.flow.readers.lines import Source
+from icrstore.flow.readers.lines import Source, count_lines
 from icrstore.flow.schema import UNITS, is_of_events, record_schema
 from icrstore.inbox.authorship import Author, NotSigned
 from icrstore.inbox.plain import MAX_INFLATED_BYTES, MAX_PLAIN_BYTES, Plain
@@ -24,6 +24,8 @@ from icrstore.wire import hpke
 # What is inflated at once.
 _PIECE_BYTES = 1 << 22
 _LARGEST_WINDOW_BYTES = 1 << 27
+_GZIP_MAGIC = b"\x1f\x8b"
+_MOST_LINES = 2 * MOST_RECORDS
 _RLE_BLOCK = 1  # of zstd: one octet, as often as its size says
 _GZIP = 31  # of zlib: with gzip's header and trailer
 # Lines of these reasons are nothing that a record could be.
@@ -82,6 +84,24 @@ def read_plain(sent: bytes, plain: Plain) -> Content:
     return _read_text(io.BytesIO(content), plain.format)
 
 
+class _Bounded:
+    """Lines that are no records cost as much as records, and a second encoding inside is none that
+    the sender named. Raises `NotReadable`, `TooManyRecords`."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self._lines, self._has_begun = source, 0, False
+
+    def read(self, size: int, /) -> bytes:
+        part = self._source.read(size)
+        if not self._has_begun and part.startswith(_GZIP_MAGIC):
+            raise NotReadable("batch-wrong-encoding")
+        self._has_begun = True
+        self._lines += count_lines(part)
+        if self._lines > _MOST_LINES:
+            raise TooManyRecords
+        return part
+
+
 class _Frame:
     """One frame (RFC 8878), whole, and nothing after it, inflated as it is read: text is never held
     as a whole. Raises `NotReadable`, at once or where it is damaged."""
@@ -128,7 +148,7 @@ def _is_one_frame(sent: bytes) -> bool:
 
 def _read_text(source: Source, format: str) -> Content:
     tally, batches, count, events = Tally(), [], 0, 0
-    for batch in open_records(source, format, tally):
+    for batch in open_records(_Bounded(source), format, tally):
         count += batch.num_rows
         if count > MOST_RECORDS:
             raise TooManyRecords

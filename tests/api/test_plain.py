@@ -225,6 +225,8 @@ WHOLLY_WRONG = {
                      "batch-wrong-encoding"),
     "two frames": (NDJSON, "zstd", zstandard.compress(b"a\n") * 2, "batch-wrong-encoding"),
     "nothing, and more": (NDJSON, "zstd", zstandard.compress(b"") + b"x", "batch-wrong-encoding"),
+    "a gzip in no encoding": (NDJSON, None, gzip.compress(b"a\n" * 999), "batch-wrong-encoding"),
+    "lines that are none": (NDJSON, None, b"\n" * 2_000_001, "batch-too-many-records"),
     "a gzip bomb": (NDJSON, "gzip", gzip.compress(bytes((512 << 20) + 1), 1), "batch-too-large"),
     "a zstd bomb": (NDJSON, "zstd", bomb(513 << 20), "batch-too-large"),
     "a zstd bomb that says so": (NDJSON, "zstd", zstandard.compress(bytes((512 << 20) + 1)),
