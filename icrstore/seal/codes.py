@@ -34,22 +34,25 @@ class Coded:
         bits = _PLACE_BITS + int(values.max()).bit_length()
         if int(rows.max()) >> _PLACE_BITS or bits + len(rows).bit_length() > 64:
             raise ValueError("too many segments, values or rows")
-        start, place = np.repeat(starts[:-1], rows), np.arange(len(values))
-        keys = np.repeat(np.arange(len(rows), dtype=np.uint64) << np.uint64(bits), rows)
-        keys |= values.astype(np.uint64) << np.uint64(_PLACE_BITS)
-        keys |= (place - start).astype(np.uint64)
-        keys.sort()
+        keys = np.repeat((np.arange(len(rows)) << bits) - starts[:-1], rows)
+        keys += np.arange(len(values))
+        keys += values.astype(np.int64) << _PLACE_BITS
+        # All 64 bits count, also the one of the sign.
+        keys.view(np.uint64).sort()
 
         # A segment's rows are among themselves, each value's together, the first before the others.
-        place = start + (keys & np.uint64((1 << _PLACE_BITS) - 1)).astype(np.int64)
-        keys >>= np.uint64(_PLACE_BITS)
-        heads = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-        is_new = np.zeros(len(values), np.bool_)
-        is_new[place[heads]] = True
+        place = keys & ((1 << _PLACE_BITS) - 1)
+        place += np.repeat(starts[:-1], rows)
+        keys >>= _PLACE_BITS
+        is_head = np.append(True, keys[1:] != keys[:-1])
+        is_new = np.empty(len(values), np.bool_)
+        is_new[place] = is_head
         number = np.cumsum(is_new, dtype=np.int32)
         ends = number[starts[1:] - 1]
-        again = np.empty(len(values), np.int32)
-        again[place] = np.repeat(number[place[heads]], np.diff(heads, append=len(values)))
-        again -= np.repeat(np.append(0, ends[:-1]).astype(np.int32), rows)
-        code = np.where(is_new, 0, again)
-        return cls(again.astype(np.uint16), code.astype(np.uint16), values[is_new], ends)
+        number -= np.repeat(np.append(0, ends[:-1]).astype(np.int32), rows)
+        heads = np.flatnonzero(is_head)
+        again = np.empty(len(values), np.uint16)
+        again[place] = np.repeat(
+            number[place[heads]].astype(np.uint16), np.diff(heads, append=len(values))
+        )
+        return cls(again, again * ~is_new, values[is_new], ends)
