@@ -100,7 +100,7 @@ FRAMES = {
 
 @pytest.mark.parametrize(("frame", "is_good"), FRAMES.values(), ids=FRAMES)
 def test_a_frame_holds_the_planes_and_nothing_else(frame: bytes, is_good: bool) -> None:
-    """Four rows, of which one plane is packed: nothing is allocated by what a frame says of itself."""
+    """Four rows, of which one plane is packed: no frame has more allocated by what it says."""
     planes = bytes(6) + (1 << 2).to_bytes(6, "little") + frame
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if is_good:
