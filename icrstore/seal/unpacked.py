@@ -89,11 +89,14 @@ class Unpacked:
             # What a frame says of its size would be allocated.
             if zstandard.frame_content_size(frame) > most:
                 raise RowError("corrupted or tampered with")
-            made = self._inflate(frame, max_output_size=most + 1, allow_extra_data=False)
+            made = self._inflate(frame, max_output_size=most, allow_extra_data=False)
+            if len(made) < most:
+                # Only where there is no room left it is looked for what stands behind the frame.
+                self._inflate(frame, max_output_size=len(made), allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise RowError("corrupted or tampered with") from error
         # An empty frame is left out.
-        if not max(least, 1) <= len(made) <= most:
+        if len(made) < max(least, 1):
             raise RowError("corrupted or tampered with")
         return made
 

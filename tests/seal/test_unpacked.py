@@ -73,10 +73,11 @@ def repeated(count: int, octet: bytes, *, is_last: bool = True) -> bytes:
     return ((count << 3) | 2 | is_last).to_bytes(3, "little") + octet
 
 
+UNSAID = bytes.fromhex("28b52ffd0038")
 ONES = repeated(4, b"\1")
 FRAMES = {
     "one that says its size": (frame_of(4, ONES), True),
-    "one that does not": (bytes.fromhex("28b52ffd0038") + ONES, True),
+    "one that does not": (UNSAID + ONES, True),
     "a gigabyte, and has it": (
         frame_of(
             1 << 30, repeated(1 << 17, b"\1", is_last=False) * 8191 + repeated(1 << 17, b"\1")
@@ -88,10 +89,11 @@ FRAMES = {
     "a window of 128 MiB": (bytes.fromhex("28b52ffd0088") + ONES, False),
     "one, and a byte": (frame_of(4, ONES) + b"\0", False),
     "one, and another": (frame_of(4, ONES) * 2, False),
+    "one that does not say its size, and a byte": (UNSAID + ONES + b"\0", False),
     "one that is cut": (frame_of(4, ONES)[:-1], False),
     "one less": (frame_of(3, repeated(3, b"\1")), False),
     "one more": (frame_of(5, repeated(5, b"\1")), False),
-    "one more, unsaid": (bytes.fromhex("28b52ffd0038") + repeated(5, b"\1"), False),
+    "one more, unsaid": (UNSAID + repeated(5, b"\1"), False),
     "none": (b"", False),
     "no frame": (b"frame", False),
     "one to be skipped": (bytes.fromhex("502a4d18") + bytes([4, 0, 0, 0]) + b"\1" * 4, False),
@@ -116,3 +118,11 @@ def test_there_is_no_frame_of_nothing(frame: bytes) -> None:
     Unpacked(FORM, [(bytes(12), (1, 4))], most_rest_bytes=8)
     with pytest.raises(RowError):
         Unpacked(FORM, [(bytes(12) + frame, (1, 4))], most_rest_bytes=8)
+
+
+def test_nothing_stands_behind_a_frame_that_ends_with_a_rest() -> None:
+    planes = bytes(6) + (1 << 2).to_bytes(6, "little") + UNSAID + repeated(7, b"\1")
+    assert Unpacked(FORM, [(planes, (1, 4))], most_rest_bytes=8).rests == [b"\1\1\1"]
+    for behind in (b"\0", UNSAID + ONES):
+        with pytest.raises(RowError):
+            Unpacked(FORM, [(planes + behind, (1, 4))], most_rest_bytes=8)
