@@ -253,3 +253,17 @@ def test_a_binding_is_of_somebody_has_ports_that_are_and_lies_in_its_hour(
     assert address_map.read(segment(BINDING, b"\x03zoe")).account == ["zoe"]
     with pytest.raises(RowError):
         address_map.read(segment(row, names))
+
+
+@pytest.mark.parametrize(("addresses", "services"), [(7, 1), (6, 3), (65535, 2), (6, 65535)])
+def test_there_are_no_more_values_than_rows_can_name(addresses: int, services: int) -> None:
+    """Else some bytes would have a megabyte allocated: every plane may be left out."""
+
+    def read(addresses: int, services: int) -> None:
+        account_map.read(
+            Segment(0, 0, 2, struct.pack("<BBHH", 1, 2, addresses, services) + bytes(12))
+        )
+
+    read(6, 2)
+    with pytest.raises(RowError):
+        read(addresses, services)
