@@ -195,6 +195,9 @@ def _head(segment: Segment) -> tuple[int, int, int]:
     codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
     if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
+    # Of each row three addresses and one service.
+    if addresses > 3 * segment.records or services > segment.records:
+        raise RowError("corrupted or tampered with")
     return unit, addresses, services
 
 
