@@ -43,7 +43,7 @@ class BucketProof(NamedTuple):
 
     bucket: bytes
     next_label: bytes
-    index: int
+    index: int  # type: ignore[assignment] # hides a method of tuples that nobody calls
     buckets: int
     path: tuple[bytes, ...]
 
