@@ -76,9 +76,7 @@ class Bindings:
 def pieces(group: Group | BindingGroup, runs: Runs) -> Iterator[Piece]:
     """A group's runs, cut into chunks, by selector."""
     starts = chunk_starts((runs.network << 17) | runs.block)
-    segments = len(starts) - 1
-    segment = np.repeat(np.arange(segments), np.diff(starts))
-    accounts = Coded.of(segment, runs.account, segments)
+    accounts = Coded.of(runs.account, starts)
     names = [_listed(group.accounts[account]) for account in accounts.distinct.tolist()]
     planes = Planes.of(FORM, _columns(group, runs, starts[:-1], accounts.code))
 

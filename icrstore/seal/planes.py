@@ -112,7 +112,7 @@ class Planes:
 def _cut(column: Numbers) -> Iterator[bytes]:
     """The planes of a column; empty where all of it is zero."""
     octets = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).view(np.uint8)
-    for plane in octets.reshape(len(column), -1).T:
+    for plane in np.ascontiguousarray(octets.reshape(len(column), -1).T):
         yield plane.tobytes() if plane.any() else b""
 
 
