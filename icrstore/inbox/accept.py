@@ -200,8 +200,9 @@ def hurry(tenant: str) -> None:
         waiting = Batch.objects.filter(
             tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
         )
-        free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
-        Batch.objects.filter(id__in=list(free)).update(urgent=True)
+        free = waiting.select_for_update(skip_locked=True).values("id")
+        # In one statement: no more values than 65,535 may stand beside one, and more may wait.
+        Batch.objects.filter(id__in=free).update(urgent=True)
 
 
 def _known(collector: Collector, label: Label) -> Statement:
