@@ -202,6 +202,9 @@ def _head(segment: Segment) -> tuple[int, int, int]:
     codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
     if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
+    # Of each row three addresses and one service.
+    if addresses > 3 * segment.records or services > segment.records:
+        raise RowError("corrupted or tampered with")
     return unit, addresses, services
 
 
@@ -220,16 +223,15 @@ def _slices(ends: Numbers) -> Iterator[slice]:
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:
     """The columns of all segments; where each segment's addresses end, and its services."""
-    heads, segments = starts[:-1], len(starts) - 1
-    segment = np.repeat(np.arange(segments, dtype=np.int32), np.diff(starts))
-    named, ends = _ends(group, segment, heads)
-    services = Coded.of(segment, group.service, segments)
+    heads = starts[:-1]
+    named, ends = _ends(group, starts)
+    services = Coded.of(group.service, starts)
     time = np.diff(group.time, prepend=group.time[:1])
     time[heads] = group.time[heads]
     columns: dict[str, Numbers] = {
         "address": group.addresses[named.distinct],
-        "protocol": (services.distinct >> 24).astype(np.uint8),
-        "flags": (services.distinct >> 16).astype(np.uint8),
+        "protocol": (services.distinct >> 16).astype(np.uint8),
+        "flags": (services.distinct >> 24).astype(np.uint8),
         "destination_port": services.distinct.astype(np.uint16),
         "service": services.code,
         "time": time,
@@ -240,26 +242,27 @@ def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers
     return columns, named.ends, services.ends
 
 
-def _ends(group: Group, segment: Numbers, heads: Numbers) -> tuple[Coded, dict[str, Numbers]]:
+def _ends(group: Group, starts: Numbers) -> tuple[Coded, dict[str, Numbers]]:
     """The addresses that segments name, and the columns of their codes.
 
     Most rows have source and public address of the row before and name only their destination
-    anew: what is not named again need not be hashed, which is what costs.
+    anew: what is not named again need not be sorted, which is what costs.
     """
     translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
     public = np.where(translated, group.public, -1)
     changed = np.diff(group.source, prepend=-1) != 0
     changed |= np.diff(public, prepend=-1) != 0
-    changed[heads] = True
+    changed[starts[:-1]] = True
     shown = changed & translated
     count = changed + np.uint8(1) + shown
     # Where each row names its destination, among all that are named: its source stands before it.
-    at = np.cumsum(count) - 1 - shown
-    named = np.empty(len(at) + np.count_nonzero(changed) + np.count_nonzero(shown), np.int32)
+    ends = np.cumsum(count, dtype=np.int64)
+    at = ends - 1 - shown
+    named = np.empty(ends[-1], np.int32)
     at_source, at_public = at[changed] - 1, at[shown] + 1
     named[at], named[at_source] = group.destination, group.source[changed]
     named[at_public] = public[shown]
-    coded = Coded.of(np.repeat(segment, count), named, len(heads))
+    coded = Coded.of(named, np.append(0, ends[starts[1:] - 1]))
 
     first = np.flatnonzero(changed)
     rows = np.diff(first, append=len(changed))

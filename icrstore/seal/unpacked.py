@@ -19,6 +19,8 @@ from icrstore.seal.rows import RowError
 Numbers = npt.NDArray[Any]
 
 _BITMAPS = 2 * BITMAP_BYTES
+# What every reader should take (RFC 8878, section 3.1.1.1.2), and more than any segment needs.
+_LARGEST_WINDOW_BYTES = 8 << 20
 
 
 class _Layout(NamedTuple):
@@ -41,7 +43,7 @@ class Unpacked:
         self, form: Form, segments: Sequence[tuple[bytes, Sequence[int]]], most_rest_bytes: int = 0
     ) -> None:
         self._columns = {column.name: (column, numbers) for column, numbers in form.numbered()}
-        self._inflate = zstandard.ZstdDecompressor().decompress
+        self._inflate = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES).decompress
         # What stands behind each segment's planes.
         self.rests: list[bytes] = []
         self._planes: list[bytes] = []
@@ -88,10 +90,17 @@ class Unpacked:
         if not frame and not least:
             return b""
         try:
-            made = self._inflate(frame, max_output_size=most + 1)
+            # What a frame says of its size would be allocated.
+            if zstandard.frame_content_size(frame) > most:
+                raise RowError("corrupted or tampered with")
+            made = self._inflate(frame, max_output_size=most, allow_extra_data=False)
+            if len(made) < most:
+                # Only where there is no room left it is looked for what stands behind the frame.
+                self._inflate(frame, max_output_size=len(made), allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise RowError("corrupted or tampered with") from error
-        if not least <= len(made) <= most:
+        # An empty frame is left out.
+        if len(made) < max(least, 1):
             raise RowError("corrupted or tampered with")
         return made
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import zstandard
 
 from icrstore.flow.readers import Tally, open_records
+from icrstore.flow.readers.lines import count_lines
 from icrstore.flow.schema import UNITS, is_of_events, record_schema
 from icrstore.inbox.authorship import Author, NotSigned
 from icrstore.inbox.plain import MAX_INFLATED_BYTES, MAX_PLAIN_BYTES, Plain
@@ -23,6 +24,7 @@ from icrstore.wire import hpke
 # What is inflated at once; of zstd each 4 bytes may become 128 KiB.
 _PIECE_BYTES, _ZSTD_PIECE_BYTES = 1 << 22, 1 << 9
 _LARGEST_WINDOW_BYTES = 1 << 27
+_GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # of zlib: with gzip's header and trailer
 # Lines of these reasons are nothing that a record could be.
 _UNREADABLE = frozenset({"not-json", "not-a-record", "line-too-long", "truncated-line"})
@@ -74,6 +76,12 @@ def read_plain(sent: bytes, plain: Plain) -> Content:
 
 
 def _read_text(content: bytes, format: str) -> Content:
+    # The readers would inflate it, to any size.
+    if content.startswith(_GZIP_MAGIC):
+        raise NotReadable("batch-wrong-encoding")
+    # A header is one more. To count lines that are none costs far more than to send them.
+    if count_lines(content) > MOST_RECORDS + 1:
+        raise TooManyRecords
     tally, batches, count, events = Tally(), [], 0, 0
     for batch in open_records(io.BytesIO(content), format, tally):
         count += batch.num_rows

@@ -248,9 +248,16 @@ MUTATIONS = (
     Mutation(
         "collector-revoked",
         PRINCIPALS,
-        "keyid=keyid, revoked_at=None)",
+        '_BY_KEY = "keyid = %(keyid)s AND revoked_at IS NULL"',
         "tests/accounts/test_principals.py::test_a_collector_is_found_until_it_is_revoked",
-        "keyid=keyid)",
+        '_BY_KEY = "keyid = %(keyid)s"',
+    ),
+    Mutation(
+        "collector-seen-and-forgotten",
+        PRINCIPALS,
+        "SELECT set_config('icr.tenant', tenant_id, true)",
+        "tests/accounts/test_exchange.py::test_once_a_collector_is_found_nobodys_rows_are_seen",
+        "SELECT set_config('icr.tenant', tenant_id, false)",
     ),
     Mutation(
         "lodged-context",
