@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from accounts.exchange import exchange
+from accounts.exchange import alone
 from accounts.models import Authority, Collector, Principal, Revocation, Tenant
 from accounts.tenancy import of_caller, of_tenant
 from icrstore.warrant.authority import SKEW, Granted
@@ -61,14 +61,9 @@ class Person:
 
 
 def collector_by_key(keyid: str) -> Collector:
-    """The collector that signs with this key, unless revoked. Raises `UnknownPrincipal`.
-
-    Outside of any transaction: within one, what a caller may see would last.
-    """
-    if connection.in_atomic_block:
-        raise RuntimeError("a caller is looked up before its transaction begins")
+    """The collector that signs with this key, unless revoked. Raises `UnknownPrincipal`."""
     steps = _SEE_COLLECTOR, _SEE_TENANT, _COLLECTOR_AND_TENANT
-    _, _, found = exchange(*((step, {"keyid": keyid}) for step in steps))
+    _, _, found = alone(*((step, {"keyid": keyid}) for step in steps))
     if not found:
         raise UnknownPrincipal
     row, width = found[0], len(_OF_COLLECTOR)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from accounts.exchange import Statement, exchange
 from accounts.models import Collector
-from accounts.tenancy import of_tenant
+from accounts.tenancy import of_tenant, see
 from icrstore.inbox import limits
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
@@ -135,8 +135,9 @@ def accept(
     commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
     """
     try:
-        with of_tenant(collector.tenant_id):
-            _, ((is_held, has_key),), (waiting,), (handed_in,) = exchange(
+        with transaction.atomic(durable=True):
+            _, _, ((is_held, has_key),), (waiting,), (handed_in,) = exchange(
+                see(collector.tenant_id),
                 # The same batch may come by two calls at once: the second waits here.
                 limits.lock(collector.tenant_id),
                 _known(collector, label),
@@ -199,8 +200,9 @@ def hurry(tenant: str) -> None:
         waiting = Batch.objects.filter(
             tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
         )
-        free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
-        Batch.objects.filter(id__in=list(free)).update(urgent=True)
+        free = waiting.select_for_update(skip_locked=True).values("id")
+        # In one statement: no more values than 65,535 may stand beside one, and more may wait.
+        Batch.objects.filter(id__in=free).update(urgent=True)
 
 
 def _known(collector: Collector, label: Label) -> Statement:

@@ -124,7 +124,7 @@ class AccountRows:
 
     @property
     def public(self) -> Numbers:
-        return self._ends[:, 2] if self._is_translated.any() else self.source
+        return self._ends[:, 2] if self._some_are_translated else self.source
 
     @cached_property
     def source_port(self) -> Numbers:
@@ -146,21 +146,28 @@ class AccountRows:
     def destination_port(self) -> Numbers:
         return self.services.destination_port[self.service]
 
-    @cached_property
-    def _is_translated(self) -> Numbers:
-        return np.asarray((self.flags & HAS_PUBLIC_ADDRESS) != 0)
+    @property
+    def _some_are_translated(self) -> bool:
+        return bool((self.services.flags & HAS_PUBLIC_ADDRESS).any())
 
     @cached_property
     def _ends(self) -> Numbers:
-        names, translated = ["source", "destination"], self._is_translated
-        if translated.any():
+        names = ["source", "destination"]
+        if self._some_are_translated:
             names.append("public")
         codes = np.stack(list(map(self._planes.column, names)), axis=1)
-        codes[~translated, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
+        own = self._untranslated
+        codes[own, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
         rows = self.records * len(names)
         made = numbered(codes.ravel(), rows, self._addresses).reshape(codes.shape)
-        made[~translated, 2:] = made[~translated, :1]
+        made[own, 2:] = made[own, :1]
         return np.asarray(made)
+
+    @property
+    def _untranslated(self) -> Numbers:
+        """Which rows have no public address; every service has rows, so mostly it tells of all."""
+        is_own = (self.services.flags & HAS_PUBLIC_ADDRESS) == 0
+        return np.flatnonzero(is_own[self.service]) if is_own.any() else np.zeros(0, np.intp)
 
 
 def pieces(group: Group) -> Iterator[Piece]:

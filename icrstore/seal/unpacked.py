@@ -51,9 +51,13 @@ class Unpacked:
             self._unpack(form, planes, counts, most_rest_bytes) for planes, counts in segments
         ]
         self._counts = np.array([counts for _, counts in segments], np.int64)
-        places = np.stack([layout.places for layout in layouts])
-        self._starts = _BITMAPS + (places @ self._counts[:, :, None])[:, :, 0]
-        self._is_there = np.logical_or.reduce([layout.is_there for layout in layouts])
+        # Segments that were sealed together have one layout, so there are few.
+        distinct = {id(layout): layout for layout in layouts}
+        of = np.array([id(layout) for layout in layouts])
+        self._starts = np.empty((len(layouts), len(layouts[0].is_there)), np.int64)
+        for name, layout in distinct.items():
+            self._starts[of == name] = _BITMAPS + self._counts[of == name] @ layout.places.T
+        self._is_there = np.logical_or.reduce([each.is_there for each in distinct.values()])
 
     def column(self, name: str) -> Numbers:
         """A column as unsigned numbers, or (rows, 16) bytes."""
@@ -108,13 +112,14 @@ def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
     ``rows``: how many codes each segment has; ``counts``: how many values. Raises `RowError` unless
     each names all of its own, and no other.
     """
-    # In 32 bits: what is slow here is memory.
-    is_new = codes == 0
-    named = np.cumsum(is_new, dtype=np.int32)
+    # In 32 bits: what is slow here is memory. Few codes name anything new.
+    new = np.flatnonzero(codes == 0)
+    number = np.arange(len(new) + 1, dtype=np.int32)
+    named = np.repeat(number, np.diff(new, prepend=0, append=len(codes)))
     until = np.cumsum(counts)
     made = np.repeat((until - counts).astype(np.int32), rows)
     made += codes
-    np.copyto(made, named, where=is_new)
+    made[new] = number[1:]
     if (named[np.cumsum(rows) - 1] != until).any() or (made > named).any():
         raise RowError("corrupted or tampered with")
     made -= 1

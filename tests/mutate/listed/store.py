@@ -139,16 +139,16 @@ MUTATIONS = (
     Mutation(
         "coverage-listed-alike",
         COVERAGE,
-        "if all(listed.get(eid) == epoch for listed in lists)",
+        "if epoch not in alike)",
         "tests/query/test_coverage.py::test_lists_that_differ_are_incomplete_and_name_the_epochs",
-        "and True",
+        "if False)",
     ),
     Mutation(
         "coverage-failing",
         COVERAGE,
-        "for eid in sorted(shared & failed.keys())]",
+        "if epoch.eid in failed]",
         "tests/query/test_coverage.py::test_a_failing_epoch_is_named_and_spoils_its_hour_alone",
-        "for eid in ()]",
+        "if False]",
     ),
     Mutation(
         "coverage-waiting",
