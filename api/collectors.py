@@ -18,7 +18,6 @@ from accounts.tenancy import of_tenant
 from api import signed
 from api.doors import PAGE, Door, hexadecimal, json_response, page_of
 from api.problems import Problem
-from icrstore.celery import look
 from icrstore.inbox.accept import MAX_BODY_BYTES, Label, accept
 from icrstore.inbox.authorship import LABEL_HEADERS, PLAIN_LABEL_HEADERS, SignedCall
 from icrstore.inbox.gaps import missing, told
@@ -27,7 +26,6 @@ from icrstore.inbox.plain import ENCODINGS, NoIntakeKey, Plain, intake_key, seal
 from icrstore.inbox.plain import FORMATS as PLAIN_FORMATS
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.keyfile import KeyFile
-from icrstore.vault import tasks
 from icrstore.warrant.strict import Fields, encode_base64, parse_object, time_text
 
 BATCH_TYPE = "application/vnd.icr.batch.v1"
@@ -89,8 +87,6 @@ class BatchesView(Door):
         batch, new = accept(
             collector, label, sealed, body.sha256, call.encode(), _receipt_key(), now
         )
-        if new:
-            look(tasks.seal)
         return json_response(202 if new else 200, {"receipt": json.loads(bytes(batch.receipt))})
 
 

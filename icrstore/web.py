@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gunicorn import util
 from gunicorn.http import errors
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from icrstore.quiet import quietly
@@ -29,6 +30,10 @@ limit_request_field_size = 8190
 keepalive = 5
 # No proxy names our paths by a header, so no caller does either.
 forwarder_headers = ""
+
+# What of a body is read ahead is copied for each piece that is taken: no more than a piece of ours
+# (`api.signed`), or it is copied many times.
+SocketUnreader.max_body_chunk = 1 << 18
 
 # Whoever has sent nothing for long, or has sent slowly for longer, is not waited for.
 GRACE_SECONDS = 10.0

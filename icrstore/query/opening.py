@@ -28,8 +28,7 @@ Rows = Callable[[int, Sequence[Wanted]], Iterable[Found]]
 PART_RECORDS = 1 << 17
 
 
-@dataclass(frozen=True)
-class Lent:
+class Lent(NamedTuple):
     """What both keepers lent for one selector in one epoch."""
 
     epoch: HeldEpoch

@@ -65,9 +65,9 @@ class Pusher:
         names = told.text("tenant"), told.text("collector")
         return [self._sealed(made, intake, *names) for made in cuts]
 
-    def plain(self, parts: Sequence[Lines]) -> list[Push]:
-        """What a sender does that cannot seal: sign."""
-        return [self._plain(part) for part in parts]
+    def plain(self, parts: Sequence[Lines], *, compressed: bool) -> list[Push]:
+        """What a sender does that cannot seal: compress, or not, and sign."""
+        return [self._plain(part, compressed) for part in parts]
 
     def send(self, pushes: Sequence[Push]) -> None:
         """Until all are accepted. Raises AssertionError."""
@@ -90,10 +90,13 @@ class Pusher:
         }
         return self._signed(type_, made_id, made.first_hour, made.last_hour, body)
 
-    def _plain(self, part: Lines) -> Push:
-        type_ = {"Content-Type": "application/x-ndjson"}
+    def _plain(self, part: Lines, compressed: bool) -> Push:
+        type_, body = {"Content-Type": "application/x-ndjson"}, part.ndjson
+        if compressed:
+            type_["Content-Encoding"] = "zstd"
+            body = zstandard.ZstdCompressor(level=1).compress(body)
         made_id = secrets.token_bytes(16)
-        return self._signed(type_, made_id, part.first_hour, part.last_hour, part.ndjson)
+        return self._signed(type_, made_id, part.first_hour, part.last_hour, body)
 
     def _signed(
         self, type_: Mapping[str, str], made_id: bytes, first: datetime, last: datetime, body: bytes

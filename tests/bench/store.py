@@ -82,11 +82,11 @@ class Store:
         self.forget()
         return self._stored(self.add(cuts))
 
-    def load_plain(self, parts: Sequence[Lines]) -> Stored:
+    def load_plain(self, parts: Sequence[Lines], *, compressed: bool) -> Stored:
         """The same of NDJSON that its sender cannot seal."""
         self.forget()
         self._site.installation.manage("tenant", "plain", TENANT, "on")
-        return self._stored(self._add(lambda: self._pusher.plain(parts)))
+        return self._stored(self._add(lambda: self._pusher.plain(parts, compressed=compressed)))
 
     def add(self, cuts: Sequence[Cut]) -> Added:
         """Batches pushed, sealed and committed beside what is there."""

@@ -1,8 +1,10 @@
 """Part "text": the same records as NDJSON, in by signed HTTP and sealed, beside peers.
 
-Ours is what web and the sealer do with signed bodies of NDJSON until both maps are committed;
-``icr-collect``, which reads the file, seals before it sends, and counts as well, stands beside.
-Django + Fernet gets fewer records, whose cost is scaled to as many as ours.
+Ours, which the bars judge, is the way that deploy/COLLECTING.md recommends to who cannot seal: the
+sender puts its NDJSON into a zstd frame and signs that, web seals it, the sealer commits both maps;
+what the sender does counts. The same not compressed, signed by somebody before, stands beside, and
+``icr-collect``, which reads the file, seals before it sends, and counts as well. Django + Fernet
+gets fewer records, whose cost is scaled to as many as ours.
 """
 
 from collections.abc import Iterator
@@ -48,6 +50,7 @@ class Rounds:
     """All rounds: ours as cost, theirs as `Loaded`."""
 
     ours: list[Cost]
+    uncompressed: list[Cost]
     collector: list[Cost]
     clickhouse: list[Loaded]
     fernet: list[Loaded]
@@ -66,13 +69,15 @@ def _rounds(bench: Bench, load: Load, folder: Path) -> Rounds:
     field = Field(bench.store, all_)
     few = Field(bench.store, Sources(table.slice(0, load.few), folder / "few"))
     parts = list(lines_of(table))
-    made = Rounds([], [], [], [])
+    made = Rounds([], [], [], [], [])
     for number in range(load.rounds):
         tell(f"NDJSON: round {number + 1} of {load.rounds}")
         last = number + 1 == load.rounds
         collected = bench.store.collect(all_.path("ndjson"), load.records)
         made.collector.append(collected.collect + collected.seal)
-        made.ours.append(bench.store.load_plain(parts).cost)
+        made.uncompressed.append(bench.store.load_plain(parts, compressed=False).cost)
+        compressed = bench.store.load_plain(parts, compressed=True)
+        made.ours.append(compressed.client + compressed.cost)
         if _CLICKHOUSE.is_here:
             made.clickhouse.append(field.load(_CLICKHOUSE, last))
         made.fernet.append(few.load(_FERNET, last))
@@ -82,10 +87,12 @@ def _rounds(bench: Bench, load: Load, folder: Path) -> Rounds:
 
 def _results(load: Load, rounds: Rounds) -> Iterator[Outcome]:
     count = load.records
-    yield from costs("ndjson.ours", "signed NDJSON to committed rows", count, rounds.ours)
+    yield from costs("ndjson.ours", "NDJSON, compressed, signed, to rows", count, rounds.ours)
+    about = "signed NDJSON as it is, to rows"
+    yield from costs("ndjson.uncompressed", about, count, rounds.uncompressed)
     yield from costs("ndjson.collector", "the same by icr-collect", count, rounds.collector)
     fernet = [one.cost.scaled(count / load.few) for one in rounds.fernet]
-    yield from _beside(_FERNET, count, rounds.ours, fernet)
+    yield from _beside(_FERNET, count, rounds, fernet)
     sizes = [one.disk_bytes / load.few for one in rounds.fernet]
     yield each("ndjson.bytes.fernet", _FERNET.about, "B/record", sizes)
     wal = [one.wal_bytes / load.few for one in rounds.fernet]
@@ -93,11 +100,14 @@ def _results(load: Load, rounds: Rounds) -> Iterator[Outcome]:
     if not _CLICKHOUSE.is_here:
         yield Unmeasured("ndjson.speed.of-clickhouse", ABSENT)
         return
-    yield from _beside(_CLICKHOUSE, count, rounds.ours, [one.cost for one in rounds.clickhouse])
+    yield from _beside(_CLICKHOUSE, count, rounds, [one.cost for one in rounds.clickhouse])
     peaks = [one.peak_bytes / 1e9 for one in rounds.clickhouse]
     yield each("ndjson.memory.clickhouse", _CLICKHOUSE.about, "GB", peaks)
 
 
-def _beside(entry: Entry, count: int, ours: list[Cost], theirs: list[Cost]) -> Iterator[Outcome]:
-    yield from speeds(f"ndjson.speed.of-{entry.id}", entry.about, ours, theirs)
+def _beside(entry: Entry, count: int, ours: Rounds, theirs: list[Cost]) -> Iterator[Outcome]:
+    yield from speeds(f"ndjson.speed.of-{entry.id}", entry.about, ours.ours, theirs)
+    about = f"{entry.about}, ours not compressed"
+    id = f"ndjson.uncompressed.speed.of-{entry.id}"
+    yield from speeds(id, about, ours.uncompressed, theirs)
     yield from costs(f"ndjson.{entry.id}", entry.about, count, theirs)

@@ -43,13 +43,13 @@ class Made:
         if not self.manifest.rows:
             return None
         buckets = buckets_of(wanted.epoch.rows)
-        return dataclasses.replace(prove(self.manifest, wanted.label), buckets=buckets)
+        return prove(self.manifest, wanted.label)._replace(buckets=buckets)
 
     def label(self, selector: bytes = ZOE, chunk: int = 0) -> bytes:
         return self.lent(selector).keys().label_and_key(chunk)[0]
 
     def changed(self, **changes: Any) -> "Made":
-        return dataclasses.replace(self, held=dataclasses.replace(self.held, **changes))
+        return dataclasses.replace(self, held=self.held._replace(**changes))
 
 
 def make(
@@ -246,7 +246,7 @@ def test_a_bucket_has_as_many_rows_as_the_statement_says(rows: int) -> None:
 
 def test_shares_of_another_selector_or_epoch_find_nothing() -> None:
     epoch, other = make({ZOE: chunked(1)}, others=5), make({ZOE: chunked(1)})
-    wrong = dataclasses.replace(epoch.lent(), operator=other.lent().operator)
+    wrong = epoch.lent()._replace(operator=other.lent().operator)
     assert Store([epoch]).open(wrong).of(ZOE) == []
 
 

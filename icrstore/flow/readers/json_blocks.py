@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import pyarrow as pa
 from pyarrow import json
 
-from .lines import count_lines
+from .lines import count_lines, count_objects
 
 T = TypeVar("T")
 
@@ -66,11 +66,11 @@ def table(
 
     None if a line is not one JSON object of these types.
     """
-    lines = count_lines(block)
     if not block.startswith(b"{") or not block.endswith(b"\n"):
         return None
+    lines, others = count_objects(block)
     # A line that begins with a brace begins an object: a text cannot have a bare newline in it.
-    if block.count(b"\n{") != lines - 1 or not _is_utf_8(block):
+    if others != lines - 1 or not _is_utf_8(block):
         return None
     source: Any = pa.BufferReader(block)  # its stubs know files only
     try:

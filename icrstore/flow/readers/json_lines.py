@@ -20,7 +20,7 @@ from ..schema import Column
 from . import json_blocks
 from .events import EventRows, assemble_events
 from .lines import Input, line_blocks
-from .rows import Fault, Rows, assemble, mask_of, nothing, only_ported
+from .rows import Fault, Rows, assemble, nothing, only_ported
 from .tally import Tally
 from .times import instants
 from .zeek import COLUMNS, protocol_numbers
@@ -114,9 +114,7 @@ def _of_table(table: pa.Table, at: int, tally: Tally) -> pa.RecordBatch:
     """The rows of a table whose values may have faults; they begin `at` lines after tally.line."""
     observed, *columns = [json_blocks.column(table, name) for name in table.schema.names]
     lines = range(at, at + table.num_rows)
-    time, faults = instants(observed, "s", None)
-    # A number of seconds is a time elsewhere, not here.
-    faults.append(("bad-time", ~mask_of(pc.match_substring(observed, ":"))))
+    time, faults = instants(observed, None, None)
     if "nat_event" not in table.schema.names:
         unknown: Fault = ("unknown-protocol", pc.is_null(columns[0]))
         return assemble(Rows(time, *columns), tally, lines, [unknown, *faults])

@@ -109,11 +109,12 @@ def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
             _, newline, chunk = chunk.partition(b"\n")
             in_long_line = not newline
             tally.line += len(newline)
-        rest += chunk
-        end = rest.rfind(b"\n") + 1
+        end = chunk.rfind(b"\n") + 1
         if end:
-            yield from _without_long_lines(rest[:end], tally)
-            rest = rest[end:]
+            whole = b"".join((rest, memoryview(chunk)[:end]))
+            rest = b""
+            yield from _without_long_lines(whole, tally)
+        rest += chunk[end:]
         if len(rest) > LONGEST_LINE_BYTES:
             tally.drop("line-too-long", at=0)
             rest, in_long_line = b"", True
@@ -121,6 +122,18 @@ def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
         tally.cut_off = True
     if rest:
         yield rest
+
+
+def count_objects(block: bytes) -> tuple[int, int]:
+    """How many newlines there are, and how many of them have a brace after them."""
+    octets, newlines, braces = np.frombuffer(block, np.uint8), 0, 0
+    for start in range(0, len(octets), _CACHED_BYTES):
+        # One more than a piece: what stands after its last newline.
+        part = octets[start : start + _CACHED_BYTES + 1]
+        ends = part[:_CACHED_BYTES] == ord("\n")
+        newlines += int(np.count_nonzero(ends))
+        braces += int(np.count_nonzero(ends[: len(part) - 1] & (part[1:] == ord("{"))))
+    return newlines, braces
 
 
 def count_lines(block: bytes) -> int:

@@ -37,13 +37,14 @@ Ticks = npt.NDArray[np.int64]
 
 
 def instants(
-    text: Column, unit: Unit, zone: tzinfo | None
+    text: Column, unit: Unit | None, zone: tzinfo | None
 ) -> tuple[Column, list[tuple[str, Mask]]]:
     """The times of a text column, in the finest precision that one of them has, null for what is
     none, and (reason, mask) of those that only lack their offset or are told twice.
 
-    A plain number counts `unit`s since 1970. A time without an offset is one of `zone`; without a
-    zone, and in the hour that its clocks repeat, nobody can say which time it is.
+    A plain number counts `unit`s since 1970, and is no time where that is None. A time without an
+    offset is one of `zone`; without a zone, and in the hour that its clocks repeat, nobody can say
+    which time it is.
     """
     if (plain := _plain(text)) is not None:
         return plain, []
@@ -54,7 +55,7 @@ def instants(
     number = ~offset & ~local
     ticks, digits = np.full(len(text), -1, np.int64), np.zeros(len(text), np.int64)
     faults: list[tuple[str, Mask]] = []
-    if number.any():
+    if unit and number.any():
         ticks[number], digits[number] = _numbers(_of(text, number), unit)
     if offset.any():
         ticks[offset], digits[offset] = _with_offset(_of(text, offset))
