@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from accounts.exchange import Statement
 from accounts.models import Tenant
 
 
@@ -21,6 +22,11 @@ def of_tenant(name: str) -> Iterator[None]:
     """A transaction that sees this tenant's rows; within another, for as long as the block."""
     with _transaction_with("icr.tenant", name):
         yield
+
+
+def see(tenant: str) -> Statement:
+    """By which the statements after it, to the end of their transaction, see its rows."""
+    return "SELECT set_config('icr.tenant', %(tenant)s, true)", {"tenant": tenant}
 
 
 @contextmanager

@@ -64,7 +64,9 @@ def _database(url: str) -> dict[str, object]:
         **{key: str(parts.pop(part, "") or "") for key, part in names.items()},
         # Values go beside a statement, bytes as they are: a body spelled out within one costs as
         # much again as all else that is done with it.
-        "OPTIONS": {**parts, "server_side_binding": True},
+        # Planned once are only the statements that ask for it (`accounts.exchange`): other plans go
+        # by their values.
+        "OPTIONS": {**parts, "server_side_binding": True, "prepare_threshold": 1 << 30},
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }

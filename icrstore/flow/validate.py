@@ -164,6 +164,8 @@ def _without_garbled(batch: Batch, place: int, accounts: Column) -> tuple[Batch,
 
 def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
     """(reason, mask of the failing rows) for each rule that an account breaks."""
+    if _are_plain(account, required=required):
+        return
     # Of many records few accounts: each is looked at once.
     unique = account.dictionary_encode()
     if isinstance(unique, pa.ChunkedArray):
@@ -173,6 +175,17 @@ def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, 
         if failing.any() or absent:
             rows: Column = pa.array(failing).take(unique.indices)
             yield reason, np.asarray(pc.fill_null(rows, absent).to_numpy(zero_copy_only=False))
+
+
+def _are_plain(account: Column, *, required: bool) -> bool:
+    """Whether it takes no look at each: no rule is broken by a few printable ASCII characters."""
+    if required and account.null_count:
+        return False
+    length: Column = pc.binary_length(account)
+    fits = pc.and_(
+        pc.greater(length, pa.scalar(0)), pc.less_equal(length, pa.scalar(ACCOUNT_BYTES))
+    )
+    return bool(pc.all(pc.and_(fits, pc.ascii_is_printable(account)), min_count=0).as_py())
 
 
 def _text_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:

@@ -10,10 +10,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError
 
+from accounts.exchange import Statement, exchange
 from accounts.models import Collector
 from accounts.tenancy import of_tenant
 from icrstore.inbox import limits
-from icrstore.inbox.models import MOST_TRIES, Batch, IntakeKey
+from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
@@ -33,6 +34,12 @@ _SEQUENCE = re.compile(r'stream="([A-Za-z0-9._-]{1,64})", n=(0|[1-9][0-9]{0,14})
 _TIME = r'"(2\d{3}-\d\d-\d\dT\d\d:00:00Z)"'
 _SCOPE = re.compile(rf"shard=(0|[1-9][0-9]{{0,4}}), first={_TIME}, last={_TIME}", re.ASCII)
 _INTAKE = re.compile(rf"hour={_TIME}", re.ASCII)
+
+_KNOWN = """
+SELECT EXISTS (SELECT 1 FROM inbox_batch WHERE tenant_id = %(tenant)s
+               AND collector_id = %(collector)s AND batch_id = %(batch)s),
+       EXISTS (SELECT 1 FROM inbox_intakekey WHERE hour = %(hour)s)
+"""
 
 
 class BatchError(Exception):
@@ -129,12 +136,16 @@ def accept(
     """
     try:
         with of_tenant(collector.tenant_id):
-            # The same batch may come by two calls at once: the second waits here.
-            limits.lock(collector.tenant_id)
-            if (held := _held(collector, label)) is not None:
-                return held, False
-            _check(collector, label, body, now)
-            limits.check(collector, len(body), now)
+            _, ((is_held, has_key),), (waiting,), (handed_in,) = exchange(
+                # The same batch may come by two calls at once: the second waits here.
+                limits.lock(collector.tenant_id),
+                _known(collector, label),
+                *limits.count(collector, now),
+            )
+            if is_held:
+                return _held(collector, label), False
+            _check(collector, label, body, has_key, now)
+            limits.check(collector, len(body), waiting, handed_in, now)
             batch = _batch(collector, label, body, body_sha256, signed, receipt_key, now)
             batch.save(force_insert=True)
     except IntegrityError as error:
@@ -188,19 +199,28 @@ def hurry(tenant: str) -> None:
         waiting = Batch.objects.filter(
             tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
         )
-        free = waiting.select_for_update(skip_locked=True).values_list("id", flat=True)
-        Batch.objects.filter(id__in=list(free)).update(urgent=True)
+        free = waiting.select_for_update(skip_locked=True).values("id")
+        # In one statement: no more values than 65,535 may stand beside one, and more may wait.
+        Batch.objects.filter(id__in=free).update(urgent=True)
 
 
-def _held(collector: Collector, label: Label) -> Batch | None:
-    return (
-        Batch.objects.defer("body")
-        .filter(tenant=collector.tenant_id, collector=collector, batch_id=label.batch_id)
-        .first()
+def _known(collector: Collector, label: Label) -> Statement:
+    """Whether the batch is here, and whether the key to which it is sealed is."""
+    return _KNOWN, {
+        "tenant": collector.tenant_id, "collector": collector.id, "batch": label.batch_id,
+        "hour": label.intake_hour,
+    }  # fmt: skip
+
+
+def _held(collector: Collector, label: Label) -> Batch:
+    return Batch.objects.defer("body").get(
+        tenant=collector.tenant_id, collector=collector, batch_id=label.batch_id
     )
 
 
-def _check(collector: Collector, label: Label, body: bytes | bytearray, now: datetime) -> None:
+def _check(
+    collector: Collector, label: Label, body: bytes | bytearray, has_key: bool, now: datetime
+) -> None:
     if label.shard >= collector.tenant.shards:
         raise BatchError(
             "bad-scope", "Batch-Scope", f"shards are 0 to {collector.tenant.shards - 1}"
@@ -208,7 +228,7 @@ def _check(collector: Collector, label: Label, body: bytes | bytearray, now: dat
     if label.first_hour > hour_start(now) + HOUR:
         raise BatchError("bad-scope", "Batch-Scope", "the hours lie in the future: set the clock")
     current = now - INTAKE_LIFE < label.intake_hour + HOUR and label.intake_hour <= now + HOUR
-    if not current or not IntakeKey.objects.filter(hour=label.intake_hour).exists():
+    if not current or not has_key:
         raise IntakeKeyGone(
             "intake-key-gone", "Intake-Key", "fetch /v1/intake-key, seal again, push again"
         )

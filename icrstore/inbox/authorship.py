@@ -17,6 +17,7 @@ from accounts.collector_grants import NotGranted, grant_of
 from icrstore.inbox.accept import BatchError, Label
 from icrstore.inbox.models import Batch
 from icrstore.inbox.plain import Plain
+from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 from icrstore.wire.errors import SignatureRefused
@@ -105,8 +106,8 @@ def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> Author:
 
     1. The tenant's root granted a key to the collector of this name.
     2. That key signed the call, before the grant ended.
-    3. The call is this batch's: its id, stream and number, scope, and, if the body is not plain,
-       intake hour and sealed body.
+    3. The call is this batch's: its id, stream and number, scope, digest, and, if the body is not
+       plain, intake hour and sealed body. A plain one was sealed as it came, to no other hour.
     """
     try:
         call = SignedCall.parse(bytes(batch.signed or b""))
@@ -116,11 +117,14 @@ def check_author(batch: Batch, body_sha256: bytes, root: bytes) -> Author:
         verified = call.verify(grant.key)
         signed_at = datetime.fromtimestamp(verified.created_unix_seconds, UTC)
         # 3.
+        verified.check_body(bytes(batch.body_sha256))
         if (plain := Plain.of(verified.covered)) is None:
             verified.check_body(body_sha256)
         label = Label.parse(verified.covered, batch.intake_hour if plain else None)
     except (StatementError, NotGranted, SignatureRefused, BatchError, ValueError) as error:
         raise NotSigned from error
     if signed_at >= grant.not_after or label != Label.of(batch):
+        raise NotSigned
+    if plain and abs(batch.intake_hour - hour_start(signed_at)) > HOUR:
         raise NotSigned
     return Author(signed_at, plain, verified)

@@ -5,9 +5,11 @@ could be wrong, or that somebody could set, and of two batches at once only one 
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
+from accounts.exchange import Statement
 from accounts.models import Collector
 from icrstore.inbox.models import MOST_TRIES
 from icrstore.seal.epoch import HOUR, hour_start
@@ -19,6 +21,8 @@ COLLECTOR_BYTES, TENANT_BYTES = 8 << 30, 32 << 30
 # safer where it is.
 LONGEST_WAIT = timedelta(hours=72)
 _FULL_RETRY = timedelta(minutes=1)
+
+Row = tuple[Any, ...]
 
 _WAITING = """
 SELECT coalesce(sum(body_bytes), 0),
@@ -50,25 +54,32 @@ class TooMuch(Exception):
         self.code, self.mend, self.retry_after = code, mend, retry_after
 
 
-def lock(tenant: str) -> None:
+def lock(tenant: str) -> Statement:
     """Until the transaction ends nobody else takes a batch of this tenant."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(%s))", [tenant])
+    return (
+        "SELECT pg_advisory_xact_lock(hashtext('inbox'), hashtext(%(tenant)s))",
+        {"tenant": tenant},
+    )
 
 
-def check(collector: Collector, body_bytes: int, now: datetime) -> None:
-    """That there is room for a body of this length. Raises `TooMuch`. Under the tenant's `lock`."""
+def count(collector: Collector, now: datetime) -> tuple[Statement, Statement]:
+    """What waits, and what was handed in: each brings one row. Under the tenant's `lock`."""
+    hour = hour_start(now)
+    values = {
+        "tenant": collector.tenant_id, "collector": collector.id, "most_tries": MOST_TRIES,
+        "hour": hour, "day": hour.replace(hour=0),
+    }  # fmt: skip
+    return (_WAITING, values), (_HANDED_IN, values)
+
+
+def check(
+    collector: Collector, body_bytes: int, waiting: Row, handed_in: Row, now: datetime
+) -> None:
+    """That there is room for a body of this length by what `count` said. Raises `TooMuch`."""
     hour = hour_start(now)
     day = hour.replace(hour=0)
-    values: dict[str, int | str | datetime] = {
-        "tenant": collector.tenant_id, "collector": collector.id, "most_tries": MOST_TRIES,
-        "hour": hour, "day": day,
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_WAITING, values)
-        of_tenant, of_collector, since = cursor.fetchone()
-        cursor.execute(_HANDED_IN, values)
-        hour_batches, hour_bytes, day_batches, day_bytes = cursor.fetchone()
+    of_tenant, of_collector, since = waiting
+    hour_batches, hour_bytes, day_batches, day_bytes = handed_in
     if of_tenant + body_bytes > TENANT_BYTES or of_collector + body_bytes > COLLECTOR_BYTES:
         raise TooMuch("inbox-full", "too much waits to be sealed: push again later", _FULL_RETRY)
     if since is not None and since < now - LONGEST_WAIT and not _has_sealed(collector, since):

@@ -120,7 +120,7 @@ class Store:
                 self._writer.execute("COMMIT")
                 # From here all of it is durable, and may be answered.
                 together.is_durable = True
-        except sqlite3.Error:
+        except (sqlite3.Error, MemoryError):
             self._lost = True
         finally:
             together.has_ended.set()
@@ -139,7 +139,8 @@ class Store:
                 self._writer.execute("RELEASE one")
                 raise
             self._writer.execute("RELEASE one")
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, MemoryError) as error:
+            # Without memory SQLite may have undone the others' writes too.
             self._lost = True
             raise StoreLost("the store failed") from error
 

@@ -1,12 +1,11 @@
 """Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.epoch import HOUR
@@ -19,8 +18,7 @@ MOST_NAMED = 3
 State = Literal["COMPLETE", "INCOMPLETE", "UNSEALED"]
 
 
-@dataclass(frozen=True)
-class HourCoverage:
+class HourCoverage(NamedTuple):
     hour: datetime
     state: State
     epochs: tuple[ListedEpoch, ...]
@@ -59,16 +57,14 @@ def cover(
     2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.
     3. COMPLETE: everything listed is held and proven.
     """
-    by_hour: dict[datetime, dict[str, dict[bytes, ListedEpoch]]] = {}
-    for role, epochs in listed.items():
-        for epoch in epochs:
-            by_hour.setdefault(epoch.hour, {}).setdefault(role, {})[epoch.eid] = epoch
-            # Who writes the database takes no shard away of which something is sealed.
-            shards = max(shards, epoch.shard + 1)
-    return [
-        _of_hour(hour, by_hour.get(hour, {}), list(listed), shards, waiting, failed)
-        for hour in hours
-    ]
+    lists = [set(epochs) for epochs in listed.values()]
+    told, alike = set[ListedEpoch]().union(*lists), set.intersection(*lists)
+    by_hour: dict[datetime, list[ListedEpoch]] = {}
+    for epoch in sorted(told, key=attrgetter("eid", "statement_sha256")):
+        by_hour.setdefault(epoch.hour, []).append(epoch)
+        # Who writes the database takes no shard away of which something is sealed.
+        shards = max(shards, epoch.shard + 1)
+    return [_of_hour(hour, by_hour.get(hour, ()), alike, shards, waiting, failed) for hour in hours]
 
 
 class Coverage:
@@ -90,34 +86,27 @@ class Coverage:
 
 def _of_hour(
     hour: datetime,
-    by_role: Mapping[str, Mapping[bytes, ListedEpoch]],
-    roles: Sequence[str],
+    epochs: Sequence[ListedEpoch],
+    alike: Set[ListedEpoch],
     shards: int,
     waiting: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    lists = [by_role.get(role, {}) for role in roles]
-    everyone = {eid: epoch for listed in lists for eid, epoch in listed.items()}
-    shared = {
-        eid for eid, epoch in everyone.items()
-        if all(listed.get(eid) == epoch for listed in lists)
-    }  # fmt: skip
-
-    broken = [f"epoch {eid.hex()}: not logged alike by every keeper"
-              for eid in sorted(everyone.keys() - shared)]  # fmt: skip
-    broken += [f"epoch {eid.hex()}: {failed[eid]}" for eid in sorted(shared & failed.keys())]
+    shared = [epoch for epoch in epochs if epoch in alike]
+    odd = dict.fromkeys(epoch.eid for epoch in epochs if epoch not in alike)
+    broken = [f"epoch {eid.hex()}: not logged alike by every keeper" for eid in odd]
+    broken += [f"epoch {epoch.eid.hex()}: {failed[epoch.eid]}" for epoch in shared
+               if epoch.eid in failed]  # fmt: skip
 
     reaching = [one for one in waiting if one.first <= hour <= one.last]
     broken += _named([one for one in reaching if one.is_gap])
 
-    sealed = {everyone[eid].shard for eid in shared}
+    sealed = {epoch.shard for epoch in shared}
     open_ = [f"shard {shard}: no epoch, since {time_text(hour + HOUR)}" for shard in range(shards)
              if shard not in sealed]  # fmt: skip
     open_ += _named([one for one in reaching if not one.is_gap])
 
     state: State = "INCOMPLETE" if broken else "UNSEALED" if open_ else "COMPLETE"
-    told = {epoch for listed in lists for epoch in listed.values()}
-    epochs = sorted(told, key=attrgetter("eid", "statement_sha256"))
     return HourCoverage(hour, state, tuple(epochs), tuple(broken + open_))
 
 

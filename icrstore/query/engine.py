@@ -14,7 +14,7 @@ request; after that the keepers end it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from accounts.tenancy import of_tenant
@@ -111,10 +111,10 @@ def find(
 
 
 def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
-    """The epochs that both keepers list alike, by hour."""
+    """The epochs that both keepers list alike, by hour, and once however often one lists them."""
     first, *others = listed.values()
     shared = set(first).intersection(*others)
-    return sorted((epoch for epoch in first if epoch in shared), key=attrgetter("hour"))
+    return sorted(shared, key=attrgetter("hour", "eid"))
 
 
 def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[ListedEpoch]]:
@@ -136,15 +136,17 @@ def _lent(
     shares: Mapping[Role, Shares],
     selectors: Sequence[Selector],
 ) -> Iterator[Lent]:
-    for epoch, pools in held:
-        eid, made = epoch.eid, {}
-        # Two selectors may have one name (an address at two times): its rows are opened once.
-        for selector in selectors:
-            pairs = zip(*(shares[role][eid, selector] for role in ROLES), strict=True)
-            for name, pair in zip(selector.sealed_names(pools), pairs, strict=True):
-                made[selector.kind, name] = pair
-        for (kind, name), (operator, oversight) in made.items():
-            yield Lent(epoch, kind, name, operator, oversight)
+    for pools, epochs in groupby(held, key=itemgetter(1)):
+        named = [(each, each.kind, each.sealed_names(pools)) for each in selectors]
+        for epoch, _ in epochs:
+            made = {}
+            # Two selectors may have one name (an address at two times): its rows are opened once.
+            for selector, kind, names in named:
+                pairs = zip(*(shares[role][epoch.eid, selector] for role in ROLES), strict=True)
+                for name, pair in zip(names, pairs, strict=True):
+                    made[kind, name] = pair
+            for (kind, name), (operator, oversight) in made.items():
+                yield Lent(epoch, kind, name, operator, oversight)
 
 
 def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:

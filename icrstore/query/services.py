@@ -4,7 +4,7 @@ The records that both keepers let the engine open, each distinct one counted onc
 protocol and port, and by the name that the port has.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -68,12 +68,14 @@ class Tally:
         self._lines.append(lines)
 
     def report(self, account: str) -> "ServiceReport":
-        services = [*_told(account, _together(self._lines))] if self._lines else []
+        if not self._lines:
+            return ServiceReport(0, 0, [], [])
+        lines = _together(self._lines)
         return ServiceReport(
             records=self.records,
             collapsed=self._rows - self.records,
-            services=services,
-            by_service=_by_name(account, services),
+            services=_told(account, lines),
+            by_service=_by_name(account, lines),
         )
 
 
@@ -117,37 +119,30 @@ def _summed(
     return made
 
 
-def _told(account: str, lines: _Lines) -> Iterator[dict[str, Any]]:
+def _told(account: str, lines: _Lines) -> list[dict[str, Any]]:
     """The most used first; what was used as much in order."""
     halves = lines.destination.view(">u8").T
     order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
-    numbers = lines.service[order].tolist()
-    named = {number: _named(number) for number in set(numbers)}
-    columns = [lines.records[order].tolist(), times_of(lines.first[order]),
-               times_of(lines.last[order])]  # fmt: skip
-    raw = lines.destination[order].tobytes()
-    addresses = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
-    for address, number, records, first, last in zip(addresses, numbers, *columns, strict=True):
-        protocol, port, name = named[number]
-        line = {
-            "account": account,
-            "destination_address": address,
-            "protocol": protocol,
-            "service": name,
-            "records": records,
-            "first": first,
-            "last": last,
-        }
-        if port is not None:
-            line["destination_port"] = port
-        yield line
+    raw, numbers = lines.destination[order].tobytes(), lines.service[order].tolist()
+    named = {number: _fields(number) for number in set(numbers)}
+    columns = zip(
+        [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)],
+        numbers, lines.records[order].tolist(), times_of(lines.first[order]),
+        times_of(lines.last[order]), strict=True,
+    )  # fmt: skip
+    return [
+        {"account": account, "destination_address": address, **named[number],
+         "records": records, "first": first, "last": last}
+        for address, number, records, first, last in columns
+    ]  # fmt: skip
 
 
-def _named(number: int) -> tuple[int, int | None, str]:
-    """The protocol, the port if there is one, and the name of a service."""
+def _fields(number: int) -> dict[str, Any]:
+    """What a line says of its service: the protocol, the name, and the port if there is one."""
     protocol, place = number >> _PORT_BITS, number & ((1 << _PORT_BITS) - 1)
     port = None if place == _NO_PORT else place
-    return protocol, port, service(protocol, port)
+    made = {"protocol": protocol, "service": service(protocol, port)}
+    return made if port is None else {**made, "destination_port": port}
 
 
 def limits(reports: Iterable[ServiceReport]) -> list[str]:
@@ -156,14 +151,20 @@ def limits(reports: Iterable[ServiceReport]) -> list[str]:
     return [*LIMITS, TUNNEL_LIMIT] if tunnels else list(LIMITS)
 
 
-def _by_name(account: str, services: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    totals: dict[str, list[Any]] = {}
-    for row in services:
-        total = totals.setdefault(row["service"], [0, set()])
-        total[0] += row["records"]
-        total[1].add(row["destination_address"])
-    ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
+def _by_name(account: str, lines: _Lines) -> list[dict[str, Any]]:
+    """By the name that several services may share; a destination counts once for each."""
+    of_line, served = numbers_of(lines.service)
+    names: dict[str, int] = {}
+    of_service = [
+        names.setdefault(_fields(number)["service"], len(names)) for number in served.tolist()
+    ]
+    name = np.array(of_service)[of_line]
+    _, places = numbers_of((name << 32) | numbers_of(lines.destination)[0])
+    columns = zip(
+        names, np.bincount(name, lines.records).astype(np.int64).tolist(),
+        np.bincount(places >> 32).tolist(), strict=True,
+    )  # fmt: skip
     return [
-        {"account": account, "service": name, "records": records, "destinations": len(places)}
-        for name, (records, places) in ordered
+        {"account": account, "service": name, "records": records, "destinations": destinations}
+        for name, records, destinations in sorted(columns, key=lambda one: (-one[1], one[0]))
     ]

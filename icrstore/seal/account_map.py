@@ -124,7 +124,7 @@ class AccountRows:
 
     @property
     def public(self) -> Numbers:
-        return self._ends[:, 2] if self._is_translated.any() else self.source
+        return self._ends[:, 2] if self._some_are_translated else self.source
 
     @cached_property
     def source_port(self) -> Numbers:
@@ -146,21 +146,28 @@ class AccountRows:
     def destination_port(self) -> Numbers:
         return self.services.destination_port[self.service]
 
-    @cached_property
-    def _is_translated(self) -> Numbers:
-        return np.asarray((self.flags & HAS_PUBLIC_ADDRESS) != 0)
+    @property
+    def _some_are_translated(self) -> bool:
+        return bool((self.services.flags & HAS_PUBLIC_ADDRESS).any())
 
     @cached_property
     def _ends(self) -> Numbers:
-        names, translated = ["source", "destination"], self._is_translated
-        if translated.any():
+        names = ["source", "destination"]
+        if self._some_are_translated:
             names.append("public")
         codes = np.stack(list(map(self._planes.column, names)), axis=1)
-        codes[~translated, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
+        own = self._untranslated
+        codes[own, 2:] = 1  # Any but 0: it names nothing, and the source stands for it.
         rows = self.records * len(names)
         made = numbered(codes.ravel(), rows, self._addresses).reshape(codes.shape)
-        made[~translated, 2:] = made[~translated, :1]
+        made[own, 2:] = made[own, :1]
         return np.asarray(made)
+
+    @property
+    def _untranslated(self) -> Numbers:
+        """Which rows have no public address; every service has rows, so mostly it tells of all."""
+        is_own = (self.services.flags & HAS_PUBLIC_ADDRESS) == 0
+        return np.flatnonzero(is_own[self.service]) if is_own.any() else np.zeros(0, np.intp)
 
 
 def pieces(group: Group) -> Iterator[Piece]:
@@ -195,6 +202,9 @@ def _head(segment: Segment) -> tuple[int, int, int]:
     codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
     if codec != CODEC or unit >= len(UNITS):
         raise RowError("corrupted or tampered with")
+    # Of each row three addresses and one service.
+    if addresses > 3 * segment.records or services > segment.records:
+        raise RowError("corrupted or tampered with")
     return unit, addresses, services
 
 
@@ -213,16 +223,15 @@ def _slices(ends: Numbers) -> Iterator[slice]:
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:
     """The columns of all segments; where each segment's addresses end, and its services."""
-    heads, segments = starts[:-1], len(starts) - 1
-    segment = np.repeat(np.arange(segments, dtype=np.int32), np.diff(starts))
-    named, ends = _ends(group, segment, heads)
-    services = Coded.of(segment, group.service, segments)
+    heads = starts[:-1]
+    named, ends = _ends(group, starts)
+    services = Coded.of(group.service, starts)
     time = np.diff(group.time, prepend=group.time[:1])
     time[heads] = group.time[heads]
     columns: dict[str, Numbers] = {
         "address": group.addresses[named.distinct],
-        "protocol": (services.distinct >> 24).astype(np.uint8),
-        "flags": (services.distinct >> 16).astype(np.uint8),
+        "protocol": (services.distinct >> 16).astype(np.uint8),
+        "flags": (services.distinct >> 24).astype(np.uint8),
         "destination_port": services.distinct.astype(np.uint16),
         "service": services.code,
         "time": time,
@@ -233,26 +242,27 @@ def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers
     return columns, named.ends, services.ends
 
 
-def _ends(group: Group, segment: Numbers, heads: Numbers) -> tuple[Coded, dict[str, Numbers]]:
+def _ends(group: Group, starts: Numbers) -> tuple[Coded, dict[str, Numbers]]:
     """The addresses that segments name, and the columns of their codes.
 
     Most rows have source and public address of the row before and name only their destination
-    anew: what is not named again need not be hashed, which is what costs.
+    anew: what is not named again need not be sorted, which is what costs.
     """
     translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
     public = np.where(translated, group.public, -1)
     changed = np.diff(group.source, prepend=-1) != 0
     changed |= np.diff(public, prepend=-1) != 0
-    changed[heads] = True
+    changed[starts[:-1]] = True
     shown = changed & translated
     count = changed + np.uint8(1) + shown
     # Where each row names its destination, among all that are named: its source stands before it.
-    at = np.cumsum(count) - 1 - shown
-    named = np.empty(len(at) + np.count_nonzero(changed) + np.count_nonzero(shown), np.int32)
+    ends = np.cumsum(count, dtype=np.int64)
+    at = ends - 1 - shown
+    named = np.empty(ends[-1], np.int32)
     at_source, at_public = at[changed] - 1, at[shown] + 1
     named[at], named[at_source] = group.destination, group.source[changed]
     named[at_public] = public[shown]
-    coded = Coded.of(np.repeat(segment, count), named, len(heads))
+    coded = Coded.of(named, np.append(0, ends[starts[1:] - 1]))
 
     first = np.flatnonzero(changed)
     rows = np.diff(first, append=len(changed))

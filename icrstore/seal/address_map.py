@@ -76,9 +76,7 @@ class Bindings:
 def pieces(group: Group | BindingGroup, runs: Runs) -> Iterator[Piece]:
     """A group's runs, cut into chunks, by selector."""
     starts = chunk_starts((runs.network << 17) | runs.block)
-    segments = len(starts) - 1
-    segment = np.repeat(np.arange(segments), np.diff(starts))
-    accounts = Coded.of(segment, runs.account, segments)
+    accounts = Coded.of(runs.account, starts)
     names = [_listed(group.accounts[account]) for account in accounts.distinct.tolist()]
     planes = Planes.of(FORM, _columns(group, runs, starts[:-1], accounts.code))
 
@@ -111,13 +109,16 @@ def read(segment: Segment) -> Bindings:
     ).any():
         raise RowError("corrupted or tampered with")
     port = np.cumsum(port, dtype=np.uint16)
+    last_port = port + planes.column("more_ports")
+    if (last_port < port).any():
+        raise RowError("corrupted or tampered with")
     scale = NANOSECONDS[UNITS[unit]]
     return Bindings(
         low=planes.column("low"),
         protocol=planes.column("protocol"),
         flags=planes.column("flags"),
         port=port,
-        last_port=port + planes.column("more_ports"),
+        last_port=last_port,
         account=[accounts[number] for number in account.tolist()],
         first=first.astype(np.int64) * scale,
         last=(first + length).astype(np.int64) * scale,
@@ -152,9 +153,12 @@ def _accounts(listed: bytes, count: int) -> list[str]:
     made = []
     at = 0
     for _ in range(count):
-        length = listed[at] if at < len(listed) else 0
-        made.append(listed[at + 1 : at + 1 + length].decode("utf-8", "replace"))
-        at += 1 + length
-    if at != len(listed):
+        end = at + 1 + (listed[at] if at < len(listed) else 0)
+        try:
+            made.append(listed[at + 1 : end].decode("utf-8"))
+        except UnicodeDecodeError:
+            raise RowError("corrupted or tampered with") from None
+        at = end
+    if at != len(listed) or not all(made):
         raise RowError("corrupted or tampered with")
     return made

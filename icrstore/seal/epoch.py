@@ -18,6 +18,7 @@ from icrstore.wire import hpke
 
 SUITE = 1
 HOUR = timedelta(hours=1)
+_NO_TIME = timedelta(0)
 # A day lives until the end of D + LIFE_DAYS.
 LIFE_DAYS = 364
 
@@ -51,7 +52,8 @@ class Epoch:
 
     def __post_init__(self) -> None:
         # Two aware times of one moment are equal: the offset itself must be UTC's.
-        if self.hour.utcoffset() != timedelta(0) or self.hour != hour_start(self.hour):
+        hour = self.hour
+        if hour.utcoffset() != _NO_TIME or hour.minute or hour.second or hour.microsecond:
             raise ValueError("an epoch's hour is the aware UTC start of an hour")
         if len(self.nonce) != 16:
             raise ValueError("an epoch's nonce has 16 bytes")

@@ -7,9 +7,9 @@ that covers a label therefore proves it present, with its body, or absent.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 from icrstore.seal.rows import Row
 from icrstore.tlog import merkle
@@ -38,13 +38,12 @@ def buckets_of(rows: int) -> int:
     return -(-rows // BUCKET)
 
 
-@dataclass(frozen=True)
-class BucketProof:
+class BucketProof(NamedTuple):
     """One bucket with its path: answers for every label from its first to the next bucket's."""
 
     bucket: bytes
     next_label: bytes
-    index: int
+    index: int  # type: ignore[assignment] # hides a method of tuples that nobody calls
     buckets: int
     path: tuple[bytes, ...]
 

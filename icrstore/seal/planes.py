@@ -24,6 +24,8 @@ BITMAP_BYTES = 6
 # Bytes of one kind share a code within a block of the frame, so a large segment gets a block for
 # each part of its form; the parts of a small one are too short to pay for it.
 _ROWS_FOR_BLOCKS = 400
+# Of fewer, a code of its own shortens what is packed by a twentieth and costs four times as much.
+_ROWS_FOR_CODE = 100
 # What is as good as random is plain: packed, it would spoil the code of what it stands beside.
 _SAMPLE_BYTES = 2048
 _BLOCK = zstandard.COMPRESSOBJ_FLUSH_BLOCK
@@ -75,7 +77,10 @@ class Planes:
             _contents(plane for plane in packed if plane.column.part == part)
             for part in sorted({plane.column.part for plane in packed})
         ]
-        self._compressor = zstandard.ZstdCompressor(level=1, write_content_size=False)
+        # Level -1 finds what repeats, and leaves the rest uncoded.
+        self._coding, self._uncoding = (
+            zstandard.ZstdCompressor(level=level, write_content_size=False) for level in (1, -1)
+        )
 
     @classmethod
     def of(cls, form: Form, columns: Mapping[str, Numbers]) -> "Planes":
@@ -95,11 +100,13 @@ class Planes:
     def segment(self, spans: Sequence[slice], rest: bytes = b"") -> bytes:
         """The planes of one segment: its rows of each kind, of which the last has most."""
         plain = [plane[spans[of]] for of, plane in self._plain]
-        if spans[-1].stop - spans[-1].start < _ROWS_FOR_BLOCKS:
+        rows = spans[-1].stop - spans[-1].start
+        if rows < _ROWS_FOR_BLOCKS:
             packed = b"".join([plane[spans[of]] for of, plane in self._packed]) + rest
-            frame = [self._compressor.compress(packed)] if packed else []
+            compressor = self._uncoding if rows < _ROWS_FOR_CODE else self._coding
+            frame = [compressor.compress(packed)] if packed else []
             return b"".join([self._bitmaps, *plain, *frame])
-        stream = self._compressor.compressobj()
+        stream = self._coding.compressobj()
         made = [self._bitmaps, *plain]
         for part in self._parts:
             made.append(stream.compress(b"".join([plane[spans[of]] for of, plane in part])))
@@ -112,7 +119,7 @@ class Planes:
 def _cut(column: Numbers) -> Iterator[bytes]:
     """The planes of a column; empty where all of it is zero."""
     octets = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).view(np.uint8)
-    for plane in octets.reshape(len(column), -1).T:
+    for plane in np.ascontiguousarray(octets.reshape(len(column), -1).T):
         yield plane.tobytes() if plane.any() else b""
 
 

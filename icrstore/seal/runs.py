@@ -137,7 +137,7 @@ class _Seen:
 
     def ports(self, rows: Any) -> tuple[Numbers, Numbers]:
         """The public port of some rows, 0 where there is none, and whether there is one."""
-        translated, flags = self.translated[rows], self.service[rows] >> 16
+        translated, flags = self.translated[rows], self.service[rows] >> 24
         # The port before translation is not the public one: not known is not a guess.
         port = np.where(translated, self.public_port[rows], self.source_port[rows])
         ported = (flags & np.where(translated, HAS_PUBLIC_PORT, HAS_SOURCE_PORT)) != 0
@@ -147,7 +147,8 @@ class _Seen:
 def _keys(seen: _Seen, rows: Numbers, merged: Numbers, block: Numbers) -> Numbers:
     """Of some rows: block, protocol, port and flags as one number."""
     port, ported = seen.ports(rows)
-    own = ((seen.service[rows] >> 24).astype(np.int64) << 18) | (port << 2) | ported * HAS_PORT
+    protocol = (seen.service[rows] >> 16 & 0xFF).astype(np.int64)
+    own = (protocol << 18) | (port << 2) | ported * HAS_PORT
     return (block << 26) | np.where(merged, MERGED, own)
 
 

@@ -19,6 +19,8 @@ from icrstore.seal.rows import RowError
 Numbers = npt.NDArray[Any]
 
 _BITMAPS = 2 * BITMAP_BYTES
+# What every reader should take (RFC 8878, section 3.1.1.1.2), and more than any segment needs.
+_LARGEST_WINDOW_BYTES = 8 << 20
 
 
 class _Layout(NamedTuple):
@@ -41,7 +43,7 @@ class Unpacked:
         self, form: Form, segments: Sequence[tuple[bytes, Sequence[int]]], most_rest_bytes: int = 0
     ) -> None:
         self._columns = {column.name: (column, numbers) for column, numbers in form.numbered()}
-        self._inflate = zstandard.ZstdDecompressor().decompress
+        self._inflate = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES).decompress
         # What stands behind each segment's planes.
         self.rests: list[bytes] = []
         self._planes: list[bytes] = []
@@ -49,9 +51,13 @@ class Unpacked:
             self._unpack(form, planes, counts, most_rest_bytes) for planes, counts in segments
         ]
         self._counts = np.array([counts for _, counts in segments], np.int64)
-        places = np.stack([layout.places for layout in layouts])
-        self._starts = _BITMAPS + (places @ self._counts[:, :, None])[:, :, 0]
-        self._is_there = np.logical_or.reduce([layout.is_there for layout in layouts])
+        # Segments that were sealed together have one layout, so there are few.
+        distinct = {id(layout): layout for layout in layouts}
+        of = np.array([id(layout) for layout in layouts])
+        self._starts = np.empty((len(layouts), len(layouts[0].is_there)), np.int64)
+        for name, layout in distinct.items():
+            self._starts[of == name] = _BITMAPS + self._counts[of == name] @ layout.places.T
+        self._is_there = np.logical_or.reduce([each.is_there for each in distinct.values()])
 
     def column(self, name: str) -> Numbers:
         """A column as unsigned numbers, or (rows, 16) bytes."""
@@ -84,10 +90,17 @@ class Unpacked:
         if not frame and not least:
             return b""
         try:
-            made = self._inflate(frame, max_output_size=most + 1)
+            # What a frame says of its size would be allocated.
+            if zstandard.frame_content_size(frame) > most:
+                raise RowError("corrupted or tampered with")
+            made = self._inflate(frame, max_output_size=most, allow_extra_data=False)
+            if len(made) < most:
+                # Only where there is no room left it is looked for what stands behind the frame.
+                self._inflate(frame, max_output_size=len(made), allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise RowError("corrupted or tampered with") from error
-        if not least <= len(made) <= most:
+        # An empty frame is left out.
+        if len(made) < max(least, 1):
             raise RowError("corrupted or tampered with")
         return made
 
@@ -99,13 +112,14 @@ def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
     ``rows``: how many codes each segment has; ``counts``: how many values. Raises `RowError` unless
     each names all of its own, and no other.
     """
-    # In 32 bits: what is slow here is memory.
-    is_new = codes == 0
-    named = np.cumsum(is_new, dtype=np.int32)
+    # In 32 bits: what is slow here is memory. Few codes name anything new.
+    new = np.flatnonzero(codes == 0)
+    number = np.arange(len(new) + 1, dtype=np.int32)
+    named = np.repeat(number, np.diff(new, prepend=0, append=len(codes)))
     until = np.cumsum(counts)
     made = np.repeat((until - counts).astype(np.int32), rows)
     made += codes
-    np.copyto(made, named, where=is_new)
+    made[new] = number[1:]
     if (named[np.cumsum(rows) - 1] != until).any() or (made > named).any():
         raise RowError("corrupted or tampered with")
     made -= 1

@@ -146,7 +146,8 @@ def _gaps(
 
     What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
     after, or a backfill's. One that was lost and pushed again came later than those after it, and
-    one of the first after a silence may have told of all of it.
+    maybe its neighbours too: it was made after what the records before it tell. One of the first
+    after a silence may have told of all of it.
     """
     for place, (before, after) in enumerate(pairwise([None, *known])):
         number = before.sequence if before else 0
@@ -155,10 +156,19 @@ def _gaps(
         until = _came(after, tenant, trust) or _NEVER
         if until > max(kept_since, window.first):
             since = (_came(before, tenant, trust) if before else None) or _EVER
-            earlier = known[max(0, place - AFTER_SILENCE)] if before else None
-            began = (_came(earlier, tenant, trust) if earlier else None) or _EVER
+            earlier = known[: max(1, place + 1 - AFTER_SILENCE)] if before else []
+            began = _began(earlier[-AFTER_SILENCE:], tenant, trust)
             hours = window.backfill or _hours_of(min(began, since, until), until)
             yield Unsealed(since, hours.first, hours.end - HOUR, _missing(after, number + 1))
+
+
+def _began(rows: Sequence[Row], tenant: str, trust: Trust) -> datetime:
+    """When at the earliest what follows these batches was first pushed, by their receipts."""
+    receipts = [made for row in rows if (made := _accepted(row, tenant, trust))]
+    if not receipts:
+        return _EVER
+    # Web takes no batch of an hour that is more than one ahead, however often it is pushed again.
+    return min(receipts[-1].at, max(each.first_hour for each in receipts) - HOUR)
 
 
 def _hours_of(since: datetime, until: datetime) -> HourRange:
@@ -175,15 +185,21 @@ def _missing(after: Row, first: int) -> str:
 
 def _misdated(tenant: str, rows: Sequence[Row], trust: Trust, window: Window) -> Iterator[Unsealed]:
     """A row that came long before or after says that nothing beyond it matters: it must be true
-    that it came then."""
+    that it came then, and of which hours it is."""
     for row in rows:
-        is_far = not window.first <= row.accepted_at <= window.last
-        if is_far and _came(row, tenant, trust) != row.accepted_at:
+        if window.first <= row.accepted_at <= window.last:
+            continue
+        made = _accepted(row, tenant, trust)
+        if not made or (made.at, made.first_hour) != (row.accepted_at, row.first_hour):
             what = f"{row.name}: no receipt says when it came"
             yield Unsealed(row.accepted_at, _EVER, _NEVER, what)
 
 
 def _came(row: Row, tenant: str, trust: Trust) -> datetime | None:
     """When web accepted it, by its receipt."""
-    receipt = row.said(tenant, row.receipt, [trust.receipt_key])
+    receipt = _accepted(row, tenant, trust)
     return receipt.at if receipt else None
+
+
+def _accepted(row: Row, tenant: str, trust: Trust) -> Receipt | None:
+    return row.said(tenant, row.receipt, [trust.receipt_key])

@@ -22,6 +22,8 @@ MAX_ARROW_BYTES = 512 << 20
 # And as many records: five times what a collector cuts. Equal ones compress to nothing, and each is
 # many times its size once it is sorted and sealed.
 MOST_RECORDS = 1_000_000
+# A message of no records takes some kilobytes once it is read, and next to none in the frame.
+MOST_MESSAGES = 1 << 14
 # Fields of the Arrow format's Message.fbs, in their order.
 _MESSAGE_HEADER, _RECORD_BATCH_COMPRESSION = 2, 3
 
@@ -69,7 +71,8 @@ def read_arrow(stream: bytes) -> Content:
     """What the stream holds. Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
 
     1. It is a schema and record batches that are not compressed once more: a buffer would be
-       unpacked to whatever size it names. They have `MOST_RECORDS` at most.
+       unpacked to whatever size it names. They have `MOST_RECORDS` at most, and are as few as
+       `MOST_MESSAGES`.
     2. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
     """
     try:
@@ -98,8 +101,8 @@ def _gaps(schema: pa.Schema) -> list[Gap]:
 
 
 def _check_messages(stream: bytes) -> None:
-    for message in pa.ipc.MessageReader.open_stream(stream):
-        if message.type not in ("schema", "record batch"):
+    for count, message in enumerate(pa.ipc.MessageReader.open_stream(stream), 1):
+        if count > MOST_MESSAGES or message.type not in ("schema", "record batch"):
             raise NotArrow
         if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
             raise NotArrow

@@ -33,7 +33,7 @@ def copy_manifests(epochs: Iterable[tuple[int, int, Manifest]]) -> None:
 
 def proof_of(rows: int, number: int, leaf: bytes, path: bytes) -> BucketProof:
     """A bucket as it is stored, of an epoch that has so many rows by its statement."""
-    hashes = tuple(path[at : at + HASH_BYTES] for at in range(0, len(path), HASH_BYTES))
+    hashes = tuple([path[at : at + HASH_BYTES] for at in range(0, len(path), HASH_BYTES)])
     return BucketProof(leaf[:-_LABEL_BYTES], leaf[-_LABEL_BYTES:], number, buckets_of(rows), hashes)
 
 

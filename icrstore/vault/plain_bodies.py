@@ -25,7 +25,7 @@ from icrstore.wire import hpke
 _PIECE_BYTES = 1 << 22
 _LARGEST_WINDOW_BYTES = 1 << 27
 _GZIP_MAGIC = b"\x1f\x8b"
-_MOST_LINES = 2 * MOST_RECORDS
+_MOST_LINES = MOST_RECORDS + 1  # a header is one more
 _RLE_BLOCK = 1  # of zstd: one octet, as often as its size says
 _GZIP = 31  # of zlib: with gzip's header and trailer
 # Lines of these reasons are nothing that a record could be.

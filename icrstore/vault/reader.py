@@ -8,7 +8,6 @@ import hashlib
 import json
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +23,9 @@ from icrstore.vault.months import month_of
 MISSING = "it is not in the store"
 NO_STATEMENT = "its statement is none"
 ANOTHER_STATEMENT = "its statement is not the one that the keepers logged"
+
+# Of rows in the order asked for, so many come together.
+ROWS_AT_ONCE = 64
 
 # Where the payload of an envelope begins.
 _PAYLOAD = b'"payload":"'
@@ -57,8 +59,7 @@ class EpochMissing(Exception):
     """The epoch is not held, or is not the one that the keepers logged; the message says which."""
 
 
-@dataclass(frozen=True)
-class HeldEpoch:
+class HeldEpoch(NamedTuple):
     """An epoch whose statement is the one that the keepers logged, and what it says."""
 
     number: int
@@ -122,9 +123,10 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         [one.has_row for one in wanted],
     ]
     with binary_cursor() as cursor:
-        cursor.execute(_ROWS, [*asked, month, month])
-        for one, (body, *bucket) in zip(wanted, cursor, strict=True):
-            proof = None if bucket[1] is None else proof_of(one.epoch.rows, *bucket)
+        # Opened while PostgreSQL is still looking for the next.
+        found = cursor.stream(_ROWS, [*asked, month, month], size=ROWS_AT_ONCE)
+        for one, (body, number, leaf, path) in zip(wanted, found, strict=True):
+            proof = None if leaf is None else proof_of(one.epoch.rows, number, leaf, path)
             yield body, proof
 
 

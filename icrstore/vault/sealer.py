@@ -11,6 +11,7 @@ ends (`accounts.claims`).
 
 import gc
 import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,12 +22,12 @@ from functools import cache, partial
 from secrets import SystemRandom
 from typing import TypeVar
 
-import psycopg
 import pyarrow as pa
 from django.db import connection
 
+from accounts.exchange import alone
 from accounts.models import Tenant
-from accounts.tenancy import of_tenant, tenants
+from accounts.tenancy import of_tenant, see, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, validate
@@ -71,6 +72,12 @@ GROUP_RECORDS = 2_000_000
 # far back as keepers take one (96 hours), less the time that they may need to be told.
 EMPTY_BEHIND = timedelta(hours=94)
 
+_BODY = "SELECT body FROM inbox_batch WHERE id = %(id)s"
+_MARK_SEALED = """
+UPDATE inbox_batch SET state = 'sealed', claim = NULL, records = %(records)s,
+    rejected = %(rejected)s, gaps = %(gaps)s, sealing = %(sealing)s
+WHERE id = %(id)s AND claim = %(token)s AND state = 'accepted'
+"""
 
 T = TypeVar("T")
 AnyGroup = Group | BindingGroup
@@ -283,11 +290,9 @@ def _read_body(batch: Batch, body: bytes, chain: IntakeChain, author: Author) ->
 
 
 def _body(batch: Batch) -> bytes:
-    """The sealed body, in PostgreSQL's binary format: the ORM would have it written out in hex."""
-    with of_tenant(batch.tenant_id), psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute("SELECT body FROM inbox_batch WHERE id = %s", [batch.id], binary=True)
-        row = cursor.fetchone()
-    return bytes(row[0] or b"") if row else b""
+    """The sealed body: the ORM would have it written out in hex."""
+    _, found = alone(see(batch.tenant_id), (_BODY, {"id": batch.id}))
+    return bytes(found[0][0] or b"") if found else b""
 
 
 def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], list[Batch]]]:
@@ -353,21 +358,28 @@ def _mark_sealed(
     now: datetime,
 ) -> None:
     """ "Sealed", only where the claim is still ours; a count that differs rolls everything back."""
-    changed, epochs = 0, _epochs_by_batch(made)
-    for one in opened:
-        sealed = _receipt(one, epochs.get(one.batch.id, ()), now)
-        changed += Batch.objects.filter(
-            id=one.batch.id, claim=token, state=Batch.ACCEPTED
-        ).update(
-            state=Batch.SEALED,
-            claim=None,
-            records=sealed.records,
-            rejected=sealed.rejected,
-            gaps=[gap.to_fields() for gap in sealed.gaps],
-            sealing=Envelope.sign("sealing", sealed.to_fields(), keys.signing).encode(),
-        )  # fmt: skip
-    if changed != len(opened):
-        raise ClaimLost
+    epochs = _epochs_by_batch(made)
+    with connection.cursor() as cursor:
+        cursor.executemany(_MARK_SEALED, [
+            _sealed(_receipt(one, epochs.get(one.batch.id, ()), now), one.batch.id, token, keys)
+            for one in opened
+        ])  # fmt: skip
+        if cursor.rowcount != len(opened):
+            raise ClaimLost
+
+
+def _sealed(
+    sealed: Receipt, number: int, token: int, keys: SealerKeys
+) -> dict[str, int | str | bytes]:
+    """What its row says of a batch from now on."""
+    return {
+        "id": number,
+        "token": token,
+        "records": sealed.records,
+        "rejected": json.dumps(sealed.rejected),
+        "gaps": json.dumps([gap.to_fields() for gap in sealed.gaps]),
+        "sealing": Envelope.sign("sealing", sealed.to_fields(), keys.signing).encode(),
+    }
 
 
 def _epochs_by_batch(made: Iterable[MadeEpoch]) -> dict[int, list[bytes]]:

@@ -27,7 +27,8 @@ _ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.re
        b.sealed_receipt"""
 # Of each stream the numbers of the batches that came while records of these hours may have been
 # pushed, and of those that came last before and first after, so that a gap at either end shows. One
-# that came after others with higher numbers is looked at with the one of the number before it.
+# that came after others with higher numbers is looked at with the one of the number before it. What
+# came after and has older records may have come again: only one without any is an end.
 # Each stream is found by the one before it, and its ends by their times, one probe each: nothing
 # here grows with what is kept. Two indexes serve it: batch_sequence_once and batch_came.
 _NEAR = """
@@ -57,7 +58,7 @@ CROSS JOIN LATERAL (
             ORDER BY accepted_at DESC, sequence DESC LIMIT 1) AS before,
            (SELECT sequence FROM inbox_batch
             WHERE tenant_id = %(tenant)s AND collector_id = s.collector_id
-              AND stream = s.stream AND accepted_at > %(last)s
+              AND stream = s.stream AND accepted_at > %(last)s AND first_hour > %(last)s
             ORDER BY accepted_at, sequence LIMIT 1) AS after,
            min(sequence) AS lowest, max(sequence) AS highest
     FROM inbox_batch

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from accounts.models import Tenant
 from icrstore.flow.schema import address_text
+from icrstore.inbox.authorship import NotSigned, check_author
 from icrstore.inbox.models import Batch, IntakeKey
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import batch_info
@@ -142,6 +144,9 @@ def test_other_types_and_encodings_are_refused(plain: Edge) -> None:
         told = push(plain, content, NDJSON, encoding)
         assert told.refusal == (415, "wrong-content-encoding")
     kept, body = plain.batch()
+    # Some readers see a type here, and the signature's another: it would lie there plain.
+    told = plain.push({**kept, "Content-Type": "text/csv=;"}, secrets.token_bytes(5000))
+    assert told.refusal == (415, "wrong-media-type")
     told = plain.push({**kept, "Content-Encoding": "gzip"}, body)
     assert told.refusal == (415, "wrong-content-encoding")
 
@@ -286,6 +291,26 @@ def test_the_same_bytes_sealed_anew_are_the_senders(plain: Edge) -> None:
     assert push(plain, content).status == 202
     replanted(plain, zstandard.compress(content))
     assert sealed(plain) == ("sealed", 3, {})
+
+
+@pytest.mark.parametrize("hours", [-3, 3, 24 * 365 * 900])
+def test_a_sealer_looks_for_the_key_of_no_other_hour(plain: Edge, hours: int) -> None:
+    """It works the chain out hour by hour: who writes the row would have it work for minutes."""
+    assert push(plain, ndjson(rows(plain.rooms))).status == 202
+    batch = Batch.objects.get()
+    root, body = plain.rooms.keys.roots[batch.tenant_id], hashlib.sha256(batch.body or b"")
+    assert check_author(batch, body.digest(), root).plain
+    batch.intake_hour += timedelta(hours=hours)
+    with pytest.raises(NotSigned):
+        check_author(batch, body.digest(), root)
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_no_receipt_names_another_digest_than_was_signed(plain: Edge, is_plain: bool) -> None:
+    told = push(plain, ndjson(rows(plain.rooms))) if is_plain else plain.push(*plain.batch())
+    assert told.status == 202
+    Batch.objects.update(body_sha256=hashlib.sha256(b"another").digest())
+    assert sealed(plain) == ("sealed", 0, {"batch-not-signed": 1})
 
 
 def test_web_seals_to_no_key_but_a_sealer_hosts(plain: Edge) -> None:

@@ -3,6 +3,7 @@
 Also where its row is gone: the numbers of its collector's stream say that it was there.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -165,11 +166,12 @@ def give_receipt(
 
 
 def test_hours_that_a_missing_batch_cannot_reach_stay_complete(office: Office) -> None:
-    """It came between its neighbours, and no record is taken that is older than 48 hours."""
+    """It came between its neighbours, and no record is taken that is older than 48 hours. The one
+    before it has records of three hours ago, and who knows how often it was pushed."""
     hidden, elsewhere = push(office), office.rooms.hour - 90 * HOUR
     push(office, first_hour=elsewhere, last_hour=elsewhere)
     hidden.delete()
-    assert [bool(missed(office, ago)) for ago in (0, 40, 47, 50, 60)] == [True] * 3 + [False] * 2
+    assert [bool(missed(office, ago)) for ago in (0, 40, 52, 53, 60)] == [True] * 3 + [False] * 2
 
 
 def test_a_stream_that_does_not_begin_with_one_lacks_its_first(office: Office) -> None:
@@ -304,16 +306,98 @@ def test_one_that_is_pushed_again_later_leaves_none_before_it_missing(
     assert not [why for why in missed(office, 8 * 24 + 1) if "missing" in why]
 
 
+# Of these each hid something, while what was pushed again was taken for what came then.
+@pytest.mark.parametrize("seed", [15, 30, 36])
+def test_whatever_is_deleted_and_pushed_again_no_hour_of_what_is_gone_is_complete(
+    office: Office, seed: int
+) -> None:
+    """Rows are deleted at random, again and again, and others are dated elsewhere. What a batch
+    holds was there when it was first pushed, within 48 hours before."""
+    rooms, rng = office.rooms, random.Random(seed)
+    came = [rooms.now - timedelta(days=16)]
+    while came[-1] < rooms.now:
+        came.append(came[-1] + timedelta(hours=rng.choice([1, 2, 5, 30])))
+    batches = []
+    for number, at in enumerate(came[:-1], 1):
+        hour = hour_start(at - timedelta(hours=rng.choice([0, 1, 20, 47])))
+        batches.append((_far(office, number, hour, hour_start(at)), at))
+    again, last = rng.choice([0.0, 0.3, 0.6, 0.9]), len(batches) - 1
+    target = rng.randrange(last)
+    gone = {target, *(n for n in range(last) if rng.random() < rng.choice((0, 0.2, 0.5)))}
+    dates = rng.randrange(4)
+    for number, (label, at) in enumerate(batches):
+        is_again = rng.random() < again and number != last
+        came_at = at + (rooms.now - at) * rng.random() if is_again else at
+        if number not in gone:
+            batch = _sealed_at(office, label, came_at)
+            if days := _days_off(rng, dates, number - target):
+                moved = rooms.now + timedelta(days=days)
+                Batch.objects.filter(id=batch.id).update(
+                    accepted_at=moved, first_hour=rng.choice([hour_start(moved), label.first_hour])
+                )
+    for number in gone:
+        label = batches[number][0]
+        for hour in {label.first_hour, label.last_hour}:
+            assert unsealed(TENANT, hour, hour, rooms.trust, rooms.now), (number, hour)
+
+
+def _days_off(rng: random.Random, dates: int, after_target: int) -> int:
+    """By how much who writes the database dates a row elsewhere."""
+    if dates == 1 and after_target > 0:
+        return 40
+    if dates == 2 and after_target < 0:
+        return -40
+    return rng.choice([-9, 9, -3, 3]) if dates == 3 and rng.random() < 0.3 else 0
+
+
+def _far(office: Office, number: int, first_hour: datetime, last_hour: datetime) -> Label:
+    return office.rooms.label(
+        stream="far", sequence=number, first_hour=first_hour, last_hour=last_hour
+    )
+
+
+def _sealed_at(office: Office, label: Label, at: datetime) -> Batch:
+    batch = _accept_at(office, label, at)
+    give_receipt(office, batch, office.rooms.keys.signing, {})
+    return batch
+
+
+def test_a_batch_that_is_pushed_again_late_is_no_end_of_its_stream(office: Office) -> None:
+    """3 was; 12 is gone, and who deleted it says that what came after it is of another year."""
+    rooms = office.rooms
+    began = rooms.now - timedelta(days=8)
+    for number in (*range(1, 12), *range(13, 120)):
+        at = began + number * HOUR
+        label = _far(office, number, hour_start(at), hour_start(at))
+        _sealed_at(office, label, began + 80 * HOUR if number == 3 else at)
+    later = Batch.objects.filter(stream="far", sequence__gt=12)
+    later.update(accepted_at=rooms.now + timedelta(days=300))
+    gone = hour_start(began + 12 * HOUR)
+    assert unsealed(TENANT, gone, gone, rooms.trust, rooms.now)
+
+
+def test_neighbours_that_are_pushed_again_late_move_a_gap_to_no_later_hour(office: Office) -> None:
+    """60 is gone, which may tell of 40 hours before; all that tells when it came came again."""
+    rooms = office.rooms
+    began = rooms.now - timedelta(days=8)
+    for number in (*range(1, 60), *range(61, 120)):
+        at = began + number * HOUR
+        label = _far(office, number, hour_start(at), hour_start(at))
+        _sealed_at(office, label, at + 100 * HOUR if 50 < number < 62 else at)
+    gone = hour_start(began + 20 * HOUR)
+    assert unsealed(TENANT, gone, gone, rooms.trust, rooms.now)
+
+
 def _accept_at(
     office: Office, label: Label, at: datetime, by: Ed25519PrivateKey = RECEIPT_KEY
-) -> None:
+) -> Batch:
     """As web would have, then; or somebody else."""
     rooms, body = office.rooms, bytes(4000)
     receipt = Receipt(
         "accepted", rooms.tenant.name, "edge-1", label.batch_id, **label.columns(), at=at,
         body_sha256=bytes(32),
     )  # fmt: skip
-    Batch.objects.create(
+    return Batch.objects.create(
         tenant=rooms.tenant, collector=rooms.collector, batch_id=label.batch_id,
         **label.columns(), intake_hour=label.intake_hour, body=body, body_bytes=len(body),
         body_sha256=bytes(32), accepted_at=at,

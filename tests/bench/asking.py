@@ -2,7 +2,9 @@
 ``python -m tests.bench.asking``, with DuckDB's answers beside each if there is a file of it.
 
 Without keepers: their lists and shares are made here, from the atoms, before a clock runs. What
-counts is the reader's probes, proofs, keys, opening, decoding, coverage and the purpose.
+counts is the reader's probes, proofs, keys, opening, decoding, coverage and the purpose, to the
+lines of an answer with their addresses and times as text. DuckDB makes the same lines; how fast it
+returns bare rows is measured beside it.
 
 *Cold* is the first time ever for a target, in a fresh child of this process, as each look of the
 engine is one, and with its connection to make; DuckDB's too opens its file anew. Nobody drops the
@@ -65,6 +67,7 @@ def _measure(
     sides: dict[str, Callable[[], Side]] = {"ours": lambda: Ours(tenant)}
     if path:
         sides["duckdb"] = lambda: Theirs(path)
+        sides["duckdb-rows"] = lambda: TheirRows(path)
     made: dict[str, Any] = {one.asked.name: {} for one in prepared}
     for one in prepared:
         for name, side in sides.items():
@@ -107,24 +110,13 @@ class Ours(Side):
         return found.fields
 
     def same_shape(self, one: Prepared, answer: Fields) -> Any:
-        """As `duck.same_shape` has it."""
         if one.asked.purpose == "resolve":
-            return answer["resolutions"][0]["accounts"]
-        if one.asked.purpose == "reached":
-            rows = [
-                [each["cidr"], each["records"], _nanoseconds(each["first"]),
-                 _nanoseconds(each["last"])]
-                for each in answer["reached"] if each["verdict"] == "YES"
-            ]  # fmt: skip
-            # Where no record is, it must be a "no", of which every hour was proven.
-            assert all(each["verdict"] in ("YES", "NO") for each in answer["reached"])
-        else:
-            rows = [
-                [_hex(each["destination_address"]), each["protocol"], each.get("destination_port"),
-                 each["records"], _nanoseconds(each["first"]), _nanoseconds(each["last"])]
-                for each in answer["services"]
-            ]  # fmt: skip
-        return sorted(rows, key=repr)
+            return _same_shape(one, answer["resolutions"][0]["accounts"])
+        if one.asked.purpose == "services":
+            return _same_shape(one, answer["services"])
+        # Where no record is, it must be a "no", of which every hour was proven.
+        assert all(each["verdict"] in ("YES", "NO") for each in answer["reached"])
+        return _same_shape(one, [each for each in answer["reached"] if each["verdict"] == "YES"])
 
 
 class Theirs(Side):
@@ -135,6 +127,19 @@ class Theirs(Side):
 
     def prepare(self, one: Prepared) -> None:
         self._duck.prepare(one.asked)
+
+    def answer(self, one: Prepared) -> Any:
+        """The lines of an answer, as ours tells them."""
+        from tests.bench.duck import as_told
+
+        return as_told(one.asked, self._duck.answer(one.asked))
+
+    def same_shape(self, one: Prepared, answer: Any) -> Any:
+        return _same_shape(one, answer)
+
+
+class TheirRows(Theirs):
+    """As DuckDB returns them: addresses as bytes, times as numbers, and no line's fields named."""
 
     def answer(self, one: Prepared) -> Any:
         return self._duck.answer(one.asked)
@@ -204,6 +209,24 @@ def _papers(tenant: str, asked: Asked) -> tuple[Warrant, Request]:
         hours=(scope,), urgent=False, nonce=bytes(16), created=now,
     )  # fmt: skip
     return warrant, request
+
+
+def _same_shape(one: Prepared, lines: Sequence[Any]) -> list[Any]:
+    """Lines of an answer as `duck.same_shape` has them."""
+    if one.asked.purpose == "resolve":
+        return list(lines)
+    if one.asked.purpose == "reached":
+        rows = [
+            [each["cidr"], each["records"], _nanoseconds(each["first"]), _nanoseconds(each["last"])]
+            for each in lines
+        ]
+    else:
+        rows = [
+            [_hex(each["destination_address"]), each["protocol"], each.get("destination_port"),
+             each["records"], _nanoseconds(each["first"]), _nanoseconds(each["last"])]
+            for each in lines
+        ]  # fmt: skip
+    return sorted(rows, key=repr)
 
 
 def _hex(address: str) -> str:

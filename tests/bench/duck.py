@@ -6,14 +6,19 @@ and last for each; `reached` a row of network, how many, first and last for each
 Addresses are 16 bytes in hex, times nanoseconds since 1970.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
+from icrstore.flow.schema import address_text
+from icrstore.query.names import service
+from icrstore.query.records import times_of
 from icrstore.seal.pools import network_bits
 from icrstore.warrant.statements import AccountSelector, AddressSelector
 from tests.bench.peers.duck import SAME_WORK
@@ -74,8 +79,35 @@ class Duck:
         return self._connection.execute(query, values).fetchall()
 
 
+def as_told(asked: Asked, rows: Sequence[Any]) -> list[Any]:
+    """Rows as answers tell them, addresses and times as text, by the functions that ours uses."""
+    if asked.purpose == "resolve":
+        return [account for (account,) in rows]
+    if not rows:
+        return []
+    *fields, first, last = zip(*rows, strict=True)
+    times = [times_of(np.array(each)) for each in (first, last)]
+    if asked.purpose == "services":
+        return _services(asked, zip(*fields, *times, strict=True))
+    names = ("cidr", "records", "first", "last")
+    return [dict(zip(names, row, strict=True)) for row in zip(*fields, *times, strict=True)]
+
+
+def _services(asked: Asked, rows: Iterable[Any]) -> list[dict[str, Any]]:
+    assert isinstance(asked.selector, AccountSelector)
+    account, named = asked.selector.account, cache(service)
+    return [
+        {
+            "account": account, "destination_address": address_text(address),
+            "protocol": protocol, "destination_port": port, "service": named(protocol, port),
+            "records": records, "first": first, "last": last,
+        }
+        for address, protocol, port, records, first, last in rows
+    ]  # fmt: skip
+
+
 def same_shape(asked: Asked, rows: Iterable[Any]) -> Answer:
-    """What DuckDB returned as answers are compared."""
+    """Rows as DuckDB returned them, as answers are compared."""
     if asked.purpose == "resolve":
         return [account for (account,) in rows]
     made = [[*(v.hex() if isinstance(v, bytes) else v for v in row)] for row in rows]
@@ -105,4 +137,4 @@ def _range(cidr: str) -> tuple[str, bytes, bytes]:
     return cidr, low, bytes(a | ~b & 0xFF for a, b in zip(low, mask, strict=True))
 
 
-__all__ = ["Answer", "Duck", "load", "same_shape"]
+__all__ = ["Answer", "Duck", "as_told", "load", "same_shape"]

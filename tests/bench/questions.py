@@ -75,11 +75,13 @@ def warm(told: Mapping[str, Any], purpose: Purpose, side: str) -> list[float]:
 
 def _results(purpose: Purpose, told: Mapping[str, Any]) -> Iterator[Outcome]:
     ours, theirs = warm(told, purpose, "ours"), warm(told, purpose, "duckdb")
+    rows = warm(told, purpose, "duckdb-rows")
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     measured = {
         "": ("engine without keepers, warm", "ms", ours),
         ".duckdb": ("DuckDB sorted, warm", "ms", theirs),
         ".of-duckdb": ("beside DuckDB sorted", "x", ratios),
+        ".duckdb-rows": ("DuckDB sorted, bare rows, warm", "ms", rows),
         ".p95": ("engine, warm, all but 1 in 20", "ms", [_p95(told, purpose)]),
         ".cold": ("engine, cold", "ms", _cold(told, purpose, "ours")),
         ".cold.duckdb": ("DuckDB sorted, cold", "ms", _cold(told, purpose, "duckdb")),

@@ -116,7 +116,9 @@ def test_every_form_of_libpqs_address_reaches_django(
     assert (made["NAME"], made["USER"], made["HOST"], made["PORT"]) == (
         "store", "icr_web", host, "5433",
     )  # fmt: skip
-    assert made["OPTIONS"] == {**options, "server_side_binding": True}
+    assert made["OPTIONS"] == {
+        **options, "server_side_binding": True, "prepare_threshold": 1 << 30,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

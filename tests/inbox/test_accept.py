@@ -170,6 +170,24 @@ def test_to_hurry_reaches_what_waits_of_one_tenant_only(rooms: Rooms) -> None:
     assert [b.id for b in Batch.objects.filter(urgent=True)] == [waits.id]
 
 
+def test_to_hurry_takes_as_many_values_however_many_wait(rooms: Rooms) -> None:
+    """A statement has 65,535 at most: one that named each batch would at last reach none."""
+    given: list[int] = []
+
+    def counted(execute: Any, sql: str, values: Any, *others: Any) -> Any:
+        given.append(len(values or ()))
+        return execute(sql, values, *others)
+
+    for waiting in (1, 4):
+        while Batch.objects.filter(urgent=False).count() < waiting:
+            push(rooms, rooms.label())
+        with connection.execute_wrapper(counted):
+            hurry(rooms.tenant.name)
+    few, many = given[: len(given) // 2], given[len(given) // 2 :]
+    assert few == many
+    assert Batch.objects.filter(urgent=True).count() == 5
+
+
 def test_to_hurry_does_not_wait_for_a_batch_that_is_being_sealed(rooms: Rooms) -> None:
     first, second = push(rooms, rooms.label())[0], push(rooms, rooms.label())[0]
 

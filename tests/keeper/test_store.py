@@ -2,6 +2,7 @@
 one that fails takes none with it."""
 
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -183,3 +184,33 @@ def _write_and_die(path: Path, answers: Path, is_durable: bool) -> None:
     store._end = dies  # type: ignore[method-assign]
     for each in at_once(store, adds(1), adds(2), adds(3)):
         each.add_done_callback(lambda _: answers.touch())
+
+
+def test_memory_that_ends_at_the_commit_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """SQLite's limit holds for a whole process, and cannot be raised again."""
+    child = os.fork()
+    if child == 0:
+        try:
+            done = _write_without_memory(tmp_path / "rows.db")
+            os._exit(0 if done == [StoreLost] * 4 else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    with closing(Store(tmp_path / "rows.db", SCHEMA)) as store:
+        assert rows(store) == []
+
+
+def _write_without_memory(path: Path) -> list[type]:
+    """What three that wait for each other are told, and one that comes later."""
+
+    def last(tx: Connection) -> None:
+        adds(3)(tx)
+        tx.execute("PRAGMA hard_heap_limit = 1")
+
+    store = Store(path, SCHEMA)
+    signal.alarm(20)
+    done = at_once(store, adds(1), adds(2), last)
+    with pytest.raises(StoreLost) as late:
+        one(store, adds(4))
+    return [*(type(each.exception()) for each in done), late.type]

@@ -37,7 +37,8 @@ class Costs:
 @contextmanager
 def counted(patch: pytest.MonkeyPatch) -> Iterator[Costs]:
     made, is_counting = Costs(), False
-    find, execute, rows = engine.find, psycopg.Cursor.execute, reader.rows
+    find, rows = engine.find, reader.rows
+    execute, stream = psycopg.Cursor.execute, psycopg.Cursor.stream
 
     def counting(*arguments: Any) -> Any:
         nonlocal is_counting
@@ -47,10 +48,17 @@ def counted(patch: pytest.MonkeyPatch) -> Iterator[Costs]:
         finally:
             is_counting = False
 
-    def executed(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+    def count(query: Any) -> None:
         if is_counting:
             made.statements[next((name for name in _ABOUT if name in str(query)), "other")] += 1
+
+    def executed(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        count(query)
         return execute(self, query, *arguments, **options)
+
+    def streamed(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        count(query)
+        return stream(self, query, *arguments, **options)
 
     def asked(month: int, wanted: Any) -> Any:
         made.rows += len(wanted)
@@ -64,6 +72,7 @@ def counted(patch: pytest.MonkeyPatch) -> Iterator[Costs]:
     with patch.context() as here:
         here.setattr(engine, "find", counting)
         here.setattr(psycopg.Cursor, "execute", executed)
+        here.setattr(psycopg.Cursor, "stream", streamed)
         here.setattr(reader, "rows", asked)
         here.setattr(account_map, "Unpacked", Counting)
         yield made

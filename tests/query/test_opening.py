@@ -2,6 +2,7 @@
 
 import dataclasses
 import secrets
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,13 +44,13 @@ class Made:
         if not self.manifest.rows:
             return None
         buckets = buckets_of(wanted.epoch.rows)
-        return dataclasses.replace(prove(self.manifest, wanted.label), buckets=buckets)
+        return prove(self.manifest, wanted.label)._replace(buckets=buckets)
 
     def label(self, selector: bytes = ZOE, chunk: int = 0) -> bytes:
         return self.lent(selector).keys().label_and_key(chunk)[0]
 
     def changed(self, **changes: Any) -> "Made":
-        return dataclasses.replace(self, held=dataclasses.replace(self.held, **changes))
+        return dataclasses.replace(self, held=self.held._replace(**changes))
 
 
 def make(
@@ -158,6 +159,21 @@ def test_chunks_of_every_part_are_looked_for_apart(monkeypatch: pytest.MonkeyPat
     assert [len(part) for part in made.parts] == [3, 3, 3]
 
 
+def test_what_was_looked_at_is_forgotten_before_the_next_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A month of an account with a hundred chunks an hour would be gigabytes."""
+    monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", 1)
+    epochs = [make({ZOE: chunked(3)}, n, hour=NINE + n * HOUR) for n in range(3)]
+    store, failed = Store(epochs), Failures()
+    seen: list[weakref.ref[Segment]] = []
+    for part in open_rows([epoch.lent() for epoch in epochs], store.rows, failed):
+        assert [one() for one in seen] == [None] * len(seen)
+        seen += [weakref.ref(one.segment) for one in part]
+        del part
+    assert (len(seen), failed) == (9, {})
+
+
 @pytest.mark.parametrize("others", [0, 1, 63, 64, 65, 500])
 def test_a_selector_without_rows_is_proven_absent(others: int) -> None:
     made = opened(make({}, others=others))
@@ -246,7 +262,7 @@ def test_a_bucket_has_as_many_rows_as_the_statement_says(rows: int) -> None:
 
 def test_shares_of_another_selector_or_epoch_find_nothing() -> None:
     epoch, other = make({ZOE: chunked(1)}, others=5), make({ZOE: chunked(1)})
-    wrong = dataclasses.replace(epoch.lent(), operator=other.lent().operator)
+    wrong = epoch.lent()._replace(operator=other.lent().operator)
     assert Store([epoch]).open(wrong).of(ZOE) == []
 
 

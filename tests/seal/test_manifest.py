@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -88,14 +87,14 @@ def test_a_proof_of_one_epoch_is_refused_under_the_root_of_another(rows: int) ->
 
 def _with_one_byte_changed(proof: BucketProof) -> Iterator[BucketProof]:
     for at in range(len(proof.bucket)):
-        yield replace(proof, bucket=_changed(proof.bucket, at))
+        yield proof._replace(bucket=_changed(proof.bucket, at))
     for at in range(16):
-        yield replace(proof, next_label=_changed(proof.next_label, at))
+        yield proof._replace(next_label=_changed(proof.next_label, at))
     for number, node in enumerate(proof.path):
         for at in range(32):
             path = list(proof.path)
             path[number] = _changed(node, at)
-            yield replace(proof, path=tuple(path))
+            yield proof._replace(path=tuple(path))
 
 
 def _changed(value: bytes, at: int) -> bytes:
@@ -120,12 +119,12 @@ def test_a_proof_out_of_its_place_is_refused(rows: int) -> None:
     root, row = manifest.root, _row(rows - 1)
     proof = prove(manifest, row.label)
     for forged in (
-        replace(proof, index=proof.index + 1),
-        replace(proof, index=-1),
-        replace(proof, buckets=0),
-        replace(proof, path=(*proof.path, bytes(32))),
-        replace(proof, path=proof.path[:-1], index=proof.index + 1),
-        replace(proof, path=tuple(node[:31] for node in proof.path), buckets=proof.buckets + 1),
+        proof._replace(index=proof.index + 1),
+        proof._replace(index=-1),
+        proof._replace(buckets=0),
+        proof._replace(path=(*proof.path, bytes(32))),
+        proof._replace(path=proof.path[:-1], index=proof.index + 1),
+        proof._replace(path=tuple(node[:31] for node in proof.path), buckets=proof.buckets + 1),
     ):
         assert _refused(forged, root, row.label, row.body)
         assert _refused(forged, root, row.label, None)
@@ -142,7 +141,7 @@ def test_a_leaf_cut_at_another_place_hides_no_row(rows: int) -> None:
         leaf = proof.bucket + proof.next_label
         for cut in range(len(leaf) + 1):
             if cut != len(proof.bucket):
-                forged = replace(proof, bucket=leaf[:cut], next_label=leaf[cut:])
+                forged = proof._replace(bucket=leaf[:cut], next_label=leaf[cut:])
                 assert _refused(forged, root, row.label, None)
 
 

@@ -67,12 +67,12 @@ class Database:
     def use(self, role: str) -> None:
         """From now on this process speaks to it as that role."""
         connections.close_all()
-        parts = conninfo_to_dict(self.url(role))
-        connections["default"].settings_dict.update(
+        parts, now = conninfo_to_dict(self.url(role)), connections["default"].settings_dict
+        now.update(
             NAME=NAME, USER=parts["user"], HOST=parts["host"], PORT=parts.get("port", ""),
-            OPTIONS={"passfile": parts["passfile"], "server_side_binding": True},
+            OPTIONS={**now["OPTIONS"], "passfile": parts["passfile"]},
         )  # fmt: skip
-        connections.settings["default"].update(connections["default"].settings_dict)
+        connections.settings["default"].update(now)
 
 
 @pytest.fixture(scope="session")

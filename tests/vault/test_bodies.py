@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from icrstore.flow.schema import binding_schema
-from icrstore.vault.bodies import MAX_ARROW_BYTES, MOST_RECORDS
+from icrstore.vault.bodies import MAX_ARROW_BYTES, MOST_MESSAGES, MOST_RECORDS
 from icrstore.vault.sealer import seal_waiting
 from tests.vault.rooms import Rooms, arrow, frame, record, state_of
 
@@ -67,6 +67,16 @@ def many_records() -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def many_messages() -> bytes:
+    """Batches of nothing: each takes several kilobytes once it is read."""
+    one, none = arrow([record(datetime.fromisoformat("2026-01-01T00:00:00Z"))]), arrow([])
+    end = none[-8:]
+    assert one.endswith(end)
+    head = none.removesuffix(end)
+    empty = pa.RecordBatch.from_pylist([], pa.ipc.open_stream(one).schema)
+    return head + bytes(empty.serialize().to_pybytes()) * (MOST_MESSAGES + 1) + end
+
+
 GB = 1 << 30
 REFUSED: dict[str, tuple[str, bytes]] = {
     "no frame": ("batch-not-arrow", b"not a frame"),
@@ -74,6 +84,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "no arrow": ("batch-not-arrow", frame(b"x" * 1000)),
     "arrow cut": ("batch-not-arrow", frame(arrow([])[:100])),
     "arrow damaged": ("batch-not-arrow", frame(damaged())),
+    "many messages": ("batch-not-arrow", frame(many_messages())),
     "a dictionary": ("batch-not-arrow", frame(dictionary())),
     "a frame cut": ("batch-not-arrow", frame(arrow([]))[:-3]),
     "more than a frame": ("batch-not-arrow", frame(arrow([])) + b"more"),

@@ -182,7 +182,7 @@ def address_cases() -> Iterator[tuple[str, str, list[Row], str]]:
     yield "a shared address", "ms", shared, "every second"
     homes = [[f"{0:014x}{n:018x}", 0, 2, 0, 65535, "ä" * 32, n, n, 1] for n in range(3)]
     yield "below a /56", "s", homes, "all"
-    told = [[none, 6, 5, 9, 9, "", 0, 3600 * 10**9, 0],
+    told = [[none, 6, 5, 9, 9, "b", 0, 3600 * 10**9, 0],
             [none, 0, 14, 512, 1023, "a", 5, 3600 * 10**9, 0],
             [none, 0, 14, 0, 65535, "a", 0, 0, 0]]  # fmt: skip
     yield "what a NAT told of", "ns", told, "every second"

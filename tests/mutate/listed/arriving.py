@@ -106,6 +106,7 @@ MUTATIONS = (
         "icrstore/inbox/accept.py",
         "limits.lock(collector.tenant_id)",
         "tests/inbox/test_limits.py::test_of_many_at_once_exactly_as_many_are_taken_as_there_is_room_for",
+        '("SELECT 1", {})',
     ),
     Mutation(
         "inbox-quota",

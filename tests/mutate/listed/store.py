@@ -139,16 +139,16 @@ MUTATIONS = (
     Mutation(
         "coverage-listed-alike",
         COVERAGE,
-        "if all(listed.get(eid) == epoch for listed in lists)",
+        "if epoch not in alike)",
         "tests/query/test_coverage.py::test_lists_that_differ_are_incomplete_and_name_the_epochs",
-        "and True",
+        "if False)",
     ),
     Mutation(
         "coverage-failing",
         COVERAGE,
-        "for eid in sorted(shared & failed.keys())]",
+        "if epoch.eid in failed]",
         "tests/query/test_coverage.py::test_a_failing_epoch_is_named_and_spoils_its_hour_alone",
-        "for eid in ()]",
+        "if False]",
     ),
     Mutation(
         "coverage-waiting",
@@ -248,9 +248,16 @@ MUTATIONS = (
     Mutation(
         "collector-revoked",
         PRINCIPALS,
-        "keyid=keyid, revoked_at=None)",
+        '_BY_KEY = "keyid = %(keyid)s AND revoked_at IS NULL"',
         "tests/accounts/test_principals.py::test_a_collector_is_found_until_it_is_revoked",
-        "keyid=keyid)",
+        '_BY_KEY = "keyid = %(keyid)s"',
+    ),
+    Mutation(
+        "collector-seen-and-forgotten",
+        PRINCIPALS,
+        "SELECT set_config('icr.tenant', tenant_id, true)",
+        "tests/accounts/test_exchange.py::test_once_a_collector_is_found_nobodys_rows_are_seen",
+        "SELECT set_config('icr.tenant', tenant_id, false)",
     ),
     Mutation(
         "lodged-context",
