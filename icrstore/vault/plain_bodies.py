@@ -8,23 +8,24 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pyarrow as pa
 import zstandard
 
 from icrstore.flow.readers import Tally, open_records
-from icrstore.flow.readers.lines import count_lines
+from icrstore.flow.readers.lines import Source, count_lines
 from icrstore.flow.schema import UNITS, is_of_events, record_schema
 from icrstore.inbox.authorship import Author, NotSigned
 from icrstore.inbox.plain import MAX_INFLATED_BYTES, MAX_PLAIN_BYTES, Plain
 from icrstore.vault.bodies import MOST_RECORDS, Content, TooManyRecords, read_arrow
 from icrstore.wire import hpke
 
-# What is inflated at once; of zstd each 4 bytes may become 128 KiB.
-_PIECE_BYTES, _ZSTD_PIECE_BYTES = 1 << 22, 1 << 9
+# What is inflated at once.
+_PIECE_BYTES = 1 << 22
 _LARGEST_WINDOW_BYTES = 1 << 27
 _GZIP_MAGIC = b"\x1f\x8b"
+_RLE_BLOCK = 1  # of zstd: one octet, as often as its size says
 _GZIP = 31  # of zlib: with gzip's header and trailer
 # Lines of these reasons are nothing that a record could be.
 _UNREADABLE = frozenset({"not-json", "not-a-record", "line-too-long", "truncated-line"})
@@ -71,19 +72,83 @@ def read_plain(sent: bytes, plain: Plain) -> Content:
     """
     if plain.encoding not in _INFLATE:
         raise NotReadable("batch-wrong-encoding")
+    if plain.encoding == "zstd" and plain.format != "arrow":
+        frame = _Frame(sent, MAX_INFLATED_BYTES)
+        # Of any other it must be seen first that it is not too large: lines cost more than bytes.
+        if frame.says_its_size:
+            return _read_text(frame, plain.format)
     content = _INFLATE[plain.encoding](sent, MAX_INFLATED_BYTES)
-    return read_arrow(content) if plain.format == "arrow" else _read_text(content, plain.format)
+    if plain.format == "arrow":
+        return read_arrow(content)
+    return _read_text(io.BytesIO(content), plain.format)
 
 
-def _read_text(content: bytes, format: str) -> Content:
-    # The readers would inflate it, to any size.
-    if content.startswith(_GZIP_MAGIC):
-        raise NotReadable("batch-wrong-encoding")
-    # A header is one more. To count lines that are none costs far more than to send them.
-    if count_lines(content) > MOST_RECORDS + 1:
-        raise TooManyRecords
+class _Frame:
+    """One frame (RFC 8878), whole, and nothing after it, inflated as it is read: text is never held
+    as a whole. Raises `NotReadable`, at once or where it is damaged."""
+
+    def __init__(self, sent: bytes, most: int) -> None:
+        if not _is_one_frame(sent):
+            raise NotReadable("batch-wrong-encoding")
+        size = zstandard.frame_content_size(sent)
+        if size > most:
+            raise NotReadable("batch-too-large")
+        self.says_its_size = size >= 0
+        self.most = size if self.says_its_size else most
+        frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES)
+        self._frame, self._left = frame.stream_reader(sent), self.most
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            part = self._frame.read(size)
+        except zstandard.ZstdError as error:
+            raise NotReadable("batch-wrong-encoding") from error
+        self._left -= len(part)
+        if self._left < 0:
+            raise NotReadable("batch-too-large")
+        return part
+
+
+def _is_one_frame(sent: bytes) -> bool:
+    """Whether its last block, and its checksum if it has one, end where the bytes end (RFC 8878,
+    section 3.1.1)."""
+    if not sent.startswith(zstandard.FRAME_HEADER):
+        return False
+    try:
+        checksum_bytes = 4 if zstandard.get_frame_parameters(sent).has_checksum else 0
+        at = zstandard.frame_header_size(sent)
+    except zstandard.ZstdError:
+        return False
+    is_last = False
+    while not is_last and at < len(sent):
+        header = int.from_bytes(sent[at : at + 3], "little")
+        is_last = bool(header & 1)
+        at += 3 + (1 if header >> 1 & 3 == _RLE_BLOCK else header >> 3)
+    return is_last and at + checksum_bytes == len(sent)
+
+
+class _Lines:
+    """A text, of which no more is read than a batch may hold. Raises `TooManyRecords`, and
+    `NotReadable` if it is compressed once more: the readers would inflate it, to any size."""
+
+    def __init__(self, source: Source) -> None:
+        # A header is one more. To count lines that are none costs far more than to send them.
+        self._source, self._left, self._is_first = source, MOST_RECORDS + 1, True
+
+    def read(self, size: int, /) -> bytes:
+        part = self._source.read(size)
+        if self._is_first and part.startswith(_GZIP_MAGIC[: len(part)]) and part:
+            raise NotReadable("batch-wrong-encoding")
+        self._is_first = False
+        self._left -= count_lines(part)
+        if self._left < 0:
+            raise TooManyRecords
+        return part
+
+
+def _read_text(source: Source, format: str) -> Content:
     tally, batches, count, events = Tally(), [], 0, 0
-    for batch in open_records(io.BytesIO(content), format, tally):
+    for batch in open_records(_Lines(source), format, tally):
         count += batch.num_rows
         if count > MOST_RECORDS:
             raise TooManyRecords
@@ -136,30 +201,9 @@ def _gzip(sent: bytes, most: int) -> bytes:
 
 
 def _zstd(sent: bytes, most: int) -> bytes:
-    """One frame (RFC 8878), whole, and nothing after it; whatever it says of its size."""
-    frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES)
-    try:
-        size = zstandard.frame_content_size(sent)
-        if size > most:
-            raise NotReadable("batch-too-large")
-        if size >= 0:
-            return frame.decompress(sent, max_output_size=max(size, 1), allow_extra_data=False)
-        return _zstd_in_pieces(frame.decompressobj(), sent, most)
-    except zstandard.ZstdError as error:
-        raise NotReadable("batch-wrong-encoding") from error
-
-
-def _zstd_in_pieces(frame: Any, sent: bytes, most: int) -> bytes:
-    parts, size, at = [], 0, 0
-    while at < len(sent) and not frame.eof:
-        parts.append(frame.decompress(sent[at : at + _ZSTD_PIECE_BYTES]))
-        at += _ZSTD_PIECE_BYTES
-        size += len(parts[-1])
-        if size > most:
-            raise NotReadable("batch-too-large")
-    if not frame.eof or frame.unused_data or at < len(sent):
-        raise NotReadable("batch-wrong-encoding")
-    return b"".join(parts)
+    frame = _Frame(sent, most)
+    at_once = max(1, frame.most) if frame.says_its_size else _PIECE_BYTES
+    return b"".join(iter(partial(frame.read, at_once), b""))
 
 
 _INFLATE = {None: _limited, "zstd": _zstd, "gzip": _gzip}

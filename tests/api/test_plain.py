@@ -229,6 +229,7 @@ WHOLLY_WRONG = {
     "half a frame": (NDJSON, "zstd", zstandard.compress(secrets.token_bytes(999))[:-9],
                      "batch-wrong-encoding"),
     "two frames": (NDJSON, "zstd", zstandard.compress(b"a\n") * 2, "batch-wrong-encoding"),
+    "nothing, and more": (NDJSON, "zstd", zstandard.compress(b"") + b"x", "batch-wrong-encoding"),
     "a gzip bomb": (NDJSON, "gzip", gzip.compress(bytes((512 << 20) + 1), 1), "batch-too-large"),
     "a zstd bomb": (NDJSON, "zstd", bomb(513 << 20), "batch-too-large"),
     "a zstd bomb that says so": (NDJSON, "zstd", zstandard.compress(bytes((512 << 20) + 1)),

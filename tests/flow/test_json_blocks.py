@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from icrstore.flow.readers import Tally, json_blocks, json_lines
@@ -28,6 +28,7 @@ TEXTS = [
     "2015-05-18T17:20:41Z", "2015-05-18t17:20:41.5z", "2015-05-18T17:20:41.123456789+02:00",
     "2015-02-29T17:20:41Z", "2015-05-18T17:20:60Z", "2015-05-18 17:20:41", "1431969641",
     "2015-05-18T17:20:41+00:99", "1960-05-18T17:20:41Z", "2262-05-18T17:20:41Z", "",
+    "2015/05/18T17:20:41Z", "1431969641.5", "2015-05-18T17:20:41.Z", "2015-05-18T17:20:41",
     "192.0.2.1", "::ffff:192.0.2.1", "192.0.2", "line-é", "e\u0301", "\ud800", "\x00", "a" * 70,
 ]  # fmt: skip
 VALUES = st.sampled_from(TEXTS) | st.sampled_from(
@@ -73,8 +74,15 @@ def read(
     return pa.Table.from_batches(made, record_schema("ns")).combine_chunks(), tally
 
 
+def timed(time: str) -> bytes:
+    return json.dumps(LINE | {"observed_at": time}).encode() + b"\n"
+
+
 @settings(deadline=None, max_examples=150)
 @given(inputs())
+@example(timed("2015/05/18T17:20:41Z"))
+@example(timed("2015/05/18 17:20:41"))
+@example(timed("1431969641.5"))
 def test_a_block_at_once_is_what_its_lines_are_one_by_one(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         slow = read(content, monkeypatch, by_line=True)

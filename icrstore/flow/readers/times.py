@@ -42,13 +42,13 @@ def instants(
     """The times of a text column, in the finest precision that one of them has, null for what is
     none, and (reason, mask) of those that only lack their offset or are told twice.
 
-    A plain number counts `unit`s since 1970, and is no time where that is None. A time without an
-    offset is one of `zone`; without a zone, and in the hour that its clocks repeat, nobody can say
-    which time it is.
+    A plain number counts `unit`s since 1970; where that is None, only RFC 3339 is a time. A time
+    without an offset is one of `zone`; without a zone, and in the hour that its clocks repeat,
+    nobody can say which time it is.
     """
     if (plain := _plain(text)) is not None:
         return plain, []
-    if pc.any(pc.match_substring(text, "/")).as_py():
+    if unit and pc.any(pc.match_substring(text, "/")).as_py():
         text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
     offset = _matches(text, _CLOCK + _OFFSET)
     local = np.zeros(len(text), np.bool_) if offset.all() else _matches(text, _CLOCK + "$")

@@ -13,7 +13,7 @@ MUTATIONS = (
     Mutation(
         "json-one-object-a-line",
         BLOCKS,
-        'if block.count(b"\\n{") != lines - 1 or not _is_utf_8(block):',
+        "if others != lines - 1 or not _is_utf_8(block):",
         TWO_WAYS,
         "if not _is_utf_8(block):",
     ),
