@@ -75,7 +75,7 @@ if settings.BROKER_URL.startswith("rediss:"):
     # kombu would take any certificate; what the URL says (ssl_ca_certs) is added to this.
     app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 if settings.ROLE == "web":
-    # A collector waits while web says "look": a broker that is down or deaf may not hold it up.
+    # A caller waits while web says "look": a broker that is down or deaf may not hold it up.
     app.conf.broker_transport_options |= {
         "max_retries": 0, "socket_timeout": 0.5, "socket_connect_timeout": 0.5,
     }  # fmt: skip

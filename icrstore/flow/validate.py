@@ -181,8 +181,10 @@ def _are_plain(account: Column, *, required: bool) -> bool:
     """Whether it takes no look at each: no rule is broken by a few printable ASCII characters."""
     if required and account.null_count:
         return False
-    length = pc.binary_length(account)
-    fits = pc.and_(pc.greater(length, 0), pc.less_equal(length, ACCOUNT_BYTES))
+    length: Column = pc.binary_length(account)
+    fits = pc.and_(
+        pc.greater(length, pa.scalar(0)), pc.less_equal(length, pa.scalar(ACCOUNT_BYTES))
+    )
     return bool(pc.all(pc.and_(fits, pc.ascii_is_printable(account)), min_count=0).as_py())
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from accounts.exchange import Statement, exchange
 from accounts.models import Collector
-from accounts.tenancy import of_tenant, see
+from accounts.tenancy import of_tenant
 from icrstore.inbox import limits
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
@@ -135,9 +135,8 @@ def accept(
     commit: from then on nothing can be lost. Raises `BatchError`, `TooMuch`.
     """
     try:
-        with transaction.atomic(durable=True):
-            _, _, ((is_held, has_key),), (waiting,), (handed_in,) = exchange(
-                see(collector.tenant_id),
+        with of_tenant(collector.tenant_id):
+            _, ((is_held, has_key),), (waiting,), (handed_in,) = exchange(
                 # The same batch may come by two calls at once: the second waits here.
                 limits.lock(collector.tenant_id),
                 _known(collector, label),

@@ -111,10 +111,10 @@ def find(
 
 
 def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
-    """The epochs that both keepers list alike, by hour."""
+    """The epochs that both keepers list alike, by hour, and once however often one lists them."""
     first, *others = listed.values()
     shared = set(first).intersection(*others)
-    return sorted((epoch for epoch in first if epoch in shared), key=attrgetter("hour"))
+    return sorted(shared, key=attrgetter("hour", "eid"))
 
 
 def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[ListedEpoch]]:

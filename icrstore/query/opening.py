@@ -98,6 +98,9 @@ def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[li
     for part in _parts(asked):
         _look([one for each in part for one in _further(each, failed)], rows, failed)
         yield [one for each in part for one in _taken(each, failed)]
+        # Kept until the month's end, a busy account's chunks would be gigabytes.
+        for each in part:
+            each.found.clear()
 
 
 def _parts(asked: Iterable[_Chunks]) -> Iterator[list[_Chunks]]:

@@ -72,7 +72,8 @@ def digits(values: Numbers) -> list[Numbers]:
     """
     most = int(values.max()) if len(values) else 0
     return [
-        (values >> shift).astype(np.uint16) for shift in range(0, max(most.bit_length(), 1), 16)
+        (values >> shift if shift else values).astype(np.uint16)
+        for shift in range(0, max(most.bit_length(), 1), 16)
     ]
 
 
@@ -84,9 +85,9 @@ def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
     hour, everything = _group(records, unit)
     first = int(hour.min())
     hour -= first
-    # Most come by time, and to see that they do costs nothing; of the hours alone none would.
-    moment = hour * units_per_hour(unit) + everything.time.astype(np.int64)
-    whose = hour * len(everything.accounts) + everything.account
+    whose = hour.astype(np.int64) * len(everything.accounts) + everything.account
+    # Most come by time: to see that costs nothing, but within the hour it would not be so.
+    moment = records.column("observed_at").cast(pa.int64()).to_numpy()
     everything = everything.rows(np.lexsort((moment, *digits(whose))))
 
     ends = np.cumsum(np.bincount(hour)).tolist()
@@ -142,7 +143,7 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, ...]:
     ):
         is_there = np.asarray(pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False))
         service |= is_there.astype(np.uint32) * np.uint32(bit << 24)
-    return hour, time, service | destination_port, source_port, public_port
+    return hour.astype(np.int32), time, service | destination_port, source_port, public_port
 
 
 def are_private(addresses: Numbers) -> Numbers:

@@ -131,7 +131,7 @@ def pad(segment: bytes) -> bytes:
     PURBs", PoPETs 2019, section 4.
     """
     length = len(segment)
-    return length.to_bytes(4) + segment + bytes(padme(4 + length) - 4 - length)
+    return b"".join((length.to_bytes(4), segment, bytes(padme(4 + length) - 4 - length)))
 
 
 def unpad(padded: bytes) -> bytes:

@@ -147,7 +147,8 @@ class _Seen:
 def _keys(seen: _Seen, rows: Numbers, merged: Numbers, block: Numbers) -> Numbers:
     """Of some rows: block, protocol, port and flags as one number."""
     port, ported = seen.ports(rows)
-    own = ((seen.service[rows] >> 16 & 0xFF).astype(np.int64) << 18) | (port << 2) | ported * HAS_PORT
+    protocol = (seen.service[rows] >> 16 & 0xFF).astype(np.int64)
+    own = (protocol << 18) | (port << 2) | ported * HAS_PORT
     return (block << 26) | np.where(merged, MERGED, own)
 
 

@@ -1,7 +1,10 @@
 import json
+import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +16,9 @@ from icrstore.query.lodge import unseal
 from icrstore.query.models import LodgedWarrant, Query
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import dump
-from tests.api.web import ENGINE_STORAGE, Caller, Told, Web
+from tests.api.web import ENGINE_STORAGE, Caller, Told, Web, serving
 from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
-from tests.vault.rooms import Rooms, add_tenant
+from tests.vault.rooms import Database, Rooms, add_tenant
 
 OTHER = "another authority"
 
@@ -81,6 +84,19 @@ def test_a_warrant_is_lodged_once_and_only_the_engine_can_read_it(desk: Desk) ->
     opened, grants = unseal(ENGINE_STORAGE, TENANT, "warrant", warrant.sha256, bytes(row.sealed))
     assert (opened, grants) == (warrant, given)
     assert warrant.payload not in bytes(row.sealed)
+
+
+def test_a_broker_that_hangs_holds_up_no_request(
+    rooms: Rooms, database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "b"
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        deaf.listen(100)
+        with serving(tmp_path, database.url("web"), f"redis+socket://{path}") as web:
+            started = time.monotonic()
+            Desk(rooms, web).queued()
+            assert time.monotonic() - started < 6
 
 
 def test_a_request_is_queued_once_and_only_the_engine_can_read_it(desk: Desk) -> None:

@@ -1,9 +1,7 @@
 """Every refusal is a problem with a stable code, and says nothing of what was sent."""
 
 import socket
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -95,20 +93,6 @@ def test_without_postgresql_every_door_says_so(edge: Edge, cut: Web) -> None:
     assert told.refusal == (422, "missing-field")
     assert cut.send("GET", "/readyz").refusal == (503, "no-database")
     assert cut.send("GET", "/healthz").status == 200
-
-
-def test_a_broker_that_hangs_holds_up_no_push(
-    edge: Edge, database: Database, tmp_path: Path
-) -> None:
-    path = tmp_path / "b"
-    with socket.socket(socket.AF_UNIX) as deaf:
-        deaf.bind(str(path))
-        deaf.listen(100)
-        with serving(tmp_path, database.url("web"), f"redis+socket://{path}") as web:
-            headers, body = edge.batch()
-            started = time.monotonic()
-            assert Caller(web, edge.caller.key).post("/v1/batches", body, headers).status == 202
-            assert time.monotonic() - started < 6
 
 
 def strange_calls(edge: Edge, web: Web, text: str) -> list[Told]:

@@ -7,6 +7,8 @@ import pytest
 
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.query.coverage import HourCoverage, cover
+from icrstore.query.engine import _logged
+from icrstore.seal.epoch import Role
 from icrstore.vault.accepted import Unsealed
 
 HOUR = timedelta(hours=1)
@@ -160,3 +162,11 @@ def test_complete_is_said_only_where_nothing_speaks_against_it() -> None:
             "INCOMPLETE" if differ or fails else "UNSEALED" if lacks or waiting else "COMPLETE"
         )
         assert told == expected
+
+
+@pytest.mark.parametrize("twice", ["operator", "oversight"])
+def test_an_epoch_that_a_keeper_lists_twice_is_opened_once(twice: Role) -> None:
+    """Else a name would stand in the log with twice its records, and the hour be complete."""
+    listed: dict[Role, list[ListedEpoch]] = {"operator": [B, A], "oversight": [A, B]}
+    listed[twice] = [B, A, A, epoch(3, TEN)]
+    assert _logged(listed) == [A, B]

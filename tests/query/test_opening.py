@@ -2,6 +2,7 @@
 
 import dataclasses
 import secrets
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -156,6 +157,21 @@ def test_chunks_of_every_part_are_looked_for_apart(monkeypatch: pytest.MonkeyPat
     made = store.open(*(epoch.lent() for epoch in epochs))
     assert store.asked == [6, 3, 3, 3]
     assert [len(part) for part in made.parts] == [3, 3, 3]
+
+
+def test_what_was_looked_at_is_forgotten_before_the_next_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A month of an account with a hundred chunks an hour would be gigabytes."""
+    monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", 1)
+    epochs = [make({ZOE: chunked(3)}, n, hour=NINE + n * HOUR) for n in range(3)]
+    store, failed = Store(epochs), Failures()
+    seen: list[weakref.ref[Segment]] = []
+    for part in open_rows([epoch.lent() for epoch in epochs], store.rows, failed):
+        assert [one() for one in seen] == [None] * len(seen)
+        seen += [weakref.ref(one.segment) for one in part]
+        del part
+    assert (len(seen), failed) == (9, {})
 
 
 @pytest.mark.parametrize("others", [0, 1, 63, 64, 65, 500])
