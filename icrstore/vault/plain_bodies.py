@@ -25,7 +25,6 @@ from icrstore.wire import hpke
 _PIECE_BYTES = 1 << 22
 _LARGEST_WINDOW_BYTES = 1 << 27
 _GZIP_MAGIC = b"\x1f\x8b"
-_MOST_LINES = MOST_RECORDS + 1  # a header is one more
 _RLE_BLOCK = 1  # of zstd: one octet, as often as its size says
 _GZIP = 31  # of zlib: with gzip's header and trailer
 # Lines of these reasons are nothing that a record could be.
@@ -84,24 +83,6 @@ def read_plain(sent: bytes, plain: Plain) -> Content:
     return _read_text(io.BytesIO(content), plain.format)
 
 
-class _Bounded:
-    """Lines that are no records cost as much as records, and a second encoding inside is none that
-    the sender named. Raises `NotReadable`, `TooManyRecords`."""
-
-    def __init__(self, source: Source) -> None:
-        self._source, self._lines, self._has_begun = source, 0, False
-
-    def read(self, size: int, /) -> bytes:
-        part = self._source.read(size)
-        if not self._has_begun and part.startswith(_GZIP_MAGIC):
-            raise NotReadable("batch-wrong-encoding")
-        self._has_begun = True
-        self._lines += count_lines(part)
-        if self._lines > _MOST_LINES:
-            raise TooManyRecords
-        return part
-
-
 class _Frame:
     """One frame (RFC 8878), whole, and nothing after it, inflated as it is read: text is never held
     as a whole. Raises `NotReadable`, at once or where it is damaged."""
@@ -146,9 +127,28 @@ def _is_one_frame(sent: bytes) -> bool:
     return is_last and at + checksum_bytes == len(sent)
 
 
+class _Lines:
+    """A text, of which no more is read than a batch may hold. Raises `TooManyRecords`, and
+    `NotReadable` if it is compressed once more: the readers would inflate it, to any size."""
+
+    def __init__(self, source: Source) -> None:
+        # A header is one more. To count lines that are none costs far more than to send them.
+        self._source, self._left, self._is_first = source, MOST_RECORDS + 1, True
+
+    def read(self, size: int, /) -> bytes:
+        part = self._source.read(size)
+        if self._is_first and part.startswith(_GZIP_MAGIC[: len(part)]) and part:
+            raise NotReadable("batch-wrong-encoding")
+        self._is_first = False
+        self._left -= count_lines(part)
+        if self._left < 0:
+            raise TooManyRecords
+        return part
+
+
 def _read_text(source: Source, format: str) -> Content:
     tally, batches, count, events = Tally(), [], 0, 0
-    for batch in open_records(_Bounded(source), format, tally):
+    for batch in open_records(_Lines(source), format, tally):
         count += batch.num_rows
         if count > MOST_RECORDS:
             raise TooManyRecords
