@@ -1,8 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 
-from icrstore.vault.months import make_months, months_around
+from icrstore.vault.months import make, make_months, months_around
 from tests.vault.rooms import Rooms
 
 
@@ -29,3 +30,26 @@ def test_months_are_made_once_and_only_around_now(rooms: Rooms) -> None:
             "vault_bucket_203101", "vault_bucket_203102",
             "vault_segment_203101", "vault_segment_203102",
         ]  # fmt: skip
+
+
+def test_two_sealers_may_make_a_month_at_once(rooms: Rooms) -> None:
+    def another() -> None:
+        try:
+            make({203401})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            make({203401})
+            other = thread.submit(another)
+            while not _somebody_waits():
+                assert not other.done()
+        other.result()
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        ((waits,),) = cursor.fetchall()
+    return bool(waits)

@@ -39,6 +39,9 @@ DECLARE
 BEGIN
     FOREACH parent IN ARRAY ARRAY['vault_segment', 'vault_bucket'] LOOP
         IF to_regclass(parent || '_' || month) IS NULL THEN
+            -- Of two sealers who come at once the second waits, and then finds it made: IF NOT
+            -- EXISTS alone fails where the first has not committed yet.
+            PERFORM pg_advisory_xact_lock(hashtext('vault_make_month'));
             EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES IN (%s)',
                            parent || '_' || month, parent, month);
         END IF;
