@@ -4,14 +4,18 @@ One model. Account, addresses and ports are encrypted each for itself (`cryptogr
 key read once); account and public address have an HMAC beside them to look them up by, each in an
 index with the time. Lines are parsed with `json.loads` and stored by `bulk_create`, 1,000 at a
 time. It is the store's own PostgreSQL with its settings, another database.
+
+``how`` is "checked": a serializer of Django REST framework takes nothing that our store would
+refuse (`peers.serializer`); or "unchecked": whatever a line says is stored.
 """
 
 import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,8 @@ from psycopg.conninfo import conninfo_to_dict
 from icrstore.flow.schema import address_bytes
 from tests.bench.peers.job import Job, serve
 from tests.bench.peers.postgres import table_of
+
+Store = Callable[[list[dict[str, Any]]], None]
 
 _BATCH = 1000
 _FERNET = Fernet(Fernet.generate_key())
@@ -52,11 +58,12 @@ def _configure(url: str) -> None:
         "NAME": parts["dbname"], "USER": parts["user"], "HOST": parts["host"],
         "OPTIONS": {"passfile": parts["passfile"]},
     }  # fmt: skip
-    settings.configure(DATABASES={"default": database}, USE_TZ=True)
+    settings.configure(DATABASES={"default": database}, USE_TZ=True, TIME_ZONE="UTC")
     django.setup()
 
 
-def _model() -> Any:
+@cache
+def model_of(label: str) -> Any:
     """Made only once Django is set up, which the database's URL must be known for."""
 
     class Record(models.Model):
@@ -73,7 +80,7 @@ def _model() -> Any:
         address_lookup = models.CharField(max_length=64)
 
         class Meta:
-            app_label = "bench"
+            app_label = label
             indexes = [
                 models.Index(fields=["account_lookup", "observed_at"], name="by_account"),
                 models.Index(fields=["address_lookup", "observed_at"], name="by_address"),
@@ -82,11 +89,33 @@ def _model() -> Any:
     return Record
 
 
+def _row(model: Any, fields: dict[str, Any]) -> Any:
+    """Not yet stored, with what it is looked up by."""
+    public = fields.get("post_nat_source_address", fields["source_address"])
+    return model(account_lookup=lookup(fields["account"]), address_lookup=lookup(public), **fields)
+
+
+def _storing(how: str, model: Any) -> Store:
+    if how == "checked":
+        # The serializer's module needs Django set up.
+        from tests.bench.peers.serializer import storing
+
+        return storing(model, partial(_row, model))
+
+    def store(told: list[dict[str, Any]]) -> None:
+        for fields in told:
+            fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
+        model.objects.bulk_create([_row(model, fields) for fields in told])
+
+    return store
+
+
 class DjangoFernet:
     def __init__(self, job: Job) -> None:
         self._source = Path(job.source)
         _configure(job.place)
-        self._model = _model()
+        self._model = model_of("bench")
+        self._store = _storing(job.how, self._model)
         table = self._model._meta.db_table
         with connection.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS {table}")
@@ -98,14 +127,7 @@ class DjangoFernet:
     def load(self) -> None:
         with self._source.open() as file:
             while lines := list(islice(file, _BATCH)):
-                self._model.objects.bulk_create([self._record(json.loads(line)) for line in lines])
-
-    def _record(self, fields: dict[str, Any]) -> Any:
-        fields["observed_at"] = datetime.fromisoformat(fields["observed_at"])
-        public = fields.get("post_nat_source_address", fields["source_address"])
-        return self._model(
-            account_lookup=lookup(fields["account"]), address_lookup=lookup(public), **fields
-        )
+                self._store([json.loads(line) for line in lines])
 
     def sizes(self) -> tuple[int, int]:
         wal = self._wal() - self._wal_before
