@@ -43,7 +43,7 @@ class Load:
 
 LOADS: dict[Size, Load] = {
     "full": Load(1_000_000, 20_000, 5),
-    "small": Load(200_000, 5_000, 3),
+    "small": Load(200_000, 3_000, 3),
     "tiny": Load(20_000, 500, 1),
 }
 

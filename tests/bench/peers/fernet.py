@@ -13,9 +13,10 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache, partial
+from ipaddress import ip_address, ip_network
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,17 @@ from psycopg.conninfo import conninfo_to_dict
 
 from icrstore.flow.schema import address_bytes
 from tests.bench.peers.job import Job, serve
-from tests.bench.peers.postgres import table_of
+from tests.bench.peers.postgres import plain, table_of
+from tests.bench.peers.questions import Network, Question
 
+# What is counted, and when it was seen.
+Seen = tuple[Any, datetime]
 Store = Callable[[list[dict[str, Any]]], None]
 
 _BATCH = 1000
+_TIME = "observed_at"
+_SERVICE = ("destination_address", "protocol", "destination_port")
+_ENDS = ("source_port", "post_nat_source_port")
 _FERNET = Fernet(Fernet.generate_key())
 _LOOKUP_KEY = os.urandom(32)
 
@@ -149,10 +156,66 @@ class DjangoFernet:
             yield int(port) if port else None
         yield one.account
 
+    def prepare(self, question: Question) -> None: ...
+
+    def answer(self, question: Question) -> list[Any]:
+        """Rows are found by HMAC and time; all else is opened and counted here, since the database
+        sees ciphertext."""
+        if question.purpose == "resolve":
+            return self._resolve(question)
+        key = lookup(question.account)
+        found = self._between(question).filter(account_lookup=key).values_list(*_SERVICE, _TIME)
+        if question.purpose == "reached":
+            return _counted(_in_networks(found, question.networks))
+        return _counted(((address, protocol, port and int(port)), at)
+                        for address, protocol, port, at in found)  # fmt: skip
+
+    def same_shape(self, question: Question, rows: list[Any]) -> list[Any]:
+        if question.purpose == "reached":
+            rows = [[str(key), *rest] for key, *rest in rows]
+        if question.purpose == "services":
+            rows = [[address_bytes(address).hex(), protocol, port, *rest]
+                    for (address, protocol, port), *rest in rows]  # fmt: skip
+        if question.purpose == "resolve":
+            return rows
+        return sorted((list(map(plain, row)) for row in rows), key=repr)
+
+    def _resolve(self, question: Question) -> list[Any]:
+        found = self._between(question).filter(
+            address_lookup=lookup(question.address), protocol=question.protocol
+        )
+        return sorted({
+            account
+            for account, own, public in found.values_list("account", *_ENDS)
+            if int(public or own or 0) == question.port
+        })  # fmt: skip
+
+    def _between(self, question: Question) -> Any:
+        return self._model.objects.filter(
+            observed_at__gte=question.first, observed_at__lt=question.end
+        )
+
     def _wal(self) -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
             return int(cursor.fetchone()[0])
+
+
+def _in_networks(
+    found: Iterable[Any], networks: Sequence[Network]
+) -> Iterator[tuple[Any, datetime]]:
+    wanted = [ip_network(network.cidr) for network in networks]
+    for address, _, _, at in found:
+        parsed = ip_address(address)
+        yield from ((network, at) for network in wanted if parsed in network)
+
+
+def _counted(seen: Iterable[Seen]) -> list[Any]:
+    """Of each key how often, first and last."""
+    made: dict[Any, list[datetime]] = {}
+    for key, at in seen:
+        made.setdefault(key, []).append(at)
+    return [(key, len(times), min(times), max(times)) for key, times in made.items()]
 
 
 if __name__ == "__main__":
