@@ -97,6 +97,7 @@ BY_PART = {
     "store": _STORE,
     "text": _TEXT,
     "questions": _QUESTIONS,
+    "answers": (),  # equal or the part fails
     "household": _HOUSEHOLD,
     "hour": _HOUR,
     "keepers": _KEEPERS,

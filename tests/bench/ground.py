@@ -42,6 +42,11 @@ class Ground:
         epochs = [KeptEpoch.of(each) for each in told["epochs"]]
         return epochs, Cost(told["wall"], told["cpu"]), told["peak_bytes"]
 
+    def peers_database(self) -> str:
+        """The URL of an empty database where others may do as they like."""
+        self.sql("CREATE DATABASE peers")
+        return database.database_url(self._stack.layout, "admin", "peers")
+
     def vacuum(self) -> None:
         """What PostgreSQL does to tables by itself, sooner or later."""
         self.sql("VACUUM (ANALYZE)")

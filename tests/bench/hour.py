@@ -30,7 +30,7 @@ from tests.bench.store import Store, cut_records
 
 # Records of the hour that ended, of the running one, and rounds of the urgent question.
 LOADS: dict[Size, tuple[int, int, int]] = {
-    "full": (1_000_000, 100_000, 5), "small": (200_000, 50_000, 3), "tiny": (2_000, 1_000, 1),
+    "full": (1_000_000, 100_000, 5), "small": (200_000, 50_000, 2), "tiny": (2_000, 1_000, 1),
 }  # fmt: skip
 # A collector reads what was written, and takes its step; then a look that no message brings.
 SCHEDULE_SECONDS = LOOK_SECONDS + STEP_SECONDS + SWEEP_SECONDS

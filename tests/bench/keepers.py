@@ -65,7 +65,7 @@ class Asked:
 
 
 LOADS: dict[Size, Load] = {
-    "full": Load(400, 5, 2000), "small": Load(200, 3, 600), "tiny": Load(20, 1, 40, hours=48),
+    "full": Load(400, 5, 2000), "small": Load(120, 3, 600), "tiny": Load(20, 1, 40, hours=48),
 }  # fmt: skip
 
 

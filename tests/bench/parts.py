@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.bench import day, growth, hour, household, ingest, keepers, questions, reading, text
+from tests.bench import (
+    answers,
+    day,
+    growth,
+    hour,
+    household,
+    ingest,
+    keepers,
+    questions,
+    reading,
+    text,
+)  # fmt: skip
 from tests.bench.results import Outcome
 from tests.bench.running import Bench, Size
 
@@ -24,6 +35,7 @@ PARTS = {
                   ingest.measure),
     "text": Part("the same as NDJSON, signed and by HTTP", text.measure),
     "questions": Part("the three questions beside DuckDB, every answer equal", questions.measure),
+    "answers": Part("every peer's answers to the same questions, all equal", answers.measure),
     "household": Part("one account's year: time and memory", household.measure, in_small=False),
     "hour": Part("from an hour's end until it can be searched; an urgent question", hour.measure),
     "keepers": Part("two keepers under questions, beside one alone; a year lent", keepers.measure),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -62,9 +63,11 @@ def resolve(shape: Shape, count: int, until: datetime, many: int, seed: int = 1)
 
     Half of them are addresses that four accounts share, which need the port."""
     parts = shape.hours // PART_HOURS
+    # Some are drawn from more than once, but not all fit into memory.
+    made = lru_cache(maxsize=4)(lambda number: part(shape, count, until, number, seed))
     for n in range(many):
         rng = np.random.default_rng([77, n])
-        table = part(shape, count, until, int(rng.integers(parts)), seed)
+        table = made(int(rng.integers(parts)))
         shared = table.column("post_nat_source_port").is_valid()
         ported = table.column("source_port").is_valid()
         wanted = shared if n % 2 else ported

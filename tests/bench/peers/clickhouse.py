@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tests.bench.peers.job import Job, serve
+from tests.bench.peers.questions import Question
 
 _COLUMNS = """observed_at DateTime64(6, 'UTC'), protocol UInt8, source_address IPv6,
     source_port UInt16, destination_address IPv6, destination_port UInt16,
@@ -26,6 +27,18 @@ _VIEW = """CREATE MATERIALIZED VIEW fill_address TO address AS
                AS address,
            if(post_nat_source_port = 0, source_port, post_nat_source_port) AS port,
            protocol, observed_at, account FROM record"""
+_RESOLVE = """SELECT DISTINCT account FROM address WHERE address = toIPv6('{address}')
+    AND port = {port} AND protocol = {protocol} AND observed_at >= {first} AND observed_at < {end}
+    ORDER BY account"""
+_TIMES = "toUnixTimestamp64Nano(min(observed_at)), toUnixTimestamp64Nano(max(observed_at))"
+_OF_ACCOUNT = "account = '{account}' AND observed_at >= {first} AND observed_at < {end}"
+_SERVICES = f"""SELECT destination_address, protocol, destination_port, count(), {_TIMES}
+    FROM record WHERE {_OF_ACCOUNT} GROUP BY destination_address, protocol, destination_port"""
+_REACHED = f"""SELECT cidr, count(), {_TIMES}
+    FROM (SELECT destination_address, observed_at FROM record WHERE {_OF_ACCOUNT}) AS found
+    CROSS JOIN network WHERE destination_address >= low AND destination_address <= high
+    GROUP BY cidr"""
+_ANSWERS = {"resolve": _RESOLVE, "services": _SERVICES, "reached": _REACHED}
 _FORMATS = {".arrow": "Arrow", ".ndjson": "JSONEachRow"}
 _SETTINGS = "max_threads = 1, max_insert_threads = 1, date_time_input_format = 'best_effort'"
 
@@ -67,6 +80,31 @@ class ClickHouse:
                 table = table.set_column(number, name, kept)
         return table
 
+    def prepare(self, question: Question) -> None:
+        """The networks of a question lie in a table."""
+        self._ask(
+            "CREATE OR REPLACE TABLE network (cidr String, low IPv6, high IPv6) ENGINE = Memory"
+        )
+        rows = ", ".join(f"('{n.cidr}', '{n.low}', '{n.high}')" for n in question.networks)
+        if rows:
+            self._ask(f"INSERT INTO network VALUES {rows}")
+
+    def answer(self, question: Question) -> list[Any]:
+        times = {name: _time(getattr(question, name)) for name in ("first", "end")}
+        query = _ANSWERS[question.purpose].format(**vars(question) | times)
+        stream = self._session.query(f"{query} SETTINGS max_threads = 1", "ArrowStream").bytes()
+        columns = pa.ipc.open_stream(stream).read_all().columns
+        return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+    def same_shape(self, question: Question, rows: list[Any]) -> list[Any]:
+        if question.purpose == "resolve":
+            return [account for (account,) in rows]
+        if question.purpose == "reached":
+            return sorted(map(list, rows), key=repr)
+        made = [[address.hex(), protocol, port or None, *rest]
+                for address, protocol, port, *rest in rows]  # fmt: skip
+        return sorted(made, key=repr)
+
     def _make(self, name: str, columns: str, order: str) -> None:
         self._ask(
             f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order})"
@@ -75,6 +113,10 @@ class ClickHouse:
 
     def _ask(self, statement: str) -> str:
         return str(self._session.query(statement, "TSV"))
+
+
+def _time(text: str) -> str:
+    return f"parseDateTime64BestEffort('{text}', 6, 'UTC')"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Making empty tables is not measured; reading the source, loading and committing 
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from tests.bench.measure import Cost, peak_bytes, timed
+from tests.bench.peers.questions import Answering, Question, answered
 
 ROOT = Path(__file__).parents[3]
 # `sh deploy/setup.sh --bench` makes it: what only peers need.
@@ -24,24 +26,28 @@ ABSENT = "run sh deploy/setup.sh --bench"
 class Job:
     """``source`` goes to ``place``: a folder, or a database's URL whose server's first process is
     ``server``. ``how`` is the peer's own word. All rows are given back in the Arrow file ``rows``
-    afterwards, if there is one."""
+    afterwards, if there is one. Then it is asked what is in the JSON file ``questions``, and again
+    for so many ``rounds``."""
 
     source: str
     place: str
     how: str = ""
     server: int | None = None
     rows: str = ""
+    questions: str = ""
+    rounds: int = 0
 
 
 @dataclass(frozen=True)
 class Loaded:
     """What it cost, and what it left. ``peak_bytes`` are of the process alone, not of a server it
-    calls; ``wal_bytes`` is 0 where there is no such log."""
+    calls; ``wal_bytes`` is 0 where there is no such log; ``answers`` are by question."""
 
     cost: Cost
     disk_bytes: int
     wal_bytes: int
     peak_bytes: int
+    answers: Mapping[str, Any]
 
 
 class Peer(Protocol):
@@ -60,7 +66,8 @@ def load(name: str, job: Job, python: Path | None = None) -> Loaded:
         [*command, json.dumps(asdict(job))], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
     told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return Loaded(Cost(told["wall"], told["cpu"]), told["disk"], told["wal"], told["peak"])
+    cost = Cost(told["wall"], told["cpu"])
+    return Loaded(cost, told["disk"], told["wal"], told["peak"], told["answers"])
 
 
 def serve(peer_type: type[Peer]) -> None:
@@ -72,7 +79,14 @@ def serve(peer_type: type[Peer]) -> None:
     if job.rows:
         write_arrow(peer.rows(), Path(job.rows))
     told = {"wall": cost.wall, "cpu": cost.cpu, "disk": disk, "wal": wal, "peak": peak}
-    print(json.dumps(told))
+    print(json.dumps({**told, "answers": _answers(peer, job) if job.questions else {}}))
+
+
+def _answers(peer: Peer, job: Job) -> dict[str, Any]:
+    if not isinstance(peer, Answering):
+        raise TypeError("this peer answers no questions")
+    told = json.loads(Path(job.questions).read_text())
+    return answered(peer, [Question.of(each) for each in told], job.rounds)
 
 
 def write_arrow(table: pa.Table, path: Path) -> Path:
