@@ -1,5 +1,10 @@
 """The three questions as DuckDB answers them with one thread, from the two orders of `peers.duck`.
 
+The address table has its addresses as whole numbers: of bytes DuckDB keeps the least and greatest
+by their first eight alone, which are zero in every IPv4 address, so it would look at all of them
+(36 ms instead of 1.4 about M). The record table keeps them as bytes: by numbers `services` takes
+five times as long.
+
 Answers have one shape whoever gives them, so that they can be compared row by row:
 `resolve` the accounts, in order; `services` a row of destination, protocol, port, how many, first
 and last for each; `reached` a row of network, how many, first and last for each network that was.
@@ -29,6 +34,10 @@ Answer = list[Any]
 _RESOLVE = """
 SELECT DISTINCT account FROM address
 WHERE address = ? AND port = ? AND protocol = ? AND observed_at BETWEEN ? AND ? ORDER BY account
+"""
+_ADDRESS_BY_NUMBER = """
+CREATE TABLE address AS SELECT * REPLACE (address::BIT::UHUGEINT AS address) FROM by_bytes
+ORDER BY address, port, observed_at
 """
 _SERVICES = """
 SELECT destination_address, protocol, destination_port, count(*),
@@ -68,7 +77,8 @@ class Duck:
     def _resolve(self, asked: Asked) -> list[Any]:
         selector = asked.selector
         assert isinstance(selector, AddressSelector)
-        values = [selector.address, selector.port, selector.protocol,
+        number = int.from_bytes(selector.address)
+        values = [number, selector.port, selector.protocol,
                   selector.at - selector.tolerance, selector.at + selector.tolerance]  # fmt: skip
         return self._connection.execute(_RESOLVE, values).fetchall()
 
@@ -126,6 +136,9 @@ def load(parts: Iterable[pa.Table], path: Path) -> int:
             connection.execute(f"{into} SELECT * FROM arrow")
         for statement in SAME_WORK:
             connection.execute(statement)
+        connection.execute("ALTER TABLE address RENAME TO by_bytes")
+        connection.execute(_ADDRESS_BY_NUMBER)
+        connection.execute("DROP TABLE by_bytes")
         ((count,),) = connection.execute("SELECT count(*) FROM records").fetchall()
         connection.execute("DROP TABLE records")
         connection.execute("CHECKPOINT")
