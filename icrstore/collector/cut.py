@@ -130,8 +130,11 @@ def _count(tables: list[pa.Table]) -> int:
 
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    """The rows by days since 1970, in their order, each day's in memory of its own."""
+    """The rows by days since 1970, in their order, each of several days in memory of its own."""
     days = nanoseconds_of(rows) // _DAY_NANOSECONDS
+    if days[0] == days[-1] and (days == days[0]).all():
+        yield int(days[0]), rows
+        return
     order = np.argsort(days, kind="stable")
     found, starts = np.unique(days[order], return_index=True)
     for day, places in zip(found, np.split(order, starts[1:]), strict=True):
