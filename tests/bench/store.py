@@ -22,6 +22,7 @@ from icrstore.collector.spool import Spool
 from tests.bench.measure import Cost, timed
 from tests.bench.peers.same import Service
 from tests.bench.pushing import Lines, Push, Pusher
+from tests.bench.roles import told_by
 from tests.site import TENANT, Site
 from tests.stack import Stack, new_stack
 
@@ -67,12 +68,12 @@ class Collected:
 
 
 class Store:
-    """A site whose own sealer is stopped: nothing is sealed but by `load`."""
+    """A site without a sealer of its own: nothing is sealed but by `load`."""
 
     def __init__(self, stack: Stack) -> None:
-        self._site = Site(stack, ("web", "sealer", "engine", "beat"))
-        for name in ("beat", "sealer"):
-            stack.stop(name)
+        self._site = Site(stack, ("web", "engine"))
+        # Once, so that hours without records have their epochs, and there are keys of intake.
+        told_by(stack.installation, "sealer", "tests.bench.looking", {})
         self._config = Config.read(self._site.collector)
         self._secret = self._config.collector_secret()
         self._pusher = Pusher(self._site.url, self._config)
