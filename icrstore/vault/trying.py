@@ -33,12 +33,14 @@ CLAIM_BYTES = 48 << 20
 
 # Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
 # is sealed early. Of these, those with the fewest tries: all, then 32 together, then each alone.
+# It locks all of it, so another sealer waits for its commit and then sees what it left: one that
+# skips what is locked finds nothing, and leaves everything to the first.
 _CLAIM = f"""
 WITH free AS (
     SELECT id, body_bytes, last_hour, urgent, tries FROM inbox_batch
     WHERE state = 'accepted' AND tenant_id = %(tenant)s AND shard = %(shard)s AND {FREE}
       AND last_hour < %(held)s AND tries < {MOST_TRIES} AND NOT id = ANY(%(passed)s)
-    ORDER BY id FOR UPDATE SKIP LOCKED
+    ORDER BY id FOR UPDATE
 ), summed AS (
     SELECT *, sum(body_bytes) OVER () AS waiting FROM free
 ), ready AS (

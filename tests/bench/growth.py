@@ -122,6 +122,7 @@ def curves(points: Sequence[Point]) -> list[Curve]:
         "growth-bytes.table": ("segments", "bytes", lambda one: one.table_bytes),
         "growth-bytes.index": ("their index", "bytes", lambda one: one.index_bytes),
         "growth-vacuum.seconds": ("VACUUM", "s", lambda one: one.vacuum_seconds),
+        "growth-look.idle": ("idle look", "CPU-ms", lambda one: one.idle_look_ms),
     }
     return [
         Curve(id, what, "records kept", unit, tuple((one.records, of(one)) for one in points))

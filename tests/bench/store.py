@@ -4,8 +4,10 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,10 +22,13 @@ from icrstore.collector.spool import Spool
 from tests.bench.measure import Cost, timed
 from tests.bench.peers.same import Service
 from tests.bench.pushing import Lines, Push, Pusher
+from tests.bench.roles import told_by
 from tests.site import TENANT, Site
 from tests.stack import Stack, new_stack
 
 PEERS = "peers"
+# Sealers that are to begin at once have read their modules and keys by then.
+START_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,12 @@ class Collected:
 
 
 class Store:
-    """A site whose own sealer is stopped: nothing is sealed but by `load`."""
+    """A site without a sealer of its own: nothing is sealed but by `load`."""
 
     def __init__(self, stack: Stack) -> None:
-        self._site = Site(stack, ("web", "sealer", "engine", "beat"))
-        for name in ("beat", "sealer"):
-            stack.stop(name)
+        self._site = Site(stack, ("web", "engine"))
+        # Once, so that hours without records have their epochs, and there are keys of intake.
+        told_by(stack.installation, "sealer", "tests.bench.looking", {})
         self._config = Config.read(self._site.collector)
         self._secret = self._config.collector_secret()
         self._pusher = Pusher(self._site.url, self._config)
@@ -138,9 +143,21 @@ class Store:
             collected["peak_bytes"],
         )
 
-    def _seal(self, postgres: int) -> dict[str, float]:
+    def seal_together(self, cuts: Sequence[Cut], sealers: int) -> float:
+        """Seconds that so many sealers take for these batches, from when they begin at once until
+        the last finds no more."""
+        self.forget()
+        self.hand_in(cuts)
+        postgres, begin = self._pid("postgres"), time.monotonic() + START_SECONDS
+        with ThreadPoolExecutor(sealers) as several:
+            told = list(several.map(lambda _: self._seal(postgres, begin), range(sealers)))
+        if sum(each["batches"] for each in told) != len(cuts):
+            raise AssertionError("not every batch was sealed once")
+        return max(each["ended"] for each in told) - begin
+
+    def _seal(self, postgres: int, begin: float = 0) -> dict[str, float]:
         told: dict[str, float] = json.loads(self._site.installation.run(
-            "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres)
+            "sealer", sys.executable, "-m", "tests.bench.sealing", str(postgres), str(begin)
         ))  # fmt: skip
         return told
 

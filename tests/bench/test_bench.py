@@ -7,8 +7,10 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,38 +18,53 @@ from icrstore.seal.epoch import Epoch, new_atoms
 from icrstore.seal.group import by_hour
 from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import SealedEpoch, seal_epoch
-from tests.bench import ingest, text
+from tests.bench import answers, ingest, text
 from tests.bench.generate import SHAPES, records
 from tests.bench.measure import Cost, timed
 
 # Not hour and growth: they seal and ask as the others do, and take as long as all of those.
-PARTS = ("store", "text", "questions", "household", "keepers", "collector")
+INGEST = ("store", "text", "collector")
+ASKING = ("questions", "answers", "household", "keepers")
 UNTIL = datetime(2026, 11, 22, 20, tzinfo=UTC)
 COUNT = 50_000
 # By shape: epochs, rows of both maps, bytes a record in those rows with their labels.
 COUNTS = {"S": (24, 2112, 18.08), "D": (8, 88, 9.87), "H": (24, 96, 8.45)}
 
 
-def test_the_parts_run_and_their_sides_hold_the_same_records(tmp_path: Path) -> None:
-    told = tmp_path / "bench.json"
+def test_who_takes_records_holds_the_same_ones(tmp_path: Path) -> None:
+    results, told = ran(INGEST, tmp_path)
+    # A part's results are there only after both sides gave the same answers.
+    peers = [one.about for one in (*ingest.ENTRIES["D"], *text.ENTRIES) if one.is_here]
+    assert sorted(re.findall(r"s  (.+) (?:has|holds) the same", told)) == sorted(
+        [*peers, "ours", "ours"]
+    )
+    assert all(results[f"{name}.memory"]["met"] for name in ("ndjson", "zeek"))
+
+
+def test_who_is_asked_gives_the_same_answers(tmp_path: Path) -> None:
+    results, told = ran(ASKING, tmp_path)
+    peers = [one.id for load in answers.LOADS["tiny"] for one in load.entries if one.is_here]
+    assert f"answers: {', '.join(['ours', *peers])} tell the same of 12 questions" in told
+    assert {f"M-tiny.{name}.{peer}" for name in ("q1", "q2", "q3") for peer in peers} <= set(
+        results
+    )
+
+
+def ran(parts: Sequence[str], folder: Path) -> tuple[dict[str, Any], str]:
+    """The results of these parts by id, and what was told meanwhile."""
+    told = folder / "bench.json"
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--tiny", "--only", *PARTS, "--json", str(told)],
+        [sys.executable, "-m", "tests.bench", "--tiny", "--only", *parts, "--json", str(told)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     made = json.loads(told.read_text())
     assert not made["failed"], ended.stderr
-    # A part's results are there only after both sides gave the same answers.
-    peers = [one.about for one in (*ingest.ENTRIES["D"], *text.ENTRIES) if one.is_here]
-    assert sorted(re.findall(r"s  (.+) (?:has|holds) the same", ended.stderr)) == sorted(
-        [*peers, "ours", "ours"]
-    )
-
     results = {each["id"]: each for each in made["results"]}
     assert ended.returncode == (0 if all(each.get("met", True) for each in results.values()) else 1)
     assert [line.split()[0] for line in ended.stdout.splitlines()] == ["id", *results]
     measured = [each for each in results.values() if "median" in each]
     assert all(0 < each["min"] <= each["median"] <= each["max"] for each in measured)
-    assert all(results[f"{name}.memory"]["met"] for name in ("ndjson", "zeek"))
+    return results, ended.stderr
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -105,6 +105,22 @@ def test_peers_and_curves_are_drawn_and_shown(run: Write, page: Path) -> None:
     assert {"100 M", "records", "ms", "Q2 & more"} <= words(drawn["growth-questions.svg"])
 
 
+def test_growth_is_a_line_for_each_size_of_the_store(run: Write, page: Path) -> None:
+    one = run(
+        "one",
+        Curve("growth-rate.ours", "", "", "", ((11e6, 976_000), (22e6, 1_007_000))),
+        Curve("growth-bytes.index", "", "", "", ((11e6, 10.4e6), (22e6, 21e6))),
+    )
+    main([one, "--page", str(page)])
+    made = page.read_text().partition("<!-- growth -->\n")[2].partition("\n<!-- end -->")[0]
+    assert made.splitlines() == [
+        "| million records | thousands a CPU second | index, MB |",
+        "| --- | --- | --- |",
+        "| 11 | 976.00 | 10.40 |",
+        "| 22 | 1,007 | 21.00 |",
+    ]
+
+
 def test_a_line_goes_through_its_points_and_a_bar_is_as_long_as_its_value() -> None:
     drawn = parsed(svg.lines("t", "x", "y", [svg.Line("a", [(0, 0), (10, 10)])]))
     line = next(one for one in drawn.iter() if one.get("class") == "line c0")

@@ -281,6 +281,36 @@ def test_two_sealers_at_once_give_an_hour_one_empty_epoch(rooms: Rooms) -> None:
     assert Epoch.objects.count() == 94
 
 
+def test_a_sealer_waits_for_another_that_is_claiming_and_takes_what_it_leaves(
+    rooms: Rooms, database: Database
+) -> None:
+    rooms.take_records([record(rooms.hour)])
+
+    def once() -> int:
+        try:
+            return seal(rooms)
+        finally:
+            connections.close_all()
+
+    with database.connect("sealer") as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            # As a claim does before it takes a part of it.
+            other.execute("SELECT set_config('icr.tenant', %s, true)", [TENANT])
+            locked = other.execute("SELECT id FROM inbox_batch FOR UPDATE").fetchall()
+            sealing = pool.submit(once)
+            while not sealing.done() and not _is_awaited(other):
+                pass
+        assert len(locked) == sealing.result() == 1
+
+
+def _is_awaited(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    ).fetchone()
+    return row == (True,)
+
+
 def test_an_hour_that_a_batch_will_fill_gets_no_empty_epoch(rooms: Rooms) -> None:
     awaited = rooms.hour - 3 * HOUR
     rooms.take_records([record(awaited)], first_hour=awaited, last_hour=awaited + HOUR)

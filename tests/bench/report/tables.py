@@ -80,6 +80,30 @@ def rest(runs: Sequence[Run]) -> str:
     ))  # fmt: skip
 
 
+# By curve of `tests.bench.growth`: what its column is called, and how many of its unit make one.
+_GROWTH = {
+    "growth-rate.ours": ("thousands a CPU second", 1e3),
+    "growth-questions.q1": ("Q1, ms", 1),
+    "growth-questions.q2": ("Q2, ms", 1),
+    "growth-questions.q3": ("Q3, ms", 1),
+    "growth-bytes.table": ("segments, MB", 1e6),
+    "growth-bytes.index": ("index, MB", 1e6),
+    "growth-vacuum.seconds": ("VACUUM, s", 1),
+    "growth-look.idle": ("idle look, ms", 1),
+}
+
+
+def growth(runs: Sequence[Run]) -> str:
+    """The curves of the last run, by the million records that the store held."""
+    curves = {one["id"]: one["points"] for one in runs[-1]["curves"]}
+    shown = [(name, of, curves[id]) for id, (name, of) in _GROWTH.items() if id in curves]
+    sizes = [size for size, _ in shown[0][2]] if shown else []
+    return _table(["million records", *(name for name, _, _ in shown)], (
+        [f"{size / 1e6:.0f}", *(number(points[n][1] / of) for _, of, points in shown)]
+        for n, size in enumerate(sizes)
+    ))  # fmt: skip
+
+
 def _median(given: Sequence[Row]) -> str:
     return number(median(row["median"] for row in given)) if given else ""
 
@@ -126,4 +150,4 @@ def _table(heading: Sequence[str], body: Iterator[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-BY_MARK = {"machine": machine, "bars": bars, "steps": steps, "rest": rest}
+BY_MARK = {"machine": machine, "bars": bars, "steps": steps, "growth": growth, "rest": rest}

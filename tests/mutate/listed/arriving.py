@@ -170,4 +170,11 @@ MUTATIONS = (
         "tests/vault/test_poison.py::test_a_sealer_that_is_killed_over_it_has_tried",
         "",
     ),
+    Mutation(
+        "claims-wait",
+        "icrstore/vault/trying.py",
+        "FOR UPDATE\n",
+        "tests/vault/test_sealer.py::test_a_sealer_waits_for_another_that_is_claiming_and_takes_what_it_leaves",
+        "FOR UPDATE SKIP LOCKED\n",
+    ),
 )
