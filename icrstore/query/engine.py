@@ -11,35 +11,27 @@ Every step is safe to take again. An engine that is back within 15 minutes of a 
 request; after that the keepers end it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
-from accounts.tenancy import of_tenant
 from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query.coverage import HourCoverage, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
-from icrstore.query.opening import Failures, Lent, open_rows
 from icrstore.query.package import check_recipients, package, seal_to, sha256
-from icrstore.query.purposes import PURPOSES, Found
-from icrstore.seal.epoch import ROLES, Role
-from icrstore.seal.pools import Pools
-from icrstore.vault import reader
+from icrstore.query.purposes import Found
+from icrstore.query.scope import Scope
+from icrstore.query.second import Second
+from icrstore.seal.epoch import Role
 from icrstore.vault.accepted import Unsealed
-from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
-from icrstore.warrant.statements import Request, Selector, Warrant
+from icrstore.warrant.statements import Request, Warrant
 from icrstore.warrant.strict import dump
 
 DEMONSTRATION = "demonstration: both keepers on one host"
-
-
-# Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
-GROUP_SELECTORS = 1024
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Steps:
 
 def answer(
     keys: EngineKeys, keepers: Keepers, question: Question, share_key: ShareKey,
-    waiting: Sequence[Unsealed], demonstration: bool,
+    waiting: Sequence[Unsealed], demonstration: bool, second: Second,
 ) -> bytes:  # fmt: skip
     """The sealed disclosure of a question. Raises what the keepers' client does, `StatementError`.
 
@@ -60,12 +52,13 @@ def answer(
     """
     warrant, request = Warrant.parse(question.warrant), Request.parse(question.request)
     check_recipients(warrant.recipient_keys)
+    second.start_for(request)
     commits = keepers.commit(question)
     releases = keepers.release(question, commits)
     shares = keepers.lend(question, commits, releases, share_key.private)
 
     listed = {role: made.epochs for role, made in commits.items()}
-    found, hours = find(question.tenant, warrant, request, listed, shares, waiting)
+    found, hours = find(question.tenant, warrant, request, listed, shares, waiting, second)
     plain = dump({
         "v": 1,
         "request_sha256": question.request.sha256.hex(),
@@ -87,27 +80,14 @@ def answer(
 
 def find(
     tenant: str, warrant: Warrant, request: Request, listed: Mapping[Role, Sequence[ListedEpoch]],
-    shares: Mapping[Role, Shares], waiting: Sequence[Unsealed],
+    shares: Mapping[Role, Shares], waiting: Sequence[Unsealed], second: Second,
 ) -> tuple[Found, list[HourCoverage]]:  # fmt: skip
     """What a purpose makes of the rows of the epochs that each keeper listed, and the coverage of
-    every hour asked for.
-
-    A month's hours are opened, looked at and forgotten before the next: a year of the busiest
-    account is never in memory at once.
-    """
-    looking, failed = PURPOSES[warrant.purpose](warrant, request), Failures()
-    with of_tenant(tenant):
-        shards, by_digest = reader.shards_and_pools(tenant)
-        for group in _groups(_logged(listed), len(request.selectors)):
-            held, wrong = reader.held_epochs(tenant, group)
-            known = looking.with_pools(held, by_digest, failed)
-            lent = _lent(known, shares, request.selectors)
-            for part in open_rows(lent, reader.rows, failed):
-                looking.take(part)
-            failed.update(wrong)
+    every hour asked for."""
+    looked = second.look(Scope(tenant, warrant, request, _logged(listed), shares))
     by_role = {str(role): epochs for role, epochs in listed.items()}
-    hours = cover(request.all_hours(), by_role, shards, waiting, failed)
-    return looking.found(hours), hours
+    hours = cover(request.all_hours(), by_role, looked.shards, waiting, looked.failed)
+    return looked.looking.found(hours), hours
 
 
 def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
@@ -115,38 +95,6 @@ def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
     first, *others = listed.values()
     shared = set(first).intersection(*others)
     return sorted(shared, key=attrgetter("hour", "eid"))
-
-
-def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[ListedEpoch]]:
-    """Epochs of one month, as many whole hours as have few enough rows asked for."""
-    group: list[ListedEpoch] = []
-    for hour, found in groupby(logged, key=attrgetter("hour")):
-        of_hour = list(found)
-        is_full = (len(group) + len(of_hour)) * selectors > GROUP_SELECTORS
-        if group and (is_full or month_of(hour) != month_of(group[0].hour)):
-            yield group
-            group = []
-        group += of_hour
-    if group:
-        yield group
-
-
-def _lent(
-    held: Iterable[tuple[reader.HeldEpoch, Pools]],
-    shares: Mapping[Role, Shares],
-    selectors: Sequence[Selector],
-) -> Iterator[Lent]:
-    for pools, epochs in groupby(held, key=itemgetter(1)):
-        named = [(each, each.kind, each.sealed_names(pools)) for each in selectors]
-        for epoch, _ in epochs:
-            made = {}
-            # Two selectors may have one name (an address at two times): its rows are opened once.
-            for selector, kind, names in named:
-                pairs = zip(*(shares[role][epoch.eid, selector] for role in ROLES), strict=True)
-                for name, pair in zip(names, pairs, strict=True):
-                    made[kind, name] = pair
-            for (kind, name), (operator, oversight) in made.items():
-                yield Lent(epoch, kind, name, operator, oversight)
 
 
 def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:

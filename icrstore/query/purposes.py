@@ -58,6 +58,14 @@ class Looking(ABC):
         """All that there is of some hours."""
 
     @abstractmethod
+    def handed(self) -> Any:
+        """What was taken, for another look of the same question to `join`; it can be pickled."""
+
+    @abstractmethod
+    def join(self, handed: Any) -> None:
+        """What another look has taken of other hours."""
+
+    @abstractmethod
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         """What it comes to, once everything was taken."""
 
@@ -86,6 +94,14 @@ class Resolving(Looking):
     def take(self, part: Sequence[Opened]) -> None:
         for one in part:
             self._bindings[one.name, one.hour].append(address_map.read(one.segment))
+
+    def handed(self) -> Any:
+        return dict(self._bindings), self._pools
+
+    def join(self, handed: Any) -> None:
+        bindings, pools = handed
+        self._bindings.update(bindings)
+        self._pools.update(pools)
 
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         covered, most = Coverage(hours), self.warrant.max_candidates
@@ -143,6 +159,13 @@ class UsingServices(OfAccounts):
     def add(self, account: str, records: Records) -> None:
         self._tallies[account].add(records)
 
+    def handed(self) -> Any:
+        return self._tallies
+
+    def join(self, handed: Any) -> None:
+        for account, tally in handed.items():
+            self._tallies[account].join(tally)
+
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         reports = [tally.report(account) for account, tally in self._tallies.items()]
         fields = {
@@ -165,6 +188,13 @@ class Reaching(OfAccounts):
 
     def add(self, account: str, records: Records) -> None:
         self._matches[account].add(records)
+
+    def handed(self) -> Any:
+        return {account: matches.handed() for account, matches in self._matches.items()}
+
+    def join(self, handed: Any) -> None:
+        for account, matches in handed.items():
+            self._matches[account].join(*matches)
 
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         covered = Coverage(hours)

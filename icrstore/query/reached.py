@@ -87,6 +87,16 @@ class Matches:
                 of_target = moments[inside[destination]]
                 found.add(of_target[(of_target >= span[0]) & (of_target < span[1])])
 
+    def handed(self) -> tuple[int, list["_Found"]]:
+        """For `join`: what was found, without what was looked for."""
+        return self.records, self._found
+
+    def join(self, records: int, found: "Sequence[_Found]") -> None:
+        """What others of these targets have found in other hours."""
+        self.records += records
+        for mine, theirs in zip(self._found, found, strict=True):
+            mine.join(theirs)
+
     def verdicts(self, account: str, hours: Coverage) -> list[Reach]:
         """On every target, in their order."""
         return [
@@ -106,10 +116,14 @@ class _Found:
     def add(self, moments: Numbers) -> None:
         if not len(moments):
             return
-        first, last = int(moments.min()), int(moments.max())
-        self.records += len(moments)
-        self.first = first if self.first is None else min(self.first, first)
-        self.last = last if self.last is None else max(self.last, last)
+        self.join(_Found(len(moments), int(moments.min()), int(moments.max())))
+
+    def join(self, other: "_Found") -> None:
+        self.records += other.records
+        times = [
+            each for each in (self.first, self.last, other.first, other.last) if each is not None
+        ]
+        self.first, self.last = min(times, default=None), max(times, default=None)
 
 
 class _Networks:

@@ -15,6 +15,7 @@ from icrstore.query import engine, waits
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.lodge import unseal
 from icrstore.query.models import Query
+from icrstore.query.second import Second
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.rows import RowError
 from icrstore.vault.accepted import Unsealed, unsealed
@@ -48,19 +49,21 @@ def run_open(keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bo
     what ended one engine may end the next, and must not keep the others waiting.
     """
     count, turns = 0, deque(tenant.name for tenant in tenants())
-    while _run_one(turns, keys, keepers, trust, demonstration):
-        count += 1
+    with Second() as second:
+        while _run_one(turns, keys, keepers, trust, demonstration, second):
+            count += 1
     return count
 
 
 def _run_one(
-    turns: deque[str], keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool
-) -> bool:
+    turns: deque[str], keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool,
+    second: Second,
+) -> bool:  # fmt: skip
     with held_token() as token:
         query = _claim(token, turns)
         if query is None:
             return False
-        state, said, disclosure = _outcome(query, keys, keepers, trust, demonstration)
+        state, said, disclosure = _outcome(query, keys, keepers, trust, demonstration, second)
         with of_tenant(query.tenant_id):
             # Only the engine that holds the claim ends the query.
             Query.objects.filter(id=query.id, claim=token, state=Query.RUNNING).update(
@@ -75,11 +78,12 @@ def _run_one(
 
 
 def _outcome(
-    query: Query, keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool
-) -> tuple[str, list[dict[str, str]], bytes | None]:
+    query: Query, keys: EngineKeys, keepers: Keepers, trust: Trust, demonstration: bool,
+    second: Second,
+) -> tuple[str, list[dict[str, str]], bytes | None]:  # fmt: skip
     try:
         question, share_key, waiting = _question(query, keys, trust, timezone.now())
-        sealed = engine.answer(keys, keepers, question, share_key, waiting, demonstration)
+        sealed = engine.answer(keys, keepers, question, share_key, waiting, demonstration, second)
     except KeepersRefused as refused:
         said = [{"keeper": role, "code": code} for role, code in refused.codes.items()]
         return Query.REFUSED, said, None

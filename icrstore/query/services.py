@@ -67,6 +67,12 @@ class Tally:
         self._rows += len(records.observed_at)
         self._lines.append(lines)
 
+    def join(self, other: "Tally") -> None:
+        """What another tally has of other hours."""
+        self.records += other.records
+        self._rows += other._rows
+        self._lines += other._lines
+
     def report(self, account: str) -> "ServiceReport":
         if not self._lines:
             return ServiceReport(0, 0, [], [])

@@ -5,11 +5,14 @@ uid reads its memory or its environment, and what it forks inherits that. Root s
 """
 
 import ctypes
+import errno
 import os
 import resource
+import signal
 import stat
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
 
@@ -21,9 +24,15 @@ def harden() -> None:
     """Call first. Raises OSError where the kernel refuses."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def end_with(parent: int) -> None:
+    """Called by a fork: to be killed as soon as its parent has ended. Raises OSError if it has, or
+    where the kernel refuses."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise ProcessLookupError(errno.ESRCH, "the parent has ended")
 
 
 def read_private(path: Path) -> bytes:
@@ -32,3 +41,9 @@ def read_private(path: Path) -> bytes:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
             raise Exposed(f"{path}: others can read it: run `chmod 600 {path}`")
         return file.read()
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")

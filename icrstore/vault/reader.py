@@ -1,17 +1,22 @@
 """Reading sealed rows: bodies with their proofs, of epochs that both keepers vouched for.
 
 Only `icrstore.query` may import this. What it returns is ciphertext; opening is the engine's.
-Everything is read inside the caller's transaction, which is of the tenant (`accounts.tenancy`).
+Everything is read inside the transaction of `seen`.
 """
 
 import hashlib
 import json
 from binascii import a2b_base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import transaction
+
+from accounts.exchange import exchange
 from accounts.policies import read_pools
+from accounts.tenancy import see
 from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.epoch import Epoch
 from icrstore.seal.manifest import BucketProof
@@ -32,7 +37,8 @@ _PAYLOAD = b'"payload":"'
 
 _TENANT = """
 SELECT t.shards, p.statement FROM accounts_tenant AS t
-LEFT JOIN accounts_policy AS p ON p.tenant_id = t.name AND p.about = 'pools' WHERE t.name = %s
+LEFT JOIN accounts_policy AS p ON p.tenant_id = t.name AND p.about = 'pools'
+WHERE t.name = %(tenant)s
 """
 
 _EPOCHS = "SELECT eid, id, statement FROM vault_epoch WHERE tenant_id = %s AND eid = ANY(%b)"
@@ -102,17 +108,19 @@ def held_epochs(
     return held, wrong
 
 
-def shards_and_pools(tenant: str) -> tuple[int, dict[bytes, Pools]]:
-    """How many shards a tenant has, and its pools by their digest, as the database says.
+@contextmanager
+def seen(tenant: str) -> Iterator[tuple[int, dict[bytes, Pools]]]:
+    """A transaction that sees a tenant's rows, begun in one round trip with what the database says
+    of the tenant: how many shards it has, and its pools by their digest.
 
     An epoch names its pools by their digest, so who exchanges or deletes a policy makes epochs that
     fail, and no name that is not theirs.
     """
-    with binary_cursor() as cursor:
-        cursor.execute(_TENANT, [tenant])
-        ((shards, _), *_) = found = cursor.fetchall()
-    policies = [read_pools(statement) for _, statement in found if statement is not None]
-    return shards, {pools.sha256: pools for pools in (*policies, DEFAULT) if pools is not None}
+    with transaction.atomic():
+        _, found = exchange(see(tenant), (_TENANT, {"tenant": tenant}))
+        policies = [read_pools(statement) for _, statement in found if statement is not None]
+        by_digest = {pools.sha256: pools for pools in (*policies, DEFAULT) if pools is not None}
+        yield found[0][0], by_digest
 
 
 def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
@@ -123,8 +131,14 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         [one.has_row for one in wanted],
     ]
     with binary_cursor() as cursor:
-        # Opened while PostgreSQL is still looking for the next.
-        found = cursor.stream(_ROWS, [*asked, month, month], size=ROWS_AT_ONCE)
+        values = [*asked, month, month]
+        found: Iterable[Any]
+        if len(wanted) <= ROWS_AT_ONCE:
+            # Planned once a connection, which takes as long as the looking.
+            found = cursor.execute(_ROWS, values, prepare=True)
+        else:
+            # Opened while PostgreSQL is still looking for the next.
+            found = cursor.stream(_ROWS, values, size=ROWS_AT_ONCE)
         for one, (body, number, leaf, path) in zip(wanted, found, strict=True):
             proof = None if leaf is None else proof_of(one.epoch.rows, number, leaf, path)
             yield body, proof

@@ -85,7 +85,13 @@ def _measure(
                         here["answer"] = warm.same_shape(one, answer)
                     else:
                         here["warm"].append(milliseconds)
-    return {"asked": made, "peak_bytes": peak_bytes()}
+    return {"asked": made, "peak_bytes": sum(map(peak_bytes, _processes(opened)))}
+
+
+def _processes(opened: Iterable[tuple[str, "Side"]]) -> list[str]:
+    """This one and the engine's second; what a fork shares counts twice."""
+    seconds = [side.second for _, side in opened if isinstance(side, Ours)]
+    return ["self", *(str(one.pid) for one in seconds if one.pid)]
 
 
 def _by_purpose(prepared: Sequence[Prepared]) -> Iterable[list[Prepared]]:
@@ -107,14 +113,20 @@ class Side:
 
 class Ours(Side):
     def __init__(self, tenant: str) -> None:
-        self._tenant = tenant
+        from icrstore.query.second import Second
+
+        self._tenant, self.second = tenant, Second()
+
+    def prepare(self, one: Prepared) -> None:
+        """As the engine does before it asks the keepers."""
+        self.second.start_for(one.request)
 
     def answer(self, one: Prepared) -> Fields:
         """What the engine does between the keepers' shares and the disclosure."""
         from icrstore.query import engine
 
         found, _ = engine.find(
-            self._tenant, one.warrant, one.request, one.listed, one.shares, waiting=()
+            self._tenant, one.warrant, one.request, one.listed, one.shares, (), self.second
         )
         return found.fields
 

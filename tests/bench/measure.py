@@ -49,9 +49,9 @@ def timed(work: Callable[[], T], *servers: int, own: bool = True) -> tuple[T, Co
     return made, Cost(time.perf_counter() - wall, _cpu_seconds(servers, own) - cpu)
 
 
-def peak_bytes() -> int:
-    """The most memory that this program has held. Not ru_maxrss: that survives an exec."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def peak_bytes(process: str = "self") -> int:
+    """The most memory that a program has held. Not ru_maxrss: that survives an exec."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 

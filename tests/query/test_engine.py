@@ -38,7 +38,7 @@ def test_an_answer_has_each_distinct_record_once_and_every_hour(office: Office) 
 def test_an_answer_is_the_same_however_little_is_read_at_a_time(
     office: Office, monkeypatch: pytest.MonkeyPatch, selectors: int, records: int
 ) -> None:
-    monkeypatch.setattr("icrstore.query.engine.GROUP_SELECTORS", selectors)
+    monkeypatch.setattr("icrstore.query.scope.GROUP_SELECTORS", selectors)
     monkeypatch.setattr("icrstore.query.opening.PART_RECORDS", records)
     answer = office.ask(40)
     assert (answer["records"], coverage(answer)) == (4, ["COMPLETE"] * 40)

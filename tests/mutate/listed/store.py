@@ -11,6 +11,7 @@ OPENING = "icrstore/query/opening.py"
 COVERAGE = "icrstore/query/coverage.py"
 LODGE = "icrstore/query/lodge.py"
 PACKAGE = "icrstore/query/package.py"
+SECOND = "icrstore/query/second.py"
 SIGN_IN = "icrstore/notices/sign_in.py"
 TENANCY = "accounts/tenancy.py"
 PRINCIPALS = "accounts/principals.py"
@@ -79,6 +80,28 @@ MUTATIONS = (
         "return receipt if receipt.batch_id == bytes(batch.batch_id) else None",
         "tests/vault/test_review_receipts.py::test_what_another_host_signed_or_of_another_batch_is_no_receipt",
         "return receipt",
+    ),
+    Mutation(
+        "second-late-answer",
+        SECOND,
+        "self.close()\n            raise",
+        "tests/query/test_second.py"
+        "::test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next",
+        "raise",
+    ),
+    Mutation(
+        "second-outlives-the-engine",
+        SECOND,
+        "end_with(parent)\n",
+        "tests/query/test_second.py::test_it_ends_with_an_engine_that_is_killed",
+        "pass\n",
+    ),
+    Mutation(
+        "second-keeps-sockets",
+        SECOND,
+        "os.closerange(3, wire.fileno())",
+        "tests/query/test_second.py::test_it_keeps_nothing_open_of_the_engine",
+        "pass",
     ),
     Mutation(
         "reader-statement-logged",

@@ -1,0 +1,120 @@
+"""The engine's second process: it looks at half of the hours of a question about many.
+
+It is forked from the engine, so it holds what the engine holds and is hardened as it is. What to
+look at and what was found there pass through a pair of sockets that nobody else has; nothing of the
+engine's own connections is left open in it, and that to PostgreSQL is its own, in the same role. It
+ends when the engine has what was asked for, however the engine ends.
+
+Whatever becomes of it no hour is lost: what it does not tell, the engine looks at itself.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+
+from icrstore.query import scope
+from icrstore.query.scope import Looked, Scope
+from icrstore.shell.harden import end_with
+from icrstore.warrant.statements import Request
+
+# Of so many selectors in so many epochs half is more than it costs to tell of them.
+MANY = 128
+# It began when the engine did, with as much to look at: one that is still at work then is stuck.
+PATIENCE_SECONDS = 60.0
+
+
+class Second:
+    """Used as a context; in one thread. There is no process before `start`."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._wire: Connection[Any, Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start_for(self, request: Request) -> None:
+        """Start it if the question may be large; it connects while the keepers are asked.
+
+        Not within a transaction: what is not committed yet only this connection sees.
+        """
+        is_large = len(request.all_hours()) * len(request.selectors) >= MANY
+        if not is_large or self._wire is not None or connection.in_atomic_block:
+            return
+        here, there = Pipe()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if not self.pid:
+            _serve(there, parent)
+        there.close()
+        self._wire = here
+
+    def look(self, whole: Scope) -> Looked:
+        """What is found in a scope, by both if it is large. Raises what `scope.look` does."""
+        if self._wire is None or len(whole.epochs) * len(whole.request.selectors) < MANY:
+            return scope.look(whole)
+        mine, theirs = whole.halves()
+        try:
+            self._tell(theirs)
+            made = scope.look(mine)
+        except BaseException:
+            # What it tells later would be taken for the answer to the next question.
+            self.close()
+            raise
+        told = self._told()
+        made.join(scope.look(theirs).handed() if told is None else told)
+        return made
+
+    def close(self) -> None:
+        """End it, and with it all that it opened."""
+        if self._wire is None:
+            return
+        self._wire.close()
+        self._wire = None
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def _tell(self, theirs: Scope) -> None:
+        with suppress(OSError):  # It is gone: then it tells nothing.
+            if self._wire is not None:
+                self._wire.send(theirs)
+
+    def _told(self) -> Any:
+        """What it found; None if it is gone or stuck, and then it has ended."""
+        with suppress(OSError, EOFError):
+            if self._wire is not None and self._wire.poll(PATIENCE_SECONDS):
+                return self._wire.recv()
+        self.close()
+        return None
+
+
+def _serve(wire: "Connection[Any, Any]", parent: int) -> NoReturn:
+    """All its life. Of what goes wrong it says nothing: the engine looks then, and meets it too."""
+    try:
+        end_with(parent)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.closerange(3, wire.fileno())
+        os.closerange(wire.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        # Kept, since whoever forgets an open connection is warned of; its socket is closed.
+        engines = connections[DEFAULT_DB_ALIAS]
+        del connections[DEFAULT_DB_ALIAS]
+        connection.ensure_connection()
+        while engines is not connection:
+            wire.send(scope.look(wire.recv()).handed())
+    finally:
+        os._exit(0)
