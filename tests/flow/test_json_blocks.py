@@ -64,8 +64,9 @@ def read(
 ) -> tuple[pa.Table, Tally]:
     with monkeypatch.context() as patch:
         patch.setattr(json_blocks, "_FEW_LINES", 1)
+        patch.setattr(json_lines, "_LARGE_BYTES", 0)
         if by_line:
-            patch.setattr(json_blocks, "table", lambda *_: None)
+            patch.setattr(json_lines, "_at_once", lambda *_: None)
         tally = Tally()
         made = [
             batch.cast(record_schema("ns"))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
-from . import json_blocks
+from . import alike, json_blocks
 from .events import EventRows, assemble_events
 from .lines import Input, line_blocks
 from .rows import Fault, Rows, assemble, nothing, only_ported
@@ -37,6 +37,9 @@ _TYPES = {"protocol": pa.uint8()} | {
 }
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES])
 _EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
+
+# In less than this the way by columns is the longer one.
+_LARGE_BYTES = 1 << 19
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
@@ -105,9 +108,14 @@ def _table(block: bytes) -> pa.Table | None:
     The first line says which: what differs from it is refused.
     """
     if b'"nat_event"' not in block[: block.find(b"\n")]:
-        return json_blocks.table(block, _SCHEMA, "error")
-    table = json_blocks.table(block, _EVENT_SCHEMA, "error")
+        return _at_once(block, _SCHEMA)
+    table = _at_once(block, _EVENT_SCHEMA)
     return None if table is None or table.column("nat_event").null_count else table
+
+
+def _at_once(block: bytes, schema: pa.Schema) -> pa.Table | None:
+    made = alike.table(block, schema) if len(block) >= _LARGE_BYTES else None
+    return json_blocks.table(block, schema, "error") if made is None else made
 
 
 def _of_table(table: pa.Table, at: int, tally: Tally) -> pa.RecordBatch:

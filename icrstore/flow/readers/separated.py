@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from ..schema import Column
+from .lines import count_lines
 from .tally import Tally
 
 
@@ -114,7 +115,7 @@ def _skip(_: arrow_csv.InvalidRow) -> Literal["skip"]:
 
 def _lines(text: bytes, layout: Layout, tally: Tally, before: int, rows: int) -> Sequence[int]:
     """On which lines the rows are; the lines that are none are counted."""
-    count = text.count(b"\n") + (not text.endswith(b"\n"))
+    count = count_lines(text) + (not text.endswith(b"\n"))
     if rows == count:
         return range(before, before + count)
     separator = layout.separator.encode()

@@ -32,6 +32,9 @@ _QUARTER = 900 * 10**9
 
 _PLAIN = b"0000-00-00T00:00:00.000000000"
 _PLAIN_SIZES = frozenset({20, *range(22, 31)})
+# Seconds since 1970 have ten digits from 2001 on.
+_WHOLE_DIGITS = 10
+_SECONDS_SIZES = frozenset({_WHOLE_DIGITS, *range(_WHOLE_DIGITS + 2, _WHOLE_DIGITS + 11)})
 
 Ticks = npt.NDArray[np.int64]
 
@@ -47,6 +50,8 @@ def instants(
     nobody can say which time it is.
     """
     if (plain := _plain(text)) is not None:
+        return plain, []
+    if unit == "s" and (plain := _plain_seconds(text)) is not None:
         return plain, []
     if unit and pc.any(pc.match_substring(text, "/")).as_py():
         text = pc.replace_substring_regex(text, _SLASHED, r"\1-\2-\3")
@@ -76,14 +81,9 @@ def instants(
 def _plain(text: Column) -> Column | None:
     """The times of a column all of whose texts are ``YYYY-MM-DDTHH:MM:SS[.fraction]Z``, with one
     number of digits, and in the calendar; else None. In a tenth of the time that others take."""
-    size = len(text[0].as_py() or "") if len(text) and not text.null_count else 0
-    if size not in _PLAIN_SIZES or not isinstance(text, pa.StringArray):
+    octets = _alike(text)
+    if octets is None or (size := octets.shape[1]) not in _PLAIN_SIZES:
         return None
-    buffers: list[Any] = text.buffers()
-    offsets = np.frombuffer(buffers[1], np.int32)[text.offset : text.offset + len(text) + 1]
-    if (np.diff(offsets) != size).any():
-        return None
-    octets = np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]].reshape(-1, size)
     shape = np.frombuffer(_PLAIN[: size - 1] + b"Z", np.uint8)
     is_fixed = shape != ord("0")
     years = np.ascontiguousarray(octets[:, :4]).view(">u4")
@@ -95,6 +95,37 @@ def _plain(text: Column) -> Column | None:
         return text.cast(pa.timestamp(unit, tz="UTC"))
     except pa.ArrowInvalid:  # It is not in the calendar.
         return None
+
+
+def _plain_seconds(text: Column) -> Column | None:
+    """The same of texts that are all ten digits, or those, a point and up to nine more, below
+    `LAST_SECOND`: as tcpdump and Zeek write seconds since 1970."""
+    octets = _alike(text)
+    if octets is None or (size := octets.shape[1]) not in _SECONDS_SIZES:
+        return None
+    if size > _WHOLE_DIGITS and (octets[:, _WHOLE_DIGITS] != ord(".")).any():
+        return None
+    digits = np.delete(octets, _WHOLE_DIGITS, 1) if size > _WHOLE_DIGITS else octets
+    if (digits - ord("0") > 9).any() or (digits[:, 0] == ord("9")).any():
+        return None
+    power = max(0, size - _WHOLE_DIGITS - 1)
+    unit = UNITS[-(-power // 3)]
+    ticks = np.zeros(len(digits), np.int64)
+    for column in digits.T:
+        ticks = ticks * 10 + (column - ord("0"))
+    return pa.array(ticks * 10 ** (-power % 3)).cast(pa.timestamp(unit, tz="UTC"))
+
+
+def _alike(text: Column) -> npt.NDArray[np.uint8] | None:
+    """The octets of texts that are all of one length, a row for each; None if they are not."""
+    if not len(text) or text.null_count or not isinstance(text, pa.StringArray):
+        return None
+    buffers: list[Any] = text.buffers()
+    offsets = np.frombuffer(buffers[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    size = int(offsets[1] - offsets[0])
+    if not size or (np.diff(offsets) != size).any():
+        return None
+    return np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]].reshape(-1, size)
 
 
 def _are_safe(years: npt.NDArray[np.uint32]) -> bool:

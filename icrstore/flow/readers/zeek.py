@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ..errors import FormatRefused
 from ..schema import TCP, UDP, Column
-from .lines import Input, line_blocks
+from .lines import Input, count_lines, line_blocks
 from .rows import Rows, assemble, nothing, only_ported
 from .separated import Layout, as_utf_8, read_fields
 from .tally import Tally
@@ -82,7 +82,7 @@ def read_zeek(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
                     yield _batch(part, header, header.places, tally, at)
                 else:
                     tally.cut(at)
-            at += part.count(b"\n")
+            at += count_lines(part)
 
 
 def protocol_numbers(proto: Column, source: Column, ip_proto: Column) -> Column:
@@ -97,6 +97,8 @@ def protocol_numbers(proto: Column, source: Column, ip_proto: Column) -> Column:
         ),
         *(pa.scalar(number, pa.uint8()) for number in (TCP, UDP, ICMP6, ICMP)),
     )
+    if ip_proto.null_count == len(ip_proto):
+        return named
     told = pc.match_substring_regex(ip_proto, r"^(\d\d?|1\d\d|2[0-4]\d|25[0-5])$")
     number = pc.if_else(told, ip_proto, pa.scalar(None, pa.string())).cast(pa.uint8())
     return pc.coalesce(number, named)

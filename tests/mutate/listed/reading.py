@@ -3,6 +3,7 @@
 from tests.mutate.mutation import Mutation
 
 BLOCKS = "icrstore/flow/readers/json_blocks.py"
+ALIKE = "icrstore/flow/readers/alike.py"
 MAPPED = "icrstore/flow/readers/json_mapped.py"
 TABLES = "icrstore/flow/readers/csv_tables.py"
 CUT = "icrstore/collector/cut.py"
@@ -10,6 +11,20 @@ CUT = "icrstore/collector/cut.py"
 TWO_WAYS = "tests/flow/test_json_blocks.py::test_what_could_be_read_in_two_ways_is_not_read_at_once"
 
 MUTATIONS = (
+    Mutation(
+        "json-alike-has-a-brace",
+        ALIKE,
+        'if prefix.startswith(b"{"):',
+        "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
+        "if False:",
+    ),
+    Mutation(
+        "json-alike-is-read-to-its-end",
+        ALIKE,
+        "        lines.check_ends()\n",
+        "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
+        "",
+    ),
     Mutation(
         "json-one-object-a-line",
         BLOCKS,
