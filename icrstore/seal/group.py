@@ -1,6 +1,6 @@
 """A group: the records of one hour and one unit of time as numpy columns, ready to be sealed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -22,6 +22,7 @@ pc: Any = pyarrow.compute  # its stubs refuse calls that are right
 HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_ADDRESS, HAS_PUBLIC_PORT = 1, 2, 4, 8
 _PORTS = ("source_port", "destination_port", "post_nat_source_port")
 _ADDRESSES = ("source_address", "destination_address", "post_nat_source_address")
+_CODES = ("account", "source", "destination", "public")
 
 
 @dataclass(frozen=True)
@@ -77,73 +78,118 @@ def digits(values: Numbers) -> list[Numbers]:
     ]
 
 
-def by_hour(records: pa.Table) -> Iterator[tuple[datetime, Group]]:
-    """The groups of valid records of one unit (`flow.validate` has passed them), hour by hour."""
-    if not records.num_rows:
-        return
-    unit = next(u for u in UNITS if records.schema.field("observed_at").type.unit == u)
-    hour, everything = _group(records, unit)
-    first = int(hour.min())
-    hour -= first
-    whose = hour.astype(np.int64) * len(everything.accounts) + everything.account
-    # Most come by time: to see that costs nothing, but within the hour it would not be so.
-    moment = records.column("observed_at").cast(pa.int64()).to_numpy()
-    everything = everything.rows(np.lexsort((moment, *digits(whose))))
+@dataclass(frozen=True)
+class Part:
+    """One or more valid records of one unit (`flow.validate` has passed them) in their order: those
+    of a batch, in two fifths of its memory while it waits for the others of its hours.
 
-    ends = np.cumsum(np.bincount(hour)).tolist()
+    The columns are a group's and ``hour``, which counts from 1970; their codes are of ``accounts``
+    and ``addresses``, Arrow arrays of the part's own.
+    """
+
+    unit: Unit
+    accounts: Any
+    addresses: Any
+    columns: dict[str, Numbers]
+
+    @classmethod
+    def of(cls, records: pa.Table) -> "Part":
+        (batch,) = records.combine_chunks().to_batches()
+        unit = next(u for u in UNITS if batch.schema.field("observed_at").type.unit == u)
+        # The flag tells an address that was not translated from the first.
+        addresses, codes = dictionary(pa.chunked_array([batch.column(name) for name in _ADDRESSES]))
+        accounts, account = dictionary(pa.chunked_array([batch.column("account")]))
+        coded = dict(zip(_CODES, (account, *codes.reshape(3, -1)), strict=True))
+        return cls(unit, accounts, addresses, coded | _numbers(batch, unit))
+
+    def __len__(self) -> int:
+        return len(self.columns["hour"])
+
+
+def by_hour(records: pa.Table | Sequence[Part]) -> Iterator[tuple[datetime, Group]]:
+    """The groups of valid records of one unit, hour by hour."""
+    if isinstance(records, pa.Table):
+        records = [Part.of(records)] if records.num_rows else []
+    if not records:
+        return
+    hour, everything = _sorted(records)
+    first = int(hour[0])
+    ends = np.cumsum(np.bincount(hour - first)).tolist()
     for number, (start, end) in enumerate(pairwise([0, *ends])):
         if end > start:
             yield hour_of(first + number), everything.rows(slice(start, end))
 
 
-def _group(records: pa.Table, unit: Unit) -> tuple[Numbers, Group]:
-    """Each record's hour, by number, and the records in the order in which they are given."""
-    # The flag tells an address that was not translated from the first.
-    values, codes = dictionary(pa.chunked_array(
-        [chunk for name in _ADDRESSES for chunk in records.column(name).chunks],
-        records.schema.field("source_address").type,
-    ))  # fmt: skip
-    accounts, account = dictionary(records.column("account"))
-    addresses = np.frombuffer(b"".join(values.to_pylist()), np.uint8).reshape(len(values), 16)
-    source, destination, public = codes.reshape(3, -1)
-    # Batch by batch, what is made on the way stays in the processor's cache.
-    hour, time, service, source_port, public_port = map(
-        np.concatenate, zip(*(_numbers(batch, unit) for batch in records.to_batches()), strict=True)
-    )
-    return hour, Group(
-        unit=unit,
-        accounts=accounts.to_pylist(),
-        addresses=addresses,
-        private=are_private(addresses),
-        account=account,
-        time=time,
-        service=service,
-        source=source,
-        source_port=source_port,
-        destination=destination,
-        public=public,
-        public_port=public_port,
-    )
+def _sorted(parts: Sequence[Part]) -> tuple[Numbers, Group]:
+    """The records of all parts by hour, account and time, and each one's hour."""
+    accounts, account_of = _together([part.accounts for part in parts])
+    addresses, address_of = _together([part.addresses for part in parts])
+    codes_of = dict(zip(_CODES, (account_of, address_of, address_of, address_of), strict=True))
+
+    def column(name: str) -> Numbers:
+        several = [part.columns[name] for part in parts]
+        if name in codes_of:
+            several = [of[each] for of, each in zip(codes_of[name], several, strict=True)]
+        return np.concatenate(several)
+
+    unit = parts[0].unit
+    order = _order(column("hour"), column("account"), column("time"), unit)
+    # One at a time: fresh memory costs as much as what is done with it.
+    columns = {name: column(name)[order] for name in parts[0].columns}
+    hour, values = columns.pop("hour"), b"".join(addresses.to_pylist())
+    listed = np.frombuffer(values, np.uint8).reshape(len(addresses), 16)
+    return hour, Group(unit, accounts.to_pylist(), listed, are_private(listed), **columns)
 
 
-def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, ...]:
-    """Hour, time in it, service, source port and public port of each record."""
+def _order(hour: Numbers, account: Numbers, time: Numbers, unit: Unit) -> Numbers:
+    hour = hour.astype(np.int64)
+    whose = (hour - hour.min()) * (int(account.max()) + 1) + account
+    # Most come by time: to see that costs nothing, but within the hour it would not be so.
+    moment = hour * units_per_hour(unit) + time.astype(np.int64)
+    return np.lexsort((moment, *digits(whose)))
+
+
+def _together(several: Sequence[Any]) -> tuple[Any, list[Numbers]]:
+    """The distinct values of several arrays, and for each array the numbers of its values."""
+    values, numbers = dictionary(pa.chunked_array(several))
+    return values, np.split(numbers, np.cumsum([len(each) for each in several])[:-1])
+
+
+def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
+    """The columns of records that are not codes."""
     moment = np.asarray(batch.column("observed_at").cast(pa.int64()).to_numpy())
     hour = moment // units_per_hour(unit)
     time = (moment - hour * units_per_hour(unit)).astype(np.uint64 if unit == "ns" else np.uint32)
-    source_port, destination_port, public_port = (
-        np.asarray(pc.fill_null(batch.column(name), 0).to_numpy(), np.uint16) for name in _PORTS
-    )
+    ports, has_port = zip(*(_present(batch.column(name)) for name in _PORTS), strict=True)
+    has_public = _is_there(batch.column("post_nat_source_address"))
     service = np.asarray(batch.column("protocol").to_numpy(), np.uint32) << 16
-    for name, bit in (
-        ("source_port", HAS_SOURCE_PORT),
-        ("destination_port", HAS_DESTINATION_PORT),
-        ("post_nat_source_address", HAS_PUBLIC_ADDRESS),
-        ("post_nat_source_port", HAS_PUBLIC_PORT),
+    for is_there, bit in zip(
+        (*has_port, has_public),
+        (HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_PORT, HAS_PUBLIC_ADDRESS),
+        strict=True,
     ):
-        is_there = np.asarray(pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False))
         service |= is_there.astype(np.uint32) * np.uint32(bit << 24)
-    return hour.astype(np.int32), time, service | destination_port, source_port, public_port
+    return {
+        "hour": hour.astype(np.int32),
+        "time": time,
+        "service": service | ports[1],
+        "source_port": ports[0],
+        "public_port": ports[2],
+    }
+
+
+def _present(column: Any) -> tuple[Numbers, Numbers]:
+    """A column of numbers, 0 where null, and where it is not: as numbers, 0 or 1."""
+    is_there = _is_there(column)
+    whatever = pa.Array.from_buffers(
+        column.type, len(column), [None, column.buffers()[1]], offset=column.offset
+    )
+    return whatever.to_numpy() * is_there, is_there
+
+
+def _is_there(column: Any) -> Numbers:
+    # Not as truth values, which Arrow hands out one by one.
+    return np.asarray(pc.is_valid(column).cast(pa.uint8()).to_numpy())
 
 
 def are_private(addresses: Numbers) -> Numbers:

@@ -28,7 +28,7 @@ from django.db import connection
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
-from icrstore.flow.schema import is_of_bindings
+from icrstore.flow.schema import Unit, is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, validate
 from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import Author, NotSigned, check_author
@@ -46,7 +46,7 @@ from icrstore.seal.epoch import (
     new_atoms,
     seal_atom,
 )
-from icrstore.seal.group import Group, by_hour
+from icrstore.seal.group import Group, Part, by_hour
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
 from icrstore.seal.sealing import seal_epoch
 from icrstore.vault import models, months
@@ -81,6 +81,7 @@ WHERE id = %(id)s AND claim = %(token)s AND state = 'accepted'
 
 T = TypeVar("T")
 AnyGroup = Group | BindingGroup
+Kept = Part | pa.Table  # of connections, or of bindings
 DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
 
 
@@ -101,11 +102,12 @@ class _SealedBy:
 
 @dataclass
 class Opened:
-    """One batch, opened and checked: good records, how many of the others fell out why, and the
-    gaps that it tells of."""
+    """One batch, opened and checked: how many good records, and those until they are sorted into
+    hours; how many of the others fell out why, and the gaps that it tells of."""
 
     batch: Batch
-    records: pa.Table | None = None
+    records: int = 0
+    kept: Kept | None = None
     rejected: Counter[str] = field(default_factory=Counter)
     gaps: Sequence[Gap] = ()
 
@@ -229,7 +231,7 @@ def _open_all(batches: Iterable[Batch], chain: IntakeChain, by: _SealedBy) -> li
         if records >= GROUP_RECORDS:
             break
         opened = _open(batch, chain, by)
-        records += opened.records.num_rows if opened.records is not None else 0
+        records += opened.records
         made.append(opened)
     return made
 
@@ -266,7 +268,14 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
         return Opened(batch, rejected=Counter({"batch-wrong-columns": 1}))
     except WrongGaps:
         return Opened(batch, rejected=Counter({"batch-wrong-gaps": 1}))
-    return Opened(batch, verdict.good, verdict.rejected + content.rejected, content.gaps)
+    good, rejected = verdict.good, verdict.rejected + content.rejected
+    return Opened(batch, good.num_rows, _kept(good), rejected, content.gaps)
+
+
+def _kept(good: pa.Table) -> Kept | None:
+    if not good.num_rows:
+        return None
+    return good if is_of_bindings(good) else Part.of(good)
 
 
 def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:
@@ -299,23 +308,30 @@ def _body(batch: Batch) -> bytes:
 
 def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], list[Batch]]]:
     """The groups and batches of every hour; one group for each unit of time, of connections and of
-    bindings."""
-    by_unit: dict[pa.Schema, list[tuple[pa.Table, Batch]]] = {}
+    bindings. What was opened keeps its records no longer."""
+    kinds: dict[Unit | pa.Schema, list[tuple[Kept, Batch]]] = {}
     for one in opened:
-        if one.records is not None and one.records.num_rows:
-            by_unit.setdefault(one.records.schema, []).append((one.records, one.batch))
+        if one.kept is not None:
+            kind = one.kept.unit if isinstance(one.kept, Part) else one.kept.schema
+            kinds.setdefault(kind, []).append((one.kept, one.batch))
+        one.kept = None
 
     hours: dict[datetime, tuple[list[AnyGroup], list[Batch]]] = {}
-    for several in by_unit.values():
-        for hour, group in _groups(pa.concat_tables([records for records, _ in several])):
-            groups, batches = hours.setdefault(hour, ([], []))
+    for several in kinds.values():
+        batches = [batch for _, batch in several]
+        for hour, group in _groups([kept for kept, _ in several]):
+            groups, those = hours.setdefault(hour, ([], []))
             groups.append(group)
-            batches += [b for _, b in several if b.first_hour <= hour <= b.last_hour]
+            those += [b for b in batches if b.first_hour <= hour <= b.last_hour]
     return hours
 
 
-def _groups(rows: pa.Table) -> Iterator[tuple[datetime, AnyGroup]]:
-    return bindings_by_hour(rows) if is_of_bindings(rows) else by_hour(rows)
+def _groups(several: Sequence[Kept]) -> Iterator[tuple[datetime, AnyGroup]]:
+    """Of one kind."""
+    tables = [one for one in several if isinstance(one, pa.Table)]
+    if tables:
+        return bindings_by_hour(pa.concat_tables(tables))
+    return by_hour([one for one in several if isinstance(one, Part)])
 
 
 def _day_keys(tenant: Tenant, days: DayKeys) -> DayKeysOf:
@@ -403,7 +419,7 @@ def _receipt(one: Opened, eids: Iterable[bytes], now: datetime) -> Receipt:
         **Label.of(batch).columns(),
         at=now,
         body_sha256=bytes(batch.body_sha256),
-        records=one.records.num_rows if one.records is not None else 0,
+        records=one.records,
         rejected=dict(one.rejected),
         epochs=tuple(eids),
         gaps=tuple(one.gaps),
