@@ -28,7 +28,7 @@ from tests.stack import Stack, new_stack
 
 PEERS = "peers"
 # Sealers that are to begin at once have read their modules and keys by then.
-START_SECONDS = 5
+START_SECONDS = 4
 
 
 @dataclass(frozen=True)
