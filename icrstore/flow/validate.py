@@ -291,4 +291,6 @@ def _numbers(column: Column) -> npt.NDArray[np.int64]:
 
 def _mask(column: Column) -> Mask:
     """True where the answer is true; null is false."""
-    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), np.bool_)
+    # As numbers: Arrow hands truth values out one by one.
+    numbers = pc.fill_null(column, False).cast(pa.uint8()).to_numpy(zero_copy_only=False)
+    return np.asarray(numbers, np.uint8).view(np.bool_)

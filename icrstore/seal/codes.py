@@ -44,15 +44,17 @@ class Coded:
         place = keys & ((1 << _PLACE_BITS) - 1)
         place += np.repeat(starts[:-1], rows)
         keys >>= _PLACE_BITS
-        is_head = np.append(True, keys[1:] != keys[:-1])
-        is_new = np.empty(len(values), np.bool_)
-        is_new[place] = is_head
-        number = np.cumsum(is_new, dtype=np.int32)
-        ends = number[starts[1:] - 1]
-        number -= np.repeat(np.append(0, ends[:-1]).astype(np.int32), rows)
-        heads = np.flatnonzero(is_head)
+        heads = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+        first = place[heads]
+        is_new = np.zeros(len(values), np.bool_)
+        is_new[first] = True
+        new = np.flatnonzero(is_new)
+        ends = np.searchsorted(new, starts[1:])
+        before = np.repeat(np.append(0, ends[:-1]), np.diff(ends, prepend=0))
+        number = np.empty(len(values), np.uint16)
+        number[new] = np.arange(1, len(new) + 1) - before
         again = np.empty(len(values), np.uint16)
-        again[place] = np.repeat(
-            number[place[heads]].astype(np.uint16), np.diff(heads, append=len(values))
-        )
-        return cls(again, again * ~is_new, values[is_new], ends)
+        again[place] = np.repeat(number[first], np.diff(heads, append=len(values)))
+        code = again.copy()
+        code[new] = 0
+        return cls(again, code, values[new], ends)

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -26,8 +27,7 @@ class RowError(Exception):
     """A row is corrupted or was tampered with."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     label: bytes
     body: bytes
 
