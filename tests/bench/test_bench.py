@@ -63,7 +63,8 @@ def ran(parts: Sequence[str], folder: Path) -> tuple[dict[str, Any], str]:
     assert ended.returncode == (0 if all(each.get("met", True) for each in results.values()) else 1)
     assert [line.split()[0] for line in ended.stdout.splitlines()] == ["id", *results]
     measured = [each for each in results.values() if "median" in each]
-    assert all(0 < each["min"] <= each["median"] <= each["max"] for each in measured)
+    # CPU is told in hundredths of a second: a little work may have had none.
+    assert all(0 <= each["min"] <= each["median"] <= each["max"] for each in measured)
     return results, ended.stderr
 
 
