@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from accounts.exchange import alone
+from accounts.exchange import alone, exchange
 from accounts.models import Authority, Collector, Principal, Revocation, Tenant
 from accounts.tenancy import of_caller, of_tenant
 from icrstore.warrant.authority import SKEW, Granted
@@ -22,9 +22,10 @@ PEOPLE = ("applicant", "approver", "investigator")
 _USE_NONCE = """
 WITH old AS (
     DELETE FROM accounts_nonce
-    WHERE id IN (SELECT id FROM accounts_nonce WHERE expires_at < %s LIMIT 10)
+    WHERE id IN (SELECT id FROM accounts_nonce WHERE expires_at < %(now)s LIMIT 10)
 )
-INSERT INTO accounts_nonce (keyid, nonce, expires_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO accounts_nonce (keyid, nonce, expires_at) VALUES (%(keyid)s, %(nonce)s, %(end)s)
+ON CONFLICT DO NOTHING RETURNING true
 """
 
 # A caller sees its own row; that row says whose it is; and only then the tenant's is seen.
@@ -145,9 +146,9 @@ def check_investigator(tenant: str, authority: str, request: Envelope, now: date
 
 def use_nonce(keyid: str, nonce: str, now: datetime) -> bool:
     """Whether this is the nonce's first use; afterwards it is used."""
-    with connection.cursor() as cursor:
-        cursor.execute(_USE_NONCE, [now, keyid, nonce, now + NONCE_LIFE])
-        return bool(cursor.rowcount)
+    values = {"now": now, "keyid": keyid, "nonce": nonce, "end": now + NONCE_LIFE}
+    (used,) = exchange((_USE_NONCE, values))
+    return bool(used)
 
 
 def _principal(tenant: str, grant: Grant) -> Principal:

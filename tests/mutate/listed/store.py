@@ -264,7 +264,7 @@ MUTATIONS = (
     Mutation(
         "nonce-once",
         PRINCIPALS,
-        "return bool(cursor.rowcount)",
+        "return bool(used)",
         "tests/accounts/test_principals.py::test_a_nonce_counts_once_however_many_bring_it",
         "return True",
     ),
