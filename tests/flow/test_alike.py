@@ -122,4 +122,13 @@ def test_a_first_line_that_is_long_takes_no_more_of_the_others() -> None:
 def test_a_line_without_its_end_is_not_one() -> None:
     assert alike.table(b'{"protocol":6}\n{"protocol":6}', _SCHEMA) is None
     assert alike.table(b"", _SCHEMA) is None
+
+
+@pytest.mark.parametrize("line", [b"}", b"{}", b"", b"{", b"[]"])
+def test_lines_without_a_name_are_not_read(line: bytes) -> None:
+    """A brace that ends an object has to have begun one."""
+    assert alike.table((line + b"\n") * 60, _SCHEMA) is None
+
+
+def test_a_name_that_no_record_has_is_not_read() -> None:
     assert alike.table(b'{"protocol":6}\n', pa.schema([("account", pa.string())])) is None

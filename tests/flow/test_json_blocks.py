@@ -84,6 +84,7 @@ def timed(time: str) -> bytes:
 @example(timed("2015/05/18T17:20:41Z"))
 @example(timed("2015/05/18 17:20:41"))
 @example(timed("1431969641.5"))
+@example(b"}\n}\n")
 def test_a_block_at_once_is_what_its_lines_are_one_by_one(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         slow = read(content, monkeypatch, by_line=True)

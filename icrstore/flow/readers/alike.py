@@ -32,7 +32,7 @@ _MOST_WORDS = 9
 _MARGIN = bytes(_WORD * (_MOST_WORDS + 12))
 # The first lines tell which names there may be, how they are written and how long the values are.
 _FIRST_LINES, _FIRST_BYTES = 32, 1 << 14
-_MEMBER = re.compile(rb'([{,] ?"([a-z_]{1,64})": ?("?))([^",}]*)')
+_MEMBER = re.compile(rb'([{,] ?"([a-z_]{1,64})": ?"?)([^",}]*)')
 _QUOTE, _NEWLINE, _LAST_CONTROL = ord('"'), ord("\n"), 31
 _ENDING = np.frombuffer(b"}\n", np.uint16)[0]
 _HEADS = np.array([(1 << 64) - (1 << 8 * octets) for octets in range(_WORD)], np.uint64)
@@ -106,33 +106,33 @@ class _Lines:
 
     def members(self, names: frozenset[str]) -> list[_Member]:
         """Of the first lines, in an order that is each one's."""
-        found: list[_Member] = []
+        order: list[str] = []
+        found: dict[str, _Member] = {}
         for line in self._head.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]:
             at = 0
-            for prefix, name, _, value in _MEMBER.findall(line):
-                if name.decode() not in names:
+            for prefix, octets, value in _MEMBER.findall(line):
+                name = octets.decode()
+                if name not in names:
                     raise _Unlike
-                known = [member.name for member in found]
-                if name.decode() not in known:
-                    found.insert(at, _Member(name.decode(), prefix))
-                    known.insert(at, name.decode())
-                at = known.index(name.decode()) + 1
-                found[at - 1].longest = max(found[at - 1].longest, len(value))
-        # A brace begins an object, and nothing else here.
-        if any((member.prefix[:1] == b"{") != (member is found[0]) for member in found):
+                if name not in found:
+                    order.insert(at, name)
+                    found[name] = _Member(name, prefix)
+                at = order.index(name) + 1
+                found[name].longest = max(found[name].longest, len(value))
+        # A brace begins each object, and nothing else here.
+        begins = [found[name].prefix.startswith(b"{") for name in order]
+        if begins[:1] != [True] or any(begins[1:]):
             raise _Unlike
-        return found
+        return [found[name] for name in order]
 
     def texts(self, member: _Member) -> Column:
         """The member's texts, null for each line that goes on otherwise."""
-        words = min(member.longest // _WORD + 1, _MOST_WORDS)
-        rows, found = self._behind(member.prefix, words)
-        lengths = _lengths(found.view(np.uint8))
-        if lengths is None:
-            rows, found = self._behind(member.prefix, _MOST_WORDS)
-            lengths = _lengths(found.view(np.uint8))
-            if lengths is None:
-                raise _Unlike
+        for words in (min(member.longest // _WORD + 1, _MOST_WORDS), _MOST_WORDS):
+            rows, found = self._behind(member.prefix, words)
+            if (lengths := _lengths(found.view(np.uint8))) is not None:
+                break
+        else:
+            raise _Unlike
         self._step(rows, len(member.prefix) + lengths + 1)
         offsets = np.zeros(self.count + 1, np.int32)
         np.cumsum(_spread(lengths, rows, self.count), out=offsets[1:])

@@ -19,6 +19,13 @@ MUTATIONS = (
         "if False:",
     ),
     Mutation(
+        "json-alike-has-a-name",
+        ALIKE,
+        "begins[:1] != [True] or ",
+        "tests/flow/test_alike.py::test_lines_without_a_name_are_not_read",
+        "",
+    ),
+    Mutation(
         "json-alike-is-read-to-its-end",
         ALIKE,
         "        lines.check_ends()\n",
