@@ -28,6 +28,13 @@ SIGN_IN = ("ICR_SIGN_IN_URL",)
 MAIL = ("ICR_SMTP", "ICR_SMTP_STARTTLS", "ICR_MAIL_FROM", *SIGN_IN)
 BROKER_PASSWORD = "broker.password"  # noqa: S105 - the name of the file
 PROBE_SECONDS = 1.0
+# A sealer's arrays are freed and made again all the time, and memory that went back to the kernel
+# costs as much to touch anew as what is done with it. A child keeps it until its one task ends.
+MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 
 
 def names(layout: Layout) -> tuple[str, ...]:
@@ -87,6 +94,8 @@ def environment(layout: Layout, role: str) -> dict[str, str]:
         told["ICR_KEEPERS"] = ",".join(
             f"{role}={_keeper_address(layout, role)}" for role in KEEPER_ROLES
         )
+    if role == "sealer":
+        told |= MEMORY
     if role == "notifier":
         told["ICR_OUTBOX"] = str(layout.private(role, "outbox"))
     handed = {"notifier": MAIL, "web": SIGN_IN}.get(role, ())

@@ -9,10 +9,10 @@ by the /64, all ports in one block.
 import hashlib
 import ipaddress
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import itemgetter
 
 from icrstore.seal.encode import enc, u8, u16
@@ -93,8 +93,14 @@ class Pool:
 
         A record without a port is of no block: it stands under the address with all ports in one.
         """
-        log2, number = (ALL_PORTS, 0) if block is None else (self.log2_block, block)
-        return enc(network, u8(self.prefix), u8(log2), u16(number))
+        return enc(network) + _rest_of_selector(self.prefix, self.log2_block, block)
+
+
+@lru_cache(maxsize=1 << 12)
+def _rest_of_selector(prefix: int, log2_block: int, block: int | None) -> bytes:
+    """A selector but for its network: one sealing makes few of them, each for many networks."""
+    log2, number = (ALL_PORTS, 0) if block is None else (log2_block, block)
+    return enc(u8(prefix), u8(log2), u16(number))
 
 
 _DEFAULTS = {4: Pool("0.0.0.0/0", 32), 6: Pool("::/0", 64)}
@@ -116,6 +122,15 @@ class Pools:
             if found is not None:
                 return found
         return _DEFAULTS[version]
+
+    @cached_property
+    def group_of(self) -> Callable[[bytes], tuple[bytes, Pool]]:
+        """An address's network and its pool; remembered, since an address comes in many hours."""
+        return lru_cache(maxsize=1 << 14)(self._group_of)
+
+    def _group_of(self, address: bytes) -> tuple[bytes, Pool]:
+        pool = self.of(address)
+        return pool.masked(address), pool
 
     def selector(self, address: bytes, port: int | None) -> bytes:
         """The name under which an address and port (None: not recorded) are sealed and found."""

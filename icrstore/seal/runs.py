@@ -72,8 +72,7 @@ class Networks:
         made = np.full(len(addresses), -1, np.int64)
         for index in np.flatnonzero(np.bincount(used, minlength=len(addresses))).tolist():
             address = addresses[index].tobytes()
-            pool = pools.of(address)
-            made[index] = numbers.setdefault((pool.masked(address), pool), len(numbers))
+            made[index] = numbers.setdefault(pools.group_of(address), len(numbers))
         return cls(list(numbers), made)
 
     def selector(self, network: int, block: int) -> bytes:
