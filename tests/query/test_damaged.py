@@ -45,12 +45,16 @@ def test_a_segment_that_is_none_fails_its_hour_and_nothing_else(
 
     asked = HourRange(hours[0], rooms.hour + HOUR)
     target = Target("198.51.100.0/24", asked.first, asked.end)
-    at = AddressSelector(address_bytes("203.0.113.9"), 1, 6, hours[1] + HOUR, 3 * HOUR / 2)
+    at = AddressSelector(address_bytes("203.0.113.9"), 1, 6, hours[2], HOUR / 2)
     services = answer(office, purpose="services", hours=asked)
     reached = answer(office, purpose="reached", hours=asked, targets=(target,))
-    for each in (services, reached, answer(office, purpose="resolve", selectors=(at,))):
+    resolved = answer(office, purpose="resolve", hours=asked, selectors=(at,))
+    for each in (services, reached):
         assert coverage(each) == ["COMPLETE", "INCOMPLETE", "INCOMPLETE", "COMPLETE"]
-        assert all("a row does not open" in hour["why"][0] for hour in each["hours"][1:3])
+    assert coverage(resolved) == ["INCOMPLETE", "INCOMPLETE"]
+    for each, first in ((services, 1), (reached, 1), (resolved, 0)):
+        for hour in each["hours"][first : first + 2]:
+            assert "a row does not open" in hour["why"][0]
     assert services["records"] == reached["reached"][0]["records"] == 2
 
 
