@@ -4,12 +4,13 @@ Every row found must be the one that the epoch's manifest names, and every row n
 absent from it: a list that somebody shortened names its epoch instead of passing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
+from icrstore.seal import account_map, address_map
 from icrstore.seal.epoch import Kind
 from icrstore.seal.manifest import (
     BUCKET,
@@ -22,6 +23,9 @@ from icrstore.seal.manifest import (
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment, SelectorKeys
 from icrstore.vault.reader import Found, HeldEpoch, Wanted
 
+_CHECKS: Mapping[Kind, Callable[[Segment], object]] = {
+    "account": account_map.check, "address": address_map.read,
+}  # fmt: skip
 Rows = Callable[[int, Sequence[Wanted]], Iterable[Found]]
 
 # Opened and looked at together, or one hour if it has more: columns that stay in a core's caches.
@@ -42,11 +46,19 @@ class Lent(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A segment, the name under which it was sealed, and its epoch's hour."""
+    """A segment, and what was lent to open it."""
 
-    name: bytes
-    hour: datetime
+    lent: Lent
     segment: Segment
+
+    @property
+    def name(self) -> bytes:
+        """Under which it was sealed."""
+        return self.lent.selector
+
+    @property
+    def hour(self) -> datetime:
+        return self.lent.epoch.hour
 
 
 class Failures(dict[bytes, str]):
@@ -103,6 +115,17 @@ def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[li
             each.found.clear()
 
 
+def understood(part: Iterable[Opened], failed: Failures) -> Iterator[Opened]:
+    """Those that hold what a sealer writes, each looked at whole; what does not fails its epoch."""
+    for one in part:
+        try:
+            _CHECKS[one.lent.kind](one.segment)
+        except RowError:
+            failed.add(one.lent.epoch, "a row does not open")
+        else:
+            yield one
+
+
 def _parts(asked: Iterable[_Chunks]) -> Iterator[list[_Chunks]]:
     part: list[_Chunks] = []
     size = 0
@@ -133,7 +156,7 @@ def _taken(chunks: _Chunks, failed: Failures) -> Iterator[Opened]:
     epoch, last = chunks.lent.epoch, chunks.last
     for number, segment in chunks.found.items():
         if segment is not None and segment.last_chunk == last:
-            yield Opened(chunks.lent.selector, epoch.hour, segment)
+            yield Opened(chunks.lent, segment)
         elif segment is not None:
             failed.add(epoch, "two rows of one name differ in how many there are")
         elif number:

@@ -1,17 +1,18 @@
 """Some hours of a question: what both keepers lent for them, and what is found there."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
 from icrstore.keeper.answers import ListedEpoch, Shares
-from icrstore.query.opening import Failures, Lent, open_rows
+from icrstore.query.opening import Failures, Lent, Opened, open_rows, understood
 from icrstore.query.purposes import PURPOSES, Looking
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.seal.pools import Pools
+from icrstore.seal.rows import RowError
 from icrstore.vault import reader
 from icrstore.vault.months import month_of
 from icrstore.warrant.statements import Request, Selector, Warrant
@@ -64,8 +65,19 @@ def look(scope: Scope) -> Looked:
     """What a purpose makes of the rows of a scope.
 
     A month's hours are opened, looked at and forgotten before the next: a year of the busiest
-    account is never in memory at once.
+    account is never in memory at once. Columns are understood as they are looked at; where some
+    are not, which is seldom, all begins again and every segment is looked at whole before any is
+    taken.
     """
+    try:
+        return _look(scope, lambda part, _: part)
+    except RowError:
+        return _look(scope, lambda part, failed: list(understood(part, failed)))
+
+
+def _look(
+    scope: Scope, of_part: Callable[[Sequence[Opened], Failures], Sequence[Opened]]
+) -> Looked:
     tenant, selectors = scope.tenant, scope.request.selectors
     looking = PURPOSES[scope.warrant.purpose](scope.warrant, scope.request)
     failed = Failures()
@@ -74,7 +86,7 @@ def look(scope: Scope) -> Looked:
             held, wrong = reader.held_epochs(tenant, group)
             known = looking.with_pools(held, by_digest, failed)
             for part in open_rows(_lent(known, scope.shares, selectors), reader.rows, failed):
-                looking.take(part)
+                looking.take(of_part(part, failed))
             failed.update(wrong)
     return Looked(looking, failed, shards)
 

@@ -10,6 +10,8 @@ Whatever becomes of it no hour is lost: what it does not tell, the engine looks 
 
 import os
 import signal
+import socket
+import struct
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -25,7 +27,8 @@ from icrstore.warrant.statements import Request
 
 # Of so many selectors in so many epochs half is more than it costs to tell of them.
 MANY = 128
-# It began when the engine did, with as much to look at: one that is still at work then is stuck.
+# It began when the engine did, with as much to look at: one that is still at work then is stuck, as
+# is one that takes nothing of what it is told.
 PATIENCE_SECONDS = 60.0
 
 
@@ -53,14 +56,18 @@ class Second:
         Not within a transaction: what is not committed yet only this connection sees.
         """
         is_large = len(request.all_hours()) * len(request.selectors) >= MANY
-        if not is_large or self._wire is not None or connection.in_atomic_block:
-            return
+        if is_large and self._wire is None and not connection.in_atomic_block:
+            with suppress(OSError):  # The host has no room for it.
+                self._start()
+
+    def _start(self) -> None:
         here, there = Pipe()
-        parent = os.getpid()
-        self.pid = os.fork()
-        if not self.pid:
-            _serve(there, parent)
-        there.close()
+        with there:
+            _be_patient(here)
+            parent = os.getpid()
+            self.pid = os.fork()
+            if not self.pid:
+                _serve(there, parent)
         self._wire = here
 
     def look(self, whole: Scope) -> Looked:
@@ -89,17 +96,26 @@ class Second:
         os.waitpid(self.pid, 0)
 
     def _tell(self, theirs: Scope) -> None:
-        with suppress(OSError):  # It is gone: then it tells nothing.
+        with suppress(OSError):  # It is gone or stuck: then it tells nothing.
             if self._wire is not None:
                 self._wire.send(theirs)
 
     def _told(self) -> Any:
         """What it found; None if it is gone or stuck, and then it has ended."""
         with suppress(OSError, EOFError):
-            if self._wire is not None and self._wire.poll(PATIENCE_SECONDS):
+            if self._wire is not None:
                 return self._wire.recv()
         self.close()
         return None
+
+
+def _be_patient(wire: "Connection[Any, Any]") -> None:
+    """Let no call wait longer: what is more than the kernel holds is sent and read by many."""
+    seconds, rest = divmod(PATIENCE_SECONDS, 1)
+    timeval = struct.pack("@ll", int(seconds), int(rest * 1e6))
+    with socket.socket(fileno=os.dup(wire.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def _serve(wire: "Connection[Any, Any]", parent: int) -> NoReturn:

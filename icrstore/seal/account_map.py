@@ -195,6 +195,12 @@ def read(*segments: Segment) -> AccountRows:
     return AccountRows(segments)
 
 
+def check(segment: Segment) -> None:
+    """Look at all of a segment. Raises `RowError` unless it is what `pieces` writes."""
+    rows = read(segment)
+    _ = rows.nanoseconds, rows.service, rows.source
+
+
 def _head(segment: Segment) -> tuple[int, int, int]:
     """The unit, and how many addresses and services there are."""
     if len(segment.columns) < _HEADER.size:

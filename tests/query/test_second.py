@@ -2,11 +2,13 @@
 with it when it ends, and it ends with the engine."""
 
 import os
+import resource
 import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,53 @@ def test_one_that_is_stuck_is_ended(
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("sticks", ["as it is told", "as it tells"])
+def test_one_that_is_stuck_with_more_than_the_kernel_holds_is_ended(
+    office: Office, monkeypatch: pytest.MonkeyPatch, sticks: str
+) -> None:
+    """Half of a message is no message: nobody waits for the rest of it for ever."""
+    full, engine = scope_of(office, monkeypatch), os.getpid()
+    alone = scope.look(full).looking.found([])
+    monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
+    send = Connection._send  # type: ignore[attr-defined]
+
+    def half(self: Any, content: Any) -> None:
+        if os.getpid() == engine:
+            send(self, content)
+        else:
+            os.write(self.fileno(), content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    with Second() as other:
+        if sticks == "as it tells":
+            monkeypatch.setattr(Connection, "_send", half)
+        other.start_for(full.request)
+        pid = other.pid
+        if sticks == "as it is told":
+            os.kill(pid, signal.SIGSTOP)
+            vars(full.request)["large"] = bytes(4 << 20)
+        assert other.look(full).looking.found([]) == alone
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_where_the_host_has_no_room_for_it_the_engine_looks_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = scope_of(office, monkeypatch)
+    alone = scope.look(full).looking.found([])
+    limits, free = resource.getrlimit(resource.RLIMIT_NOFILE), os.dup(0)
+    os.close(free)
+    with Second() as other:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            other.start_for(full.request)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert not other.pid
+        assert other.look(full).looking.found([]) == alone
 
 
 def test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next(

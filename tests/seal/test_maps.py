@@ -13,7 +13,7 @@ from icrstore.flow.schema import NANOSECONDS, Unit, address_bytes, record_schema
 from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
-from icrstore.seal.group import by_hour
+from icrstore.seal.group import Part, by_hour
 from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.seal.runs import MERGED
@@ -77,6 +77,21 @@ def opened(
         selector,
     )
     return list(keys.open_all(bodies.get))
+
+
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_batches_kept_as_parts_are_sealed_as_one_table_of_all(unit: Unit) -> None:
+    """With equal records in two of them, and one in which no address is translated."""
+    several = [some_records(seed, count, unit) for seed, count in ((1, 300), (2, 1), (3, 40))]
+    several += [several[2], [(*one[:6], None, None, one[8]) for one in several[2]]]
+    one, joined = (
+        dict(by_hour(given))[HOUR]
+        for given in (
+            as_table([each for records in several for each in records], unit),
+            [Part.of(as_table(records, unit)) for records in several],
+        )
+    )
+    assert list(account_map.pieces(joined)) == list(account_map.pieces(one))
 
 
 def read_back(account: str, segments: list[Segment], unit: Unit) -> list[Record]:

@@ -1,0 +1,61 @@
+"""A sealer with a fault: what its key seals and its manifest names holds no columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from icrstore.flow.schema import address_bytes
+from icrstore.seal import account_map, address_map
+from icrstore.seal.epoch import HOUR
+from icrstore.warrant.statements import AddressSelector, HourRange, Target
+from tests.keeper.pair import ACCOUNT
+from tests.query.asking import Office, coverage
+from tests.vault.rooms import Rooms, record
+
+# Of a segment of 2 records the codec, seen as it is read; of one of 3 how many services or accounts
+# there are, seen as columns are looked at.
+PLACES = {"account": {2: 0, 3: 4}, "address": {2: 0, 3: 2}}
+
+
+def damaged(pieces: Any, places: dict[int, int]) -> Any:
+    def made(*given: Any) -> Iterator[Any]:
+        for piece in pieces(*given):
+            columns = bytearray(piece.columns)
+            if piece.records in places:
+                columns[places[piece.records]] ^= 16
+            yield piece._replace(columns=bytes(columns))
+
+    return made
+
+
+def test_a_segment_that_is_none_fails_its_hour_and_nothing_else(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, room in (("account", account_map), ("address", address_map)):
+        monkeypatch.setattr(room, "pieces", damaged(room.pieces, PLACES[name]))
+    hours = [rooms.hour - n * HOUR for n in (3, 2, 1, 0)]
+    rooms.take_records(
+        [record(hours[n], ACCOUNT, source_port=port, destination_port=port)
+         for n, count in enumerate((1, 2, 3, 1)) for port in range(1, count + 1)],
+        first_hour=hours[0],
+    )  # fmt: skip
+    office = Office(rooms)
+    office.seal()
+
+    asked = HourRange(hours[0], rooms.hour + HOUR)
+    target = Target("198.51.100.0/24", asked.first, asked.end)
+    at = AddressSelector(address_bytes("203.0.113.9"), 1, 6, hours[2], HOUR / 2)
+    services = answer(office, purpose="services", hours=asked)
+    reached = answer(office, purpose="reached", hours=asked, targets=(target,))
+    resolved = answer(office, purpose="resolve", hours=asked, selectors=(at,))
+    for each in (services, reached, resolved):
+        assert coverage(each) == ["COMPLETE", "INCOMPLETE", "INCOMPLETE", "COMPLETE"]
+        assert all("a row does not open" in hour["why"][0] for hour in each["hours"][1:3])
+    assert services["records"] == reached["reached"][0]["records"] == 2
+
+
+def answer(office: Office, **papers: Any) -> dict[str, Any]:
+    query = office.put(office.lodge(**papers), created=office.rooms.now)
+    assert office.run() == 1
+    return office.answer(query)
