@@ -16,6 +16,7 @@ import zstandard
 
 from icrstore.collector.config import Config
 from icrstore.collector.cut import Cut
+from icrstore.collector.frames import compressed
 from icrstore.seal.epoch import hour_start
 from icrstore.seal.intake import batch_id, batch_info
 from icrstore.shell.client import Server, fields_of
@@ -82,7 +83,7 @@ class Pusher:
 
     def _sealed(self, made: Cut, intake: IntakeKey, tenant: str, collector: str) -> Push:
         made_id = batch_id(self._secret, hashlib.sha256(made.arrow).digest())
-        frame = zstandard.ZstdCompressor(level=1).compress(made.arrow)
+        frame = compressed(made.arrow)
         body = hpke.seal(intake.key, batch_info(tenant, collector, made_id), frame)
         type_ = {
             "Content-Type": "application/vnd.icr.batch.v1",
