@@ -14,8 +14,8 @@ from tests.keeper.pair import ACCOUNT
 from tests.query.asking import Office, coverage
 from tests.vault.rooms import Rooms, record
 
-# In the second hour the codec, seen as a segment is read; in the third how many services or accounts
-# there are, seen as columns are looked at.
+# In the second hour the codec, seen as a segment is read; in the third how many services or
+# accounts there are, seen as columns are looked at.
 PLACES = {"account": {1: 0, 2: 4}, "address": {1: 0, 2: 2}}
 
 
