@@ -1,5 +1,6 @@
 """A sealer with a fault: what its key seals and its manifest names holds no columns."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,17 +14,20 @@ from tests.keeper.pair import ACCOUNT
 from tests.query.asking import Office, coverage
 from tests.vault.rooms import Rooms, record
 
-# Of a segment of 2 records the codec, seen as it is read; of one of 3 how many services or accounts
-# there are, seen as columns are looked at.
-PLACES = {"account": {2: 0, 3: 4}, "address": {2: 0, 3: 2}}
+# In the second hour the codec, seen as a segment is read; in the third how many services or
+# accounts there are, seen as columns are looked at.
+PLACES = {"account": {1: 0, 2: 4}, "address": {1: 0, 2: 2}}
 
 
 def damaged(pieces: Any, places: dict[int, int]) -> Any:
+    hours = itertools.count()
+
     def made(*given: Any) -> Iterator[Any]:
+        place = places.get(next(hours))
         for piece in pieces(*given):
             columns = bytearray(piece.columns)
-            if piece.records in places:
-                columns[places[piece.records]] ^= 16
+            if place is not None:
+                columns[place] ^= 16
             yield piece._replace(columns=bytes(columns))
 
     return made
