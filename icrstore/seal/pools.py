@@ -113,6 +113,10 @@ class Pools:
     sha256: bytes
     listed: tuple[Pool, ...] = ()
 
+    def __reduce__(self) -> tuple[type["Pools"], tuple[bytes, tuple[Pool, ...]]]:
+        """Pickled without what it remembers."""
+        return type(self), (self.sha256, self.listed)
+
     def of(self, address: bytes) -> Pool:
         """The pool of an address (16 bytes): of those that hold it the longest, then the last."""
         version = 4 if is_v4(address) else 6
