@@ -10,6 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError, connection
 
+from accounts.claims import FREE
 from accounts.exchange import Statement, exchange
 from accounts.models import Collector
 from accounts.tenancy import of_tenant
@@ -40,6 +41,17 @@ SELECT EXISTS (SELECT 1 FROM inbox_batch WHERE tenant_id = %(tenant)s
                AND collector_id = %(collector)s AND batch_id = %(batch)s),
        EXISTS (SELECT 1 FROM inbox_intakekey WHERE hour = %(hour)s)
 """
+
+# In the order in which a claim locks, so that neither waits for the other.
+_HURRY = f"""
+WITH waiting AS (
+    SELECT id FROM inbox_batch
+    WHERE tenant_id = %(tenant)s AND state = 'accepted' AND NOT urgent AND tries < {MOST_TRIES}
+      AND {FREE}
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE inbox_batch SET urgent = true FROM waiting WHERE inbox_batch.id = waiting.id
+"""  # noqa: S608 - constants of ours
 
 _FIELDS = [field for field in Batch._meta.concrete_fields if not field.primary_key]
 _INSERT = f"""
@@ -199,15 +211,10 @@ def _batch(
 
 
 def hurry(tenant: str) -> None:
-    """Let what waits be sealed at once, not at its hour's end."""
-    with of_tenant(tenant):
-        # What a sealer has locked is being sealed already: to wait for it could end in a deadlock.
-        waiting = Batch.objects.filter(
-            tenant=tenant, state=Batch.ACCEPTED, urgent=False, tries__lt=MOST_TRIES
-        )
-        free = waiting.select_for_update(skip_locked=True).values("id")
-        # In one statement: no more values than 65,535 may stand beside one, and more may wait.
-        Batch.objects.filter(id__in=free).update(urgent=True)
+    """Let what waits be sealed at once, not at its hour's end. What a sealer is at work on is being
+    sealed already; one that only claims is awaited, since it locks more than it takes."""
+    with of_tenant(tenant), connection.cursor() as cursor:
+        cursor.execute(_HURRY, {"tenant": tenant})
 
 
 def _insert(batch: Batch) -> Statement:

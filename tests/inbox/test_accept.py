@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from django.db import IntegrityError, connection, connections, transaction
 
+from accounts.claims import held_token
 from accounts.models import Tenant
 from icrstore.inbox.accept import BatchError, IntakeKeyGone, Label, SequenceUsed, accept, hurry
 from icrstore.inbox.models import Batch, IntakeKey
@@ -190,19 +191,45 @@ def test_to_hurry_takes_as_many_values_however_many_wait(rooms: Rooms) -> None:
 
 def test_to_hurry_does_not_wait_for_a_batch_that_is_being_sealed(rooms: Rooms) -> None:
     first, second = push(rooms, rooms.label())[0], push(rooms, rooms.label())[0]
-
-    def elsewhere() -> None:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '2s'")
-            hurry(rooms.tenant.name)
-        finally:
-            connections.close_all()
-
-    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
-        Batch.objects.filter(id=first.id).update(state=Batch.SEALED)
-        pool.submit(elsewhere).result()
+    with held_token() as token, ThreadPoolExecutor(1) as pool:
+        Batch.objects.filter(id=first.id).update(claim=token)
+        with transaction.atomic():
+            Batch.objects.filter(id=first.id).update(state=Batch.SEALED)
+            pool.submit(elsewhere, rooms).result()
     assert [b.id for b in Batch.objects.filter(urgent=True)] == [second.id]
+
+
+def test_to_hurry_waits_for_a_sealer_that_is_claiming(rooms: Rooms) -> None:
+    """It locks all that is free, and leaves some of it."""
+    left = push(rooms, rooms.label())[0]
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Batch.objects.select_for_update().get(id=left.id)
+        hurried = pool.submit(elsewhere, rooms)
+        while not hurried.done() and not is_awaited():
+            pass
+        assert not hurried.done()
+        transaction.on_commit(hurried.result)
+    assert [b.id for b in Batch.objects.filter(urgent=True)] == [left.id]
+
+
+def elsewhere(rooms: Rooms) -> None:
+    """Hurry on a connection of its own."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        hurry(rooms.tenant.name)
+    finally:
+        connections.close_all()
+
+
+def is_awaited() -> bool:
+    """Whether somebody waits for what our transaction has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def test_the_tables_hold_their_rules_by_themselves(rooms: Rooms) -> None:

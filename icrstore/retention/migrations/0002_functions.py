@@ -46,7 +46,11 @@ BEGIN
         WHERE epoch_id = e.id AND e.tenant_id = tenant AND e.hour < over;
     DELETE FROM vault_epoch WHERE tenant_id = tenant AND hour < over;
     GET DIAGNOSTICS gone = ROW_COUNT;
-    -- A body that was never sealed has expired all the same.
+    -- A body that was never sealed has expired all the same. Locked in the order in which sealers
+    -- claim, so that neither waits for the other.
+    PERFORM 1 FROM inbox_batch
+        WHERE tenant_id = tenant AND last_hour < over AND body IS NOT NULL
+        ORDER BY id FOR UPDATE;
     UPDATE inbox_batch SET body = NULL
         WHERE tenant_id = tenant AND last_hour < over AND body IS NOT NULL;
     -- A batch's row goes once it came before as well, or it would be a gap among those that came

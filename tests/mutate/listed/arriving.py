@@ -177,4 +177,11 @@ MUTATIONS = (
         "tests/vault/test_sealer.py::test_a_sealer_waits_for_another_that_is_claiming_and_takes_what_it_leaves",
         "FOR UPDATE SKIP LOCKED\n",
     ),
+    Mutation(
+        "hurry-waits",
+        "icrstore/inbox/accept.py",
+        "FOR NO KEY UPDATE\n",
+        "tests/inbox/test_accept.py::test_to_hurry_waits_for_a_sealer_that_is_claiming",
+        "FOR NO KEY UPDATE SKIP LOCKED\n",
+    ),
 )
