@@ -72,8 +72,7 @@ class Store:
 
     def __init__(self, stack: Stack) -> None:
         self._site = Site(stack, ("web", "engine"))
-        # Once, so that hours without records have their epochs, and there are keys of intake.
-        told_by(stack.installation, "sealer", "tests.bench.looking", {})
+        self._look()
         self._config = Config.read(self._site.collector)
         self._secret = self._config.collector_secret()
         self._pusher = Pusher(self._site.url, self._config)
@@ -170,12 +169,17 @@ class Store:
 
     def services(self, accounts: Sequence[str], first: datetime, end: datetime) -> Counter[Service]:
         """What an investigator is told: records of each service, opened by both keepers."""
+        self._look()  # An hour may have ended since.
         answer = self._site.ask(accounts, first, end)
         return Counter({
             (one["account"], one["destination_address"], one["protocol"],
              one.get("destination_port")): one["records"]
             for one in answer["services"]
         })  # fmt: skip
+
+    def _look(self) -> None:
+        """A sealer's: hours without records have their epochs, and there are keys of intake."""
+        told_by(self._site.stack.installation, "sealer", "tests.bench.looking", {})
 
     def forget(self) -> None:
         """Back to an empty store, so that every round begins alike."""
