@@ -15,7 +15,7 @@ from tests.faults.stored import stored
 from tests.faults.victims import COMMIT, How, Look, Point, Victim, When, instead_of
 from tests.site import Site
 
-ACCEPT = "icrstore.inbox.accept:Batch.save"
+ACCEPT = "icrstore.inbox.accept:_insert"
 HELD = "SELECT count(*) FROM inbox_batch WHERE batch_id = %s"
 
 

@@ -54,7 +54,7 @@ def test_a_segment_that_is_none_fails_its_hour_and_nothing_else(
     reached = answer(office, purpose="reached", hours=asked, targets=(target,))
     resolved = answer(office, purpose="resolve", hours=asked, selectors=(at,))
     for each in (services, reached, resolved):
-        assert coverage(each) == ["COMPLETE", "INCOMPLETE", "INCOMPLETE", "COMPLETE"]
+        assert coverage(each) == ["COMPLETE", "INCOMPLETE", "INCOMPLETE", "COMPLETE"], each["hours"]
         assert all("a row does not open" in hour["why"][0] for hour in each["hours"][1:3])
     assert services["records"] == reached["reached"][0]["records"] == 2
 
