@@ -219,7 +219,9 @@ def test_what_it_counts_is_shown_and_names_nobody(site: Site, store: FakeStore) 
         told: dict[str, Any] = json.loads(run("status", "--json", "--config", str(config)).out)
         return told
 
-    wait_until(lambda: reaches(port) and status()["spool"]["states"]["accepted"]["records"] == 20)
+    wait_until(
+        lambda: reaches(port) and status()["spool"]["states"]["accepted"]["records"] == 20, running
+    )
     told = status()
     assert told["running"]
     assert told["spool"]["states"]["too-old"]["records"] == 1
