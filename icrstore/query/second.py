@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class Second:
-    """Used as a context; in one thread. There is no process before `start`."""
+    """Used as a context; in one thread. There is no process before `start_for`."""
 
     def __init__(self) -> None:
         self.pid = 0

@@ -165,6 +165,7 @@ def test_one_that_is_stuck_with_more_than_the_kernel_holds_is_ended(
     full, engine = scope_of(office, monkeypatch), os.getpid()
     alone = scope.look(full).looking.found([])
     monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
+    # By which a message goes out in one piece; its stubs leave it out.
     send = Connection._send  # type: ignore[attr-defined]
 
     def half(self: Any, content: Any) -> None:

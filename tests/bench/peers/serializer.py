@@ -24,6 +24,7 @@ def _port() -> Any:
     return serializers.IntegerField(required=False, min_value=0, max_value=65535)
 
 
+# Their stubs want a type that the classes themselves do not take.
 class _Many(serializers.ListSerializer):  # type: ignore[type-arg]
     def create(self, validated_data: list[dict[str, Any]]) -> Any:
         rows = [self.context["made"](fields) for fields in validated_data]
