@@ -27,6 +27,7 @@ from icrstore.shell import client
 from icrstore.warrant.strict import time_text
 from tests.collector.fake_store import FakeStore
 from tests.collector.household import Site, ports, record, records, run, write
+from tests.stack import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -190,7 +191,7 @@ def test_sigterm_spools_what_is_in_memory_hands_it_in_and_ends(
 ) -> None:
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notified.bind(str(tmp_path / "notify"))
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     listen = f'[[listen]]\nsyslog = "udp://127.0.0.1:{port}"\nformat = "ndjson"\n'
     running = Running(site.configure(store, OFF + listen), NOTIFY_SOCKET=str(tmp_path / "notify"))
     assert notified.recv(100) == b"READY=1"
@@ -207,7 +208,7 @@ def test_sigterm_spools_what_is_in_memory_hands_it_in_and_ends(
 
 def test_what_it_counts_is_shown_and_names_nobody(site: Site, store: FakeStore) -> None:
     store.asks_before_sealed = 1_000_000
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     metrics = f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
     old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
     lines = [*records(20), record(old, 7), {**record(old), "account": None}]
@@ -244,7 +245,7 @@ def test_what_it_counts_is_shown_and_names_nobody(site: Site, store: FakeStore) 
 
 def test_a_store_that_is_away_holds_nothing_up(site: Site, store: FakeStore) -> None:
     write(site.folder / "a.ndjson", records(20))
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     metrics = f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
     config = site.configure(store, tails(more=metrics), server="http://127.0.0.1:9")
     running = Running(config)
@@ -263,7 +264,7 @@ def test_a_backfill_wished_for_is_done_by_the_collector_that_runs(
     write(site.folder / "a.ndjson", [record(old, 1), record(old + timedelta(days=1), 2)])
     assert once(site, store, tails()).status == 0
     assert store.records == []
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     config = site.configure(store, tails(more=f'[metrics]\nlisten = "127.0.0.1:{port}"\n'))
     store.backfilled = [(old - timedelta(days=1), old + timedelta(days=3))]
     running = Running(config)
@@ -322,13 +323,6 @@ def test_a_config_without_anything_to_read_is_refused(
     ran = run(command, "--config", str(site.configure(store)))
     assert ran.status == 64
     assert "[[tail]]" in ran.err
-
-
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 def get(port: int, path: str) -> str:

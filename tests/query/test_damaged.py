@@ -2,17 +2,19 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from icrstore.flow.schema import address_bytes
 from icrstore.seal import account_map, address_map
 from icrstore.seal.epoch import HOUR
 from icrstore.warrant.statements import AddressSelector, HourRange, Target
-from tests.keeper.pair import ACCOUNT
+from tests.keeper.pair import ACCOUNT, Pair
 from tests.query.asking import Office, coverage
-from tests.vault.rooms import Rooms, record
+from tests.vault.rooms import Database, Rooms, make_rooms, record
 
 # In the second hour the codec, seen as a segment is read; in the third how many services or
 # accounts there are, seen as columns are looked at.
@@ -31,6 +33,14 @@ def damaged(pieces: Any, places: dict[int, int]) -> Any:
             yield piece._replace(columns=bytes(columns))
 
     return made
+
+
+@pytest.fixture
+def rooms(database: Database, own_pair: Pair, tmp_path: Path) -> Iterator[Rooms]:
+    """With keepers of its own: in the hours of this test the shared ones may have logged another's
+    epochs, and not alike."""
+    yield make_rooms(own_pair, tmp_path)
+    connections.close_all()
 
 
 def test_a_segment_that_is_none_fails_its_hour_and_nothing_else(
