@@ -15,3 +15,7 @@ class BatchRefused(FlowRefused):
 
 class FormatRefused(FlowRefused):
     """The input is in no format that icrstore reads."""
+
+
+class TooManyLines(FlowRefused):
+    """The text has more lines than its reader was to look at."""

@@ -7,14 +7,15 @@ records, the length of a line, its depth. What is no record is counted by the re
 import io
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pyarrow as pa
 import zstandard
 
+from icrstore.flow.errors import TooManyLines
 from icrstore.flow.readers import Tally, open_records
-from icrstore.flow.readers.lines import Source, count_lines
+from icrstore.flow.readers.lines import Source
 from icrstore.flow.schema import UNITS, is_of_events, record_schema
 from icrstore.inbox.authorship import Author, NotSigned
 from icrstore.inbox.plain import MAX_INFLATED_BYTES, MAX_PLAIN_BYTES, Plain
@@ -127,28 +128,26 @@ def _is_one_frame(sent: bytes) -> bool:
     return is_last and at + checksum_bytes == len(sent)
 
 
-class _Lines:
-    """A text, of which no more is read than a batch may hold. Raises `TooManyRecords`, and
-    `NotReadable` if it is compressed once more: the readers would inflate it, to any size."""
+class _Text:
+    """A text. Raises `NotReadable` if it is compressed once more: the readers would inflate it, to
+    any size."""
 
     def __init__(self, source: Source) -> None:
-        # A header is one more. To count lines that are none costs far more than to send them.
-        self._source, self._left, self._is_first = source, MOST_RECORDS + 1, True
+        self._source, self._is_first = source, True
 
     def read(self, size: int, /) -> bytes:
         part = self._source.read(size)
         if self._is_first and part.startswith(_GZIP_MAGIC[: len(part)]) and part:
             raise NotReadable("batch-wrong-encoding")
         self._is_first = False
-        self._left -= count_lines(part)
-        if self._left < 0:
-            raise TooManyRecords
         return part
 
 
 def _read_text(source: Source, format: str) -> Content:
-    tally, batches, count, events = Tally(), [], 0, 0
-    for batch in open_records(_Lines(source), format, tally):
+    # A header is one more. To count lines that are none costs far more than to send them.
+    tally = Tally(most_lines=MOST_RECORDS + 1)
+    batches, count, events = [], 0, 0
+    for batch in _records(source, format, tally):
         count += batch.num_rows
         if count > MOST_RECORDS:
             raise TooManyRecords
@@ -165,6 +164,13 @@ def _read_text(source: Source, format: str) -> Content:
     if events:
         rejected["nat-event"] += events
     return Content(_table(batches), (), rejected)
+
+
+def _records(source: Source, format: str, tally: Tally) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from open_records(_Text(source), format, tally)
+    except TooManyLines as error:
+        raise TooManyRecords from error
 
 
 def _table(batches: list[pa.RecordBatch]) -> pa.Table:

@@ -29,11 +29,11 @@ _WORD = 8
 # The longest account, with its quote.
 _MOST_WORDS = 9
 # Words are taken from before the first line to behind the last.
-_MARGIN = bytes(_WORD * (_MOST_WORDS + 12))
+_MARGIN = b" " * (_WORD * (_MOST_WORDS + 12))
 # The first lines tell which names there may be, how they are written and how long the values are.
 _FIRST_LINES, _FIRST_BYTES = 32, 1 << 14
 _MEMBER = re.compile(rb'([{,] ?"([a-z_]{1,64})": ?"?)([^",}]*)')
-_QUOTE, _NEWLINE, _LAST_CONTROL = ord('"'), ord("\n"), 31
+_QUOTE, _LAST_CONTROL = ord('"'), 31
 _ENDING = np.frombuffer(b"}\n", np.uint16)[0]
 _HEADS = np.array([(1 << 64) - (1 << 8 * octets) for octets in range(_WORD)], np.uint64)
 _DIGITS = np.uint64(0x3030303030303030)
@@ -91,16 +91,9 @@ class _Lines:
     def __init__(self, block: bytes) -> None:
         self._head = block[:_FIRST_BYTES]
         self._octets = np.frombuffer(b"".join((_MARGIN, block, _MARGIN)), np.uint8)
-        # As signed numbers, what is not ASCII is below the controls.
-        signed, size = self._octets.view(np.int8), len(_MARGIN) + len(block)
-        self._ends: Places = np.concatenate(
-            [
-                np.flatnonzero(signed[at : min(at + _CACHED_BYTES, size)] <= _LAST_CONTROL) + at
-                for at in range(len(_MARGIN), size, _CACHED_BYTES)
-            ]
-        )
-        if (self._octets[self._ends] != _NEWLINE).any():
-            raise _Unlike
+        end = len(_MARGIN) + -(-len(block) // _WORD) * _WORD
+        # That each is a newline `check_ends` sees.
+        self._ends = _controls(self._octets[len(_MARGIN) : end]) + len(_MARGIN)
         self.count = len(self._ends)
         self._at: Places = np.concatenate([[len(_MARGIN)], self._ends[:-1] + 1])
 
@@ -188,6 +181,24 @@ class _Lines:
             self._at = self._at + steps
         else:
             self._at[rows] += steps
+
+
+def _controls(octets: Octets) -> Places:
+    """Where they are, in whole words of octets."""
+    words, ones = [], []
+    for start in range(0, len(octets), _CACHED_BYTES):
+        # As signed numbers, what is not ASCII is below the controls.
+        is_control = octets[start : start + _CACHED_BYTES].view(np.int8) <= _LAST_CONTROL
+        of_words = is_control.view(np.uint64)
+        found = np.flatnonzero(of_words != 0)
+        words.append(found + start // _WORD)
+        ones.append(of_words[found])
+    one, below = np.concatenate(ones), np.concatenate(ones) - np.uint64(1)
+    places: Places = np.concatenate(words) * _WORD + np.bitwise_count(below) // _WORD
+    # No line is so short that two end within a word.
+    if (one & below).any():
+        raise _Unlike
+    return places
 
 
 def _value(digits: Words) -> Words:

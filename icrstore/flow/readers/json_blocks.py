@@ -90,7 +90,9 @@ def table(
 
 def column(made: pa.Table, name: str) -> Any:
     """One of its columns in one piece."""
-    return made.column(name).combine_chunks()
+    column: Any = made.column(name)
+    # To combine one alone is to copy it.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _is_utf_8(block: bytes) -> bool:

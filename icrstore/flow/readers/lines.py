@@ -100,7 +100,7 @@ def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
     """Whole lines, about four megabytes at a time; only the last block may lack its newline.
 
     A line longer than 64 kB is counted and passed over, without being held. `tally.line` is the
-    number of the first line of what was yielded.
+    number of the first line of what was yielded. Raises `TooManyLines`.
     """
     rest, in_long_line = b"", False
     tally.line = 1
@@ -158,10 +158,12 @@ def _has_long_line(block: bytes) -> bool:
 
 
 def _without_long_lines(block: bytes, tally: Tally) -> Iterator[bytes]:
-    """The runs of lines between those that are too long."""
+    """The runs of lines between those that are too long. Raises `TooManyLines` before any of it."""
+    count = count_lines(block)
+    tally.allow(count)
     if not _has_long_line(block):
         yield block
-        tally.line += count_lines(block)
+        tally.line += count
         return
     for is_long, lines in groupby(
         block[:-1].split(b"\n"), lambda line: len(line) > LONGEST_LINE_BYTES

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..errors import TooManyLines
 from ..gaps import Gap
 
 # Other reasons (a comment, a blank line, a packet that is not IP) are no fault.
@@ -74,7 +75,8 @@ class Tally:
     leases (`not_records["held"]`).
 
     `line` is the number of the first line that is being read, 0 where there are no lines, and
-    `first_lines` says for each reason where to look.
+    `first_lines` says for each reason where to look. More than `most_lines` of a text are not
+    looked at.
     """
 
     records: int = 0
@@ -87,6 +89,12 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     latest_held: int = 0
     read_as: str | None = None
+    most_lines: int | None = None
+
+    def allow(self, lines: int) -> None:
+        """Raises `TooManyLines` if, with so many from `line` on, there are more than there may."""
+        if self.most_lines is not None and self.line - 1 + lines > self.most_lines:
+            raise TooManyLines(f"a text has at most {self.most_lines} lines: send several")
 
     def drop(self, reason: str, count: int = 1, at: int | None = None) -> None:
         """Count what is no record under a stable reason, which never quotes the input.
