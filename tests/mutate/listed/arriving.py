@@ -178,6 +178,13 @@ MUTATIONS = (
         "FOR UPDATE SKIP LOCKED\n",
     ),
     Mutation(
+        "let-go-in-order",
+        "icrstore/vault/trying.py",
+        "ORDER BY id FOR NO KEY UPDATE\n",
+        "tests/vault/test_at_once.py::test_what_is_let_go_is_locked_in_the_order_of_claims",
+        "FOR NO KEY UPDATE\n",
+    ),
+    Mutation(
         "hurry-waits",
         "icrstore/inbox/accept.py",
         "FOR NO KEY UPDATE\n",
