@@ -160,8 +160,15 @@ MUTATIONS = (
         "gap-after-a-silence",
         STREAMS,
         "greatest(e.after + %(after_silence)s",
-        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[7-say_nothing_of_it]",
+        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[False-7-say_nothing_of_it]",
         "greatest(e.after",
+    ),
+    Mutation(
+        "gap-after-a-silence-and-records",
+        STREAMS,
+        "AFTER_SILENCE = 9",
+        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[False-7-delete]",
+        "AFTER_SILENCE = 8",
     ),
     Mutation(
         "poison-tries",
