@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from icrstore.query import scope
 from icrstore.query.scope import Looked, Scope
@@ -67,7 +68,7 @@ class Second:
             parent = os.getpid()
             self.pid = os.fork()
             if not self.pid:
-                _serve(there, parent)
+                _serve(there, parent, connections[DEFAULT_DB_ALIAS])
         self._wire = here
 
     def look(self, whole: Scope) -> Looked:
@@ -118,19 +119,21 @@ def _be_patient(wire: "Connection[Any, Any]") -> None:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
-def _serve(wire: "Connection[Any, Any]", parent: int) -> NoReturn:
-    """All its life. Of what goes wrong it says nothing: the engine looks then, and meets it too."""
+def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapper) -> NoReturn:
+    """All its life. Of what goes wrong it says nothing: the engine looks then, and meets it too.
+
+    ``engines``: its connection to PostgreSQL. Held, since whoever forgets an open one tells the
+    server by a socket that is another's by then.
+    """
     try:
         end_with(parent)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, wire.fileno())
         os.closerange(wire.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        # Kept, since whoever forgets an open connection is warned of; its socket is closed.
-        engines = connections[DEFAULT_DB_ALIAS]
         del connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
-        while engines is not connection:
+        while True:
             wire.send(scope.look(wire.recv()).handed())
     finally:
         os._exit(0)

@@ -18,9 +18,9 @@ from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import HourRange
 from icrstore.warrant.strict import StatementError
 
-# So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours. The next one
-# shows whether they are there.
-AFTER_SILENCE = 8
+# So many batches after a silence tell of a gap of 16 days, in pieces of 50 hours, even if the first
+# holds records already. The next one shows whether they are there.
+AFTER_SILENCE = 9
 _MOST_SEQUENCE = (1 << 63) - 1
 
 _ROW = """b.sequence, b.batch_id, b.first_hour, b.last_hour, b.accepted_at, b.receipt,

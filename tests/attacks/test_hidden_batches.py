@@ -220,12 +220,13 @@ def test_a_gap_around_the_hours_asked_is_seen_though_nothing_near_is_left(office
     assert why.startswith("batch 2 of collector edge-1 (stream far): missing")
 
 
-@pytest.mark.parametrize("days", [-30, 30])
-@pytest.mark.parametrize("sequence", [2, 1000])
+@pytest.mark.parametrize("days", [-5, 5])
+@pytest.mark.parametrize("sequence", [5, 1000])
 def test_a_row_of_ones_own_far_away_hides_no_gap(office: Office, days: int, sequence: int) -> None:
-    """Nothing of the stream is near the hours but what was deleted; a row says: go no further."""
+    """Nothing of the stream is near the hours but what was deleted; a row that is nearer than its
+    true neighbours says: go no further. Its number is further away than is looked."""
     rooms = office.rooms
-    for number, ago in ((1, 9), (3, -9)):
+    for number, ago in ((20, 9), (22, -9)):
         at = rooms.now - timedelta(days=ago)
         hour = hour_start(at)
         _accept_at(office, rooms.label(stream="far", sequence=number, first_hour=hour,

@@ -55,10 +55,13 @@ def backdate(batch: Batch, at: datetime) -> None:
     Batch.objects.filter(id=batch.id).update(accepted_at=at, receipt=signed.encode())
 
 
-def come_back(office: Office) -> list[Batch]:
-    """A collector that was off for three weeks says so, in pieces of 50 hours, and goes on."""
+def come_back(office: Office, is_first: bool = True) -> list[Batch]:
+    """A collector that was off for three weeks says so, in pieces of 50 hours, and goes on; unless
+    that ``is_first``, it has gone on before it says so."""
     first = office.rooms.hour - 3 * WEEK
     backdate(Batch.objects.get(sequence=1), first)
+    if not is_first:
+        office.rooms.take_records([record(office.rooms.hour, ACCOUNT)])
     told = [tell(office, first + n * 50 * HOUR, first + (n * 50 + 49) * HOUR) for n in range(8)]
     office.rooms.take_records([record(office.rooms.hour, ACCOUNT)])
     office.seal()
@@ -128,11 +131,11 @@ def test_no_gap_is_taken_away_from_an_hour_unseen(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("number", [0, 7])
+@pytest.mark.parametrize(("is_first", "number"), [(True, 0), (True, 7), (False, 7)])
 def test_nor_one_that_was_told_after_a_silence(
-    office: Office, deed: Callable[[Batch], None], number: int
+    office: Office, deed: Callable[[Batch], None], is_first: bool, number: int
 ) -> None:
-    told = come_back(office)
+    told = come_back(office, is_first)
     hour = told[number].first_hour + HOUR
     deed(told[number])
     assert missed(office, hour)

@@ -2,6 +2,8 @@
 
 import struct
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 from icrstore.flow.readers import Tally
@@ -10,6 +12,10 @@ from icrstore.flow.readers.exports import Exports
 from icrstore.flow.schema import address_bytes, address_text, is_of_events
 
 NOON = 1_772_366_400  # 2026-03-01T12:00:00Z
+NOON_TIME = datetime.fromtimestamp(NOON, UTC)
+NOWHERE = str(IPv4Address(0))
+# From whom to whom, by the fields of FLOW.
+TO = ("10.0.0.7", "198.51.100.9", 50_000, 443, 6)
 SECOND = 10**9
 EXPORTER = "192.0.2.1"
 

@@ -277,3 +277,20 @@ def test_it_keeps_nothing_open_of_the_engine(
     assert [link.partition(":")[0] for link in links] == ["socket", "socket"]
     for one in mine:
         os.close(one)
+
+
+@pytest.mark.parametrize("ends", ["with the question", "before it tells"])
+def test_it_leaves_nothing_of_itself_in_the_engine(
+    office: Office, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    full = scope_of(office, monkeypatch)
+    before = set(Path("/proc/self/fd").iterdir())
+    with Second() as other:
+        other.start_for(full.request)
+        pid = other.pid
+        if ends == "before it tells":
+            os.kill(pid, signal.SIGKILL)
+        other.look(full)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -298,12 +298,12 @@ def test_a_sealer_waits_for_another_that_is_claiming_and_takes_what_it_leaves(
             other.execute("SELECT set_config('icr.tenant', %s, true)", [TENANT])
             locked = other.execute("SELECT id FROM inbox_batch FOR UPDATE").fetchall()
             sealing = pool.submit(once)
-            while not sealing.done() and not _is_awaited(other):
+            while not sealing.done() and not is_awaited(other):
                 pass
         assert len(locked) == sealing.result() == 1
 
 
-def _is_awaited(connection: psycopg.Connection[Any]) -> bool:
+def is_awaited(connection: psycopg.Connection[Any]) -> bool:
     row = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM pg_locks"
         " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"

@@ -160,8 +160,15 @@ MUTATIONS = (
         "gap-after-a-silence",
         STREAMS,
         "greatest(e.after + %(after_silence)s",
-        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[7-say_nothing_of_it]",
+        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[False-7-say_nothing_of_it]",
         "greatest(e.after",
+    ),
+    Mutation(
+        "gap-after-a-silence-and-records",
+        STREAMS,
+        "AFTER_SILENCE = 9",
+        "tests/attacks/test_told_gaps.py::test_nor_one_that_was_told_after_a_silence[False-7-delete]",
+        "AFTER_SILENCE = 8",
     ),
     Mutation(
         "poison-tries",
@@ -176,6 +183,13 @@ MUTATIONS = (
         "FOR UPDATE\n",
         "tests/vault/test_sealer.py::test_a_sealer_waits_for_another_that_is_claiming_and_takes_what_it_leaves",
         "FOR UPDATE SKIP LOCKED\n",
+    ),
+    Mutation(
+        "let-go-in-order",
+        "icrstore/vault/trying.py",
+        "ORDER BY id FOR NO KEY UPDATE\n",
+        "tests/vault/test_at_once.py::test_what_is_let_go_is_locked_in_the_order_of_claims",
+        "FOR NO KEY UPDATE\n",
     ),
     Mutation(
         "hurry-waits",

@@ -97,6 +97,19 @@ MUTATIONS = (
         "pass\n",
     ),
     Mutation(
+        "second-halves-an-hour",
+        "icrstore/query/scope.py",
+        'bisect_left(self.epochs, middle, key=attrgetter("hour"))',
+        "tests/query/test_second_shards.py::test_an_hour_is_looked_at_by_one_of_them",
+        "len(self.epochs) // 2",
+    ),
+    Mutation(
+        "second-is-not-waited-for",
+        SECOND,
+        "os.waitpid(self.pid, 0)",
+        "tests/query/test_second.py::test_it_leaves_nothing_of_itself_in_the_engine",
+    ),
+    Mutation(
         "second-keeps-sockets",
         SECOND,
         "os.closerange(3, wire.fileno())",
