@@ -22,6 +22,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 from icrstore.query import scope
 from icrstore.query.scope import Looked, Scope
+from icrstore.shell.garbage import uncollected
 from icrstore.shell.harden import end_with
 from icrstore.warrant.statements import Request
 
@@ -131,6 +132,7 @@ def _serve(wire: "Connection[Any, Any]", parent: int) -> NoReturn:
         del connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
         while engines is not connection:
-            wire.send(scope.look(wire.recv()).handed())
+            with uncollected():
+                wire.send(scope.look(wire.recv()).handed())
     finally:
         os._exit(0)
