@@ -93,9 +93,10 @@ def _of_hour(
     waiting: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    shared = [epoch for epoch in epochs if epoch not in odd] if odd else epochs
-    broken = []
-    if len(shared) < len(epochs):
+    # Of thousands of hours mostly none is odd, fails or is waited for: then nothing is looked for.
+    shared, broken = epochs, list[str]()
+    if odd:
+        shared = [epoch for epoch in epochs if epoch not in odd]
         eids = dict.fromkeys(epoch.eid for epoch in epochs if epoch in odd)
         broken += [f"epoch {eid.hex()}: not logged alike by every keeper" for eid in eids]
     if failed:
