@@ -64,7 +64,8 @@ def cover(
         by_hour.setdefault(epoch.hour, []).append(epoch)
         # Who writes the database takes no shard away of which something is sealed.
         shards = max(shards, epoch.shard + 1)
-    return [_of_hour(hour, by_hour.get(hour, ()), alike, shards, waiting, failed) for hour in hours]
+    odd = told - alike
+    return [_of_hour(hour, by_hour.get(hour, ()), odd, shards, waiting, failed) for hour in hours]
 
 
 class Coverage:
@@ -87,18 +88,22 @@ class Coverage:
 def _of_hour(
     hour: datetime,
     epochs: Sequence[ListedEpoch],
-    alike: Set[ListedEpoch],
+    odd: Set[ListedEpoch],
     shards: int,
     waiting: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    shared = [epoch for epoch in epochs if epoch in alike]
-    odd = dict.fromkeys(epoch.eid for epoch in epochs if epoch not in alike)
-    broken = [f"epoch {eid.hex()}: not logged alike by every keeper" for eid in odd]
-    broken += [f"epoch {epoch.eid.hex()}: {failed[epoch.eid]}" for epoch in shared
-               if epoch.eid in failed]  # fmt: skip
+    # Of thousands of hours mostly none is odd, fails or is waited for: then nothing is looked for.
+    shared, broken = epochs, list[str]()
+    if odd:
+        shared = [epoch for epoch in epochs if epoch not in odd]
+        eids = dict.fromkeys(epoch.eid for epoch in epochs if epoch in odd)
+        broken += [f"epoch {eid.hex()}: not logged alike by every keeper" for eid in eids]
+    if failed:
+        broken += [f"epoch {epoch.eid.hex()}: {failed[epoch.eid]}" for epoch in shared
+                   if epoch.eid in failed]  # fmt: skip
 
-    reaching = [one for one in waiting if one.first <= hour <= one.last]
+    reaching = [one for one in waiting if one.first <= hour <= one.last] if waiting else ()
     broken += _named([one for one in reaching if one.is_gap])
 
     sealed = {epoch.shard for epoch in shared}

@@ -25,6 +25,7 @@ from icrstore.query.purposes import Found
 from icrstore.query.scope import Scope
 from icrstore.query.second import Second
 from icrstore.seal.epoch import Role
+from icrstore.shell.garbage import uncollected
 from icrstore.vault.accepted import Unsealed
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
@@ -84,10 +85,11 @@ def find(
 ) -> tuple[Found, list[HourCoverage]]:  # fmt: skip
     """What a purpose makes of the rows of the epochs that each keeper listed, and the coverage of
     every hour asked for."""
-    looked = second.look(Scope(tenant, warrant, request, _logged(listed), shares))
-    by_role = {str(role): epochs for role, epochs in listed.items()}
-    hours = cover(request.all_hours(), by_role, looked.shards, waiting, looked.failed)
-    return looked.looking.found(hours), hours
+    with uncollected():
+        looked = second.look(Scope(tenant, warrant, request, _logged(listed), shares))
+        by_role = {str(role): epochs for role, epochs in listed.items()}
+        hours = cover(request.all_hours(), by_role, looked.shards, waiting, looked.failed)
+        return looked.looking.found(hours), hours
 
 
 def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:

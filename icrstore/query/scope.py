@@ -32,15 +32,14 @@ class Scope:
     shares: Mapping[Role, Shares]
 
     def halves(self) -> tuple["Scope", "Scope"]:
-        """The earlier hours and the later, each with the shares of its own epochs."""
+        """The earlier hours, and the later with the shares of their own epochs alone: they are
+        told to another process."""
         middle = self.epochs[len(self.epochs) // 2].hour
         cut = bisect_left(self.epochs, middle, key=attrgetter("hour"))
-        return self._only(self.epochs[:cut]), self._only(self.epochs[cut:])
-
-    def _only(self, epochs: Sequence[ListedEpoch]) -> "Scope":
-        names = [(one.eid, each) for one in epochs for each in self.request.selectors]
+        later = self.epochs[cut:]
+        names = [(one.eid, each) for one in later for each in self.request.selectors]
         shares = {role: {name: lent[name] for name in names} for role, lent in self.shares.items()}
-        return replace(self, epochs=epochs, shares=shares)
+        return replace(self, epochs=self.epochs[:cut]), replace(self, epochs=later, shares=shares)
 
 
 @dataclass

@@ -23,6 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from icrstore.query import scope
 from icrstore.query.scope import Looked, Scope
+from icrstore.shell.garbage import uncollected
 from icrstore.shell.harden import end_with
 from icrstore.warrant.statements import Request
 
@@ -134,6 +135,7 @@ def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapp
         del connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
         while True:
-            wire.send(scope.look(wire.recv()).handed())
+            with uncollected():
+                wire.send(scope.look(wire.recv()).handed())
     finally:
         os._exit(0)

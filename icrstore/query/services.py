@@ -129,12 +129,14 @@ def _told(account: str, lines: _Lines) -> list[dict[str, Any]]:
     """The most used first; what was used as much in order."""
     halves = lines.destination.view(">u8").T
     order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
-    raw, numbers = lines.destination[order].tobytes(), lines.service[order].tolist()
+    # Several services of one destination have one text.
+    number, addresses = numbers_of(lines.destination[order])
+    raw, numbers = addresses.tobytes(), lines.service[order].tolist()
+    texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
     columns = zip(
-        [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)],
-        numbers, lines.records[order].tolist(), times_of(lines.first[order]),
-        times_of(lines.last[order]), strict=True,
+        [texts[each] for each in number.tolist()], numbers, lines.records[order].tolist(),
+        times_of(lines.first[order]), times_of(lines.last[order]), strict=True,
     )  # fmt: skip
     return [
         {"account": account, "destination_address": address, **named[number],

@@ -9,7 +9,6 @@ PostgreSQL is the only truth: what a killed sealer had claimed is free the momen
 ends (`accounts.claims`).
 """
 
-import gc
 import hashlib
 import json
 import logging
@@ -49,6 +48,7 @@ from icrstore.seal.epoch import (
 from icrstore.seal.group import Group, Part, by_hour
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
 from icrstore.seal.sealing import seal_epoch
+from icrstore.shell.garbage import uncollected
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
 from icrstore.vault.binary import binary_cursor
@@ -163,16 +163,6 @@ def _others_unharmed() -> Iterator[None]:
         logger.warning("keeper %s gave no day key: %s", failure.role, failure.code)
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Sealing leaves no cycles behind; looking for them among its many rows takes a tenth of it."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def _seal_empty(tenant: Tenant, shard: int, by: _SealedBy, now: datetime) -> int:
     end = min(hour_start(now), by.pools.held_from)
     made = [
@@ -209,7 +199,7 @@ def _seal_group(
         for hour in hours:
             # Asked for once, here: what a keeper says wrong is no batch's fault.
             by.day_keys(day_of(hour))
-        with blamed(), _uncollected():
+        with blamed(), uncollected():
             made = [
                 _make_epoch(tenant.name, hour, shard, groups, those, by, now)
                 for hour, (groups, those) in hours.items()

@@ -105,10 +105,10 @@ def as_told(asked: Asked, rows: Sequence[Any]) -> list[Any]:
 
 def _services(asked: Asked, rows: Iterable[Any]) -> list[dict[str, Any]]:
     assert isinstance(asked.selector, AccountSelector)
-    account, named = asked.selector.account, cache(service)
+    account, named, text_of = asked.selector.account, cache(service), cache(address_text)
     return [
         {
-            "account": account, "destination_address": address_text(address),
+            "account": account, "destination_address": text_of(address),
             "protocol": protocol, "destination_port": port, "service": named(protocol, port),
             "records": records, "first": first, "last": last,
         }

@@ -1,6 +1,7 @@
 """What a question costs, in counts: statements go by months and not by hours, rows by hours and
 selectors, and what is unpacked by what there is."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from icrstore.seal import account_map
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.seal.planes import Form
 from icrstore.seal.unpacked import Unpacked
+from icrstore.shell.garbage import uncollected
 from icrstore.vault import reader
 from icrstore.vault.months import month_of
 from tests.query.asking import Office, lasting, office
@@ -94,3 +96,35 @@ def test_statements_go_by_months_rows_by_hours_and_what_is_there_is_unpacked_onc
     assert others <= 5
     # Of each hour the first chunk and the proof that none follows; four hours have records.
     assert (costs.rows, costs.unpacked) == (2 * hours, min(hours, 4))
+
+
+def test_a_question_leaves_no_garbage_however_many_hours_it_looks_at(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, left = engine.find, list[int]()
+
+    def collected(phase: str, told: dict[str, int]) -> None:
+        left[-1] += told["collected"] if phase == "stop" else 0
+
+    def counting(*arguments: Any) -> Any:
+        gc.collect()
+        left.append(0)
+        gc.callbacks.append(collected)
+        try:
+            found = find(*arguments)
+            gc.collect()
+        finally:
+            gc.callbacks.remove(collected)
+        return found
+
+    monkeypatch.setattr(engine, "find", counting)
+    for hours in (1, 1, 90):
+        office.ask(hours)
+    _, few, many = left
+    assert many <= few + 10
+
+
+def test_garbage_is_collected_again_whatever_ends_the_work() -> None:
+    with pytest.raises(KeyError), uncollected():
+        raise KeyError
+    assert gc.isenabled()

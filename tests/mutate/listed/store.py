@@ -175,7 +175,7 @@ MUTATIONS = (
     Mutation(
         "coverage-listed-alike",
         COVERAGE,
-        "if epoch not in alike)",
+        "if epoch in odd)",
         "tests/query/test_coverage.py::test_lists_that_differ_are_incomplete_and_name_the_epochs",
         "if False)",
     ),
