@@ -231,7 +231,7 @@ def _failures(
 
 def _connection_failures(rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[str, Mask]]:
     ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]
-    portless = _PORTLESS[_numbers(rows.column("protocol"))]
+    portless = _PORTLESS.take(_numbers(rows.column("protocol")))
     yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
     untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
     yield "post-nat-port-without-address", ported[2] & untranslated

@@ -129,15 +129,14 @@ def _sorted(parts: Sequence[Part]) -> tuple[Numbers, Group]:
     def column(name: str) -> Numbers:
         several = [part.columns[name] for part in parts]
         if name in codes_of:
-            several = [of[each] for of, each in zip(codes_of[name], several, strict=True)]
+            several = [of.take(each) for of, each in zip(codes_of[name], several, strict=True)]
         return np.concatenate(several)
 
     unit = parts[0].unit
     order = _order(column("hour"), column("account"), column("time"), unit)
     # One at a time: fresh memory costs as much as what is done with it.
-    columns = {name: column(name)[order] for name in parts[0].columns}
-    hour, values = columns.pop("hour"), b"".join(addresses.to_pylist())
-    listed = np.frombuffer(values, np.uint8).reshape(len(addresses), 16)
+    columns = {name: column(name).take(order) for name in parts[0].columns}
+    hour, listed = columns.pop("hour"), _octets(addresses)
     return hour, Group(unit, accounts.to_pylist(), listed, are_private(listed), **columns)
 
 
@@ -192,12 +191,20 @@ def _is_there(column: Any) -> Numbers:
     return np.asarray(pc.is_valid(column).cast(pa.uint8()).to_numpy())
 
 
+def _octets(addresses: Any) -> Numbers:
+    """Of an Arrow array of addresses (k, 16) bytes."""
+    start = 16 * addresses.offset
+    content = np.frombuffer(addresses.buffers()[1], np.uint8)
+    return content[start : start + 16 * len(addresses)].reshape(-1, 16)
+
+
 def are_private(addresses: Numbers) -> Numbers:
     """`pools.is_private` of each of (n, 16) addresses."""
     made = np.zeros(len(addresses), np.bool_)
+    halves = addresses.view(np.uint64)
     for network, mask in PRIVATE_BITS:
-        masks = np.frombuffer(mask, np.uint8)
-        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
+        masked = halves & np.frombuffer(mask, np.uint64)
+        made |= (masked == np.frombuffer(network, np.uint64)).all(axis=1)
     return made
 
 
