@@ -69,7 +69,7 @@ class SelectorKeys:
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""
         label, key = self.label_and_key(segment.chunk)
-        sealed = AESGCMSIV(key).encrypt(_NONCE, pad(segment.encode()), self._seg + label)
+        sealed = AESGCMSIV(key).encrypt(_NONCE, pad(segment.encode()), self._aad(label))
         return Row(label, _SUITE + sealed)
 
     def open(self, chunk: int, body: bytes) -> Segment:
@@ -78,7 +78,7 @@ class SelectorKeys:
         if body[:1] != _SUITE:
             raise RowError("corrupted or tampered with")
         try:
-            padded = AESGCMSIV(key).decrypt(_NONCE, body[1:], self._seg + label)
+            padded = AESGCMSIV(key).decrypt(_NONCE, body[1:], self._aad(label))
         except InvalidTag as error:
             raise RowError("corrupted or tampered with") from error
         return _parse(unpad(padded), chunk)
@@ -102,6 +102,9 @@ class SelectorKeys:
             last = segment.last_chunk
             yield segment
             chunk += 1
+
+    def _aad(self, label: bytes) -> bytes:
+        return self._seg + label
 
 
 @lru_cache(maxsize=64)

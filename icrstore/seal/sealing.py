@@ -67,7 +67,8 @@ def _seal(
         chunks_of.setdefault(selector, []).append(piece)
     eid = epoch.eid
     for selector, chunks in chunks_of.items():
-        keys = SelectorKeys(*shares.of(kind, selector), eid, kind, selector)
+        operator, oversight = shares.of(kind, selector)
+        keys = SelectorKeys(operator, oversight, eid, kind, selector)
         last = len(chunks) - 1
         for number, piece in enumerate(chunks):
             yield keys.seal(Segment(number, last, piece.records, piece.columns))
