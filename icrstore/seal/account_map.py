@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -224,7 +223,8 @@ def chunk_starts(selector: Numbers) -> Numbers:
 
 
 def _slices(ends: Numbers) -> Iterator[slice]:
-    return (slice(*span) for span in pairwise([0, *ends.tolist()]))
+    until = ends.tolist()
+    return map(slice, [0, *until[:-1]], until)
 
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:

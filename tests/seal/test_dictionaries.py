@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from icrstore.seal.dictionaries import addresses_of, dictionary
 BYTES = pa.binary(16)
 
 
-def column(values: Sequence[bytes | None], rng: random.Random) -> pa.FixedSizeBinaryArray:
+def column(values: Sequence[bytes | None], rng: random.Random) -> Any:
     """As a sender may write it: under a null lies anything, say the address of the row before."""
     lying = [value or (values[at - 1] or rng.randbytes(16)) for at, value in enumerate(values)]
     bits = bytearray(-(-len(values) // 8))
