@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -57,9 +58,11 @@ class Scope:
 
 @dataclass(frozen=True)
 class Verdict(Generic[Batch]):
-    """The good rows in their order, `kept[i]` for each row given, and why the others fell out."""
+    """The good rows in their order, `kept[i]` for each row given, and why the others fell out;
+    ``account`` is that column of the good rows with its distinct values apart."""
 
     good: Batch
+    account: Column
     kept: Mask
     rejected: Counter[str]
 
@@ -91,16 +94,22 @@ def validate(
     elements = _elements_of(batch)
     unit = check_columns(batch, elements)
     rows, garbled = readable(batch.select([element.name for element in elements]))
+    account: Column = rows.column("account").dictionary_encode()
     kept = np.ones(rows.num_rows, np.bool_)
     rejected: Counter[str] = Counter()
-    for reason, failing in _failures(
-        rows, unit, (now - oldest, now + NEWEST), backfilled, scope, account_required, garbled
+    current = now - oldest, now + NEWEST
+    for reason, failing in chain(
+        _failures(rows, unit, current, backfilled, scope),
+        [("account-not-utf-8", garbled)],  # 4.
+        account_failures(account, required=account_required),
     ):
         if failing.any() and (count := int((kept & failing).sum())):
             rejected[reason] = count
             kept &= ~failing
-    good = rows if not rejected else rows.filter(pa.array(kept))
-    return Verdict(good, kept, rejected)
+    if not rejected:
+        return Verdict(rows, account, kept, rejected)
+    good = rows.filter(pa.array(kept))
+    return Verdict(good, good.column("account").dictionary_encode(), kept, rejected)
 
 
 def check_columns(
@@ -164,12 +173,12 @@ def _without_garbled(batch: Batch, place: int, accounts: Column) -> tuple[Batch,
 
 def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
     """(reason, mask of the failing rows) for each rule that an account breaks."""
-    if _are_plain(account, required=required):
-        return
     # Of many records few accounts: each is looked at once.
     unique = account.dictionary_encode()
     if isinstance(unique, pa.ChunkedArray):
         unique = unique.combine_chunks()
+    if not (required and account.null_count) and _are_plain(unique.dictionary):
+        return
     for reason, failing in _text_failures(unique.dictionary, required=required):
         absent = required and reason == "account-missing" and account.null_count > 0
         if failing.any() or absent:
@@ -177,10 +186,8 @@ def account_failures(account: Column, *, required: bool) -> Iterator[tuple[str, 
             yield reason, np.asarray(pc.fill_null(rows, absent).to_numpy(zero_copy_only=False))
 
 
-def _are_plain(account: Column, *, required: bool) -> bool:
+def _are_plain(account: Column) -> bool:
     """Whether it takes no look at each: no rule is broken by a few printable ASCII characters."""
-    if required and account.null_count:
-        return False
     length: Column = pc.binary_length(account)
     fits = pc.and_(
         pc.greater(length, pa.scalar(0)), pc.less_equal(length, pa.scalar(ACCOUNT_BYTES))
@@ -204,8 +211,6 @@ def _failures(
     current: Span,
     backfilled: Sequence[Span],
     scope: Scope | None,
-    account_required: bool,
-    garbled: Mask,
 ) -> Iterator[tuple[str, Mask]]:
     of_bindings = is_of_bindings(rows)
     for element in BINDING_ELEMENTS if of_bindings else ELEMENTS:  # 1.
@@ -225,13 +230,11 @@ def _failures(
         first, end = _nanoseconds(scope.first_hour), _nanoseconds(scope.last_hour + HOUR)
         yield "outside-scope", (time < first // scale) | (time >= end // scale)
     yield from _binding_failures(rows, unit) if of_bindings else _connection_failures(rows)  # 3.
-    yield "account-not-utf-8", garbled  # 4.
-    yield from account_failures(rows.column("account"), required=account_required)
 
 
 def _connection_failures(rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[str, Mask]]:
     ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]
-    portless = _PORTLESS[_numbers(rows.column("protocol"))]
+    portless = _PORTLESS.take(_numbers(rows.column("protocol")))
     yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
     untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
     yield "post-nat-port-without-address", ported[2] & untranslated

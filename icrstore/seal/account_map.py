@@ -11,14 +11,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from icrstore.flow.schema import NANOSECONDS, UNITS
-from icrstore.seal.codes import Coded
+from icrstore.seal.codes import Coded, differs
 from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group, units_per_hour
 from icrstore.seal.planes import Column, Form, Planes
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment
@@ -216,7 +215,7 @@ def _head(segment: Segment) -> tuple[int, int, int]:
 
 def chunk_starts(selector: Numbers) -> Numbers:
     """Where each chunk begins in rows sorted by selector, and the number of rows."""
-    cuts = np.concatenate([[0], np.flatnonzero(np.diff(selector)) + 1, [len(selector)]])
+    cuts = np.append(np.flatnonzero(differs(selector)), len(selector))
     chunks = -(-np.diff(cuts) // RECORDS_PER_CHUNK)
     first = np.repeat(cuts[:-1], chunks)
     number = np.arange(len(first)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
@@ -224,7 +223,8 @@ def chunk_starts(selector: Numbers) -> Numbers:
 
 
 def _slices(ends: Numbers) -> Iterator[slice]:
-    return (slice(*span) for span in pairwise([0, *ends.tolist()]))
+    until = ends.tolist()
+    return map(slice, [0, *until[:-1]], until)
 
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:
@@ -235,7 +235,7 @@ def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers
     time = np.diff(group.time, prepend=group.time[:1])
     time[heads] = group.time[heads]
     columns: dict[str, Numbers] = {
-        "address": group.addresses[named.distinct],
+        "address": group.addresses.take(named.distinct, axis=0),
         "protocol": (services.distinct >> 16).astype(np.uint8),
         "flags": (services.distinct >> 24).astype(np.uint8),
         "destination_port": services.distinct.astype(np.uint16),
@@ -256,13 +256,12 @@ def _ends(group: Group, starts: Numbers) -> tuple[Coded, dict[str, Numbers]]:
     """
     translated = (group.flags & HAS_PUBLIC_ADDRESS) != 0
     public = np.where(translated, group.public, -1)
-    changed = np.diff(group.source, prepend=-1) != 0
-    changed |= np.diff(public, prepend=-1) != 0
+    changed = differs(group.source) | differs(public)
     changed[starts[:-1]] = True
     shown = changed & translated
     count = changed + np.uint8(1) + shown
     # Where each row names its destination, among all that are named: its source stands before it.
-    ends = np.cumsum(count, dtype=np.int64)
+    ends = np.cumsum(count.astype(np.int64))
     at = ends - 1 - shown
     named = np.empty(ends[-1], np.int32)
     at_source, at_public = at[changed] - 1, at[shown] + 1

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from icrstore.flow.schema import UNITS, Unit
-from icrstore.seal.group import dictionary, units_per_hour
+from icrstore.seal.dictionaries import dictionary, octets
+from icrstore.seal.group import units_per_hour
 from icrstore.seal.intake import hour_of
 from icrstore.seal.pools import ALL_PORTS, Pools
 from icrstore.seal.runs import (
@@ -144,7 +145,7 @@ def _group(rows: pa.Table, unit: Unit, start: int) -> BindingGroup:
     return BindingGroup(
         unit=unit,
         accounts=accounts.to_pylist(),
-        addresses=np.frombuffer(b"".join(addresses.to_pylist()), np.uint8).reshape(-1, 16),
+        addresses=octets(addresses),
         account=account.astype(np.int64),
         address=address.astype(np.int64),
         protocol=_numbers(pc.fill_null(protocol, 0)),

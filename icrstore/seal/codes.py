@@ -12,6 +12,14 @@ Numbers = npt.NDArray[Any]
 _PLACE_BITS = 14
 
 
+def differs(values: Numbers) -> Numbers:
+    """Where a value is another than the one before it; the first always is."""
+    made = np.empty(len(values), np.bool_)
+    made[:1] = True
+    np.not_equal(values[1:], values[:-1], out=made[1:])
+    return made
+
+
 @dataclass(frozen=True)
 class Coded:
     """Of each row ``again``, n + 1 for the n-th value that its segment named, and ``code``, which
@@ -44,7 +52,7 @@ class Coded:
         place = keys & ((1 << _PLACE_BITS) - 1)
         place += np.repeat(starts[:-1], rows)
         keys >>= _PLACE_BITS
-        heads = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+        heads = np.flatnonzero(differs(keys))
         first = place[heads]
         is_new = np.zeros(len(values), np.bool_)
         is_new[first] = True

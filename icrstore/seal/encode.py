@@ -12,8 +12,11 @@ def enc(*parts: bytes) -> bytes:
     ``enc(a, b) == enc(a) + enc(b)``, so what many encodings begin with is encoded once. Raises
     ValueError for a part longer than 65,535 bytes.
     """
+    made = b""
     try:
-        return b"".join([len(part).to_bytes(2, "big") + part for part in parts])
+        for part in parts:
+            made += len(part).to_bytes(2, "big") + part
+        return made
     except OverflowError:
         raise ValueError("a part longer than 65,535 bytes cannot be encoded") from None
 

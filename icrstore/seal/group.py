@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute
 
 from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
+from icrstore.seal.dictionaries import addresses_of, dictionary, is_there, octets
 from icrstore.seal.intake import hour_of
 from icrstore.seal.pools import PRIVATE_BITS
 
 Numbers = npt.NDArray[Any]
-pc: Any = pyarrow.compute  # its stubs refuse calls that are right
 
 HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_ADDRESS, HAS_PUBLIC_PORT = 1, 2, 4, 8
 _PORTS = ("source_port", "destination_port", "post_nat_source_port")
@@ -93,13 +92,15 @@ class Part:
     columns: dict[str, Numbers]
 
     @classmethod
-    def of(cls, records: pa.Table) -> "Part":
+    def of(cls, records: pa.Table, account: Any = None) -> "Part":
+        """``account``: that column, if its distinct values are known already."""
         (batch,) = records.combine_chunks().to_batches()
         unit = next(u for u in UNITS if batch.schema.field("observed_at").type.unit == u)
-        # The flag tells an address that was not translated from the first.
-        addresses, codes = dictionary(pa.chunked_array([batch.column(name) for name in _ADDRESSES]))
-        accounts, account = dictionary(pa.chunked_array([batch.column("account")]))
-        coded = dict(zip(_CODES, (account, *codes.reshape(3, -1)), strict=True))
+        accounts, of_account = dictionary(records.column("account") if account is None else account)
+        # The flag tells an address that was not translated from another.
+        source, destination, public = map(batch.column, _ADDRESSES)
+        addresses, *codes = addresses_of(source, destination, public, of_account)
+        coded = dict(zip(_CODES, (of_account, *codes), strict=True))
         return cls(unit, accounts, addresses, coded | _numbers(batch, unit))
 
     def __len__(self) -> int:
@@ -129,15 +130,14 @@ def _sorted(parts: Sequence[Part]) -> tuple[Numbers, Group]:
     def column(name: str) -> Numbers:
         several = [part.columns[name] for part in parts]
         if name in codes_of:
-            several = [of[each] for of, each in zip(codes_of[name], several, strict=True)]
+            several = [of.take(each) for of, each in zip(codes_of[name], several, strict=True)]
         return np.concatenate(several)
 
     unit = parts[0].unit
     order = _order(column("hour"), column("account"), column("time"), unit)
     # One at a time: fresh memory costs as much as what is done with it.
-    columns = {name: column(name)[order] for name in parts[0].columns}
-    hour, values = columns.pop("hour"), b"".join(addresses.to_pylist())
-    listed = np.frombuffer(values, np.uint8).reshape(len(addresses), 16)
+    columns = {name: column(name).take(order) for name in parts[0].columns}
+    hour, listed = columns.pop("hour"), octets(addresses)
     return hour, Group(unit, accounts.to_pylist(), listed, are_private(listed), **columns)
 
 
@@ -161,14 +161,14 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
     hour = moment // units_per_hour(unit)
     time = (moment - hour * units_per_hour(unit)).astype(np.uint64 if unit == "ns" else np.uint32)
     ports, has_port = zip(*(_present(batch.column(name)) for name in _PORTS), strict=True)
-    has_public = _is_there(batch.column("post_nat_source_address"))
+    has_public = is_there(batch.column("post_nat_source_address"))
     service = np.asarray(batch.column("protocol").to_numpy(), np.uint32) << 16
-    for is_there, bit in zip(
+    for there, bit in zip(
         (*has_port, has_public),
         (HAS_SOURCE_PORT, HAS_DESTINATION_PORT, HAS_PUBLIC_PORT, HAS_PUBLIC_ADDRESS),
         strict=True,
     ):
-        service |= is_there.astype(np.uint32) * np.uint32(bit << 24)
+        service |= there.astype(np.uint32) * np.uint32(bit << 24)
     return {
         "hour": hour.astype(np.int32),
         "time": time,
@@ -180,35 +180,18 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
 
 def _present(column: Any) -> tuple[Numbers, Numbers]:
     """A column of numbers, 0 where null, and where it is not: as numbers, 0 or 1."""
-    is_there = _is_there(column)
+    there = is_there(column)
     whatever = pa.Array.from_buffers(
         column.type, len(column), [None, column.buffers()[1]], offset=column.offset
     )
-    return whatever.to_numpy() * is_there, is_there
-
-
-def _is_there(column: Any) -> Numbers:
-    # Not as truth values, which Arrow hands out one by one.
-    return np.asarray(pc.is_valid(column).cast(pa.uint8()).to_numpy())
+    return whatever.to_numpy() * there, there
 
 
 def are_private(addresses: Numbers) -> Numbers:
     """`pools.is_private` of each of (n, 16) addresses."""
     made = np.zeros(len(addresses), np.bool_)
+    halves = addresses.view(np.uint64)
     for network, mask in PRIVATE_BITS:
-        masks = np.frombuffer(mask, np.uint8)
-        made |= ((addresses & masks) == np.frombuffer(network, np.uint8)).all(axis=1)
+        masked = halves & np.frombuffer(mask, np.uint64)
+        made |= (masked == np.frombuffer(network, np.uint64)).all(axis=1)
     return made
-
-
-def dictionary(column: Any) -> tuple[Any, Numbers]:
-    """The distinct values by first appearance, and for each row its value's number; null is 0.
-
-    Hashing is three times as fast as sorting, and chunks are not copied together for it.
-    """
-    encoded = column.dictionary_encode().unify_dictionaries()
-    numbers = [
-        (pc.fill_null(chunk.indices, 0) if chunk.null_count else chunk.indices).to_numpy()
-        for chunk in encoded.chunks
-    ]
-    return encoded.chunk(0).dictionary, np.concatenate(numbers)

@@ -99,15 +99,16 @@ class Planes:
 
     def segment(self, spans: Sequence[slice], rest: bytes = b"") -> bytes:
         """The planes of one segment: its rows of each kind, of which the last has most."""
-        plain = [plane[spans[of]] for of, plane in self._plain]
+        made = [self._bitmaps]
+        made += [plane[spans[of]] for of, plane in self._plain]
         rows = spans[-1].stop - spans[-1].start
         if rows < _ROWS_FOR_BLOCKS:
             packed = b"".join([plane[spans[of]] for of, plane in self._packed]) + rest
             compressor = self._uncoding if rows < _ROWS_FOR_CODE else self._coding
-            frame = [compressor.compress(packed)] if packed else []
-            return b"".join([self._bitmaps, *plain, *frame])
+            if packed:
+                made.append(compressor.compress(packed))
+            return b"".join(made)
         stream = self._coding.compressobj()
-        made = [self._bitmaps, *plain]
         for part in self._parts:
             made.append(stream.compress(b"".join([plane[spans[of]] for of, plane in part])))
             made.append(stream.flush(_BLOCK))

@@ -69,9 +69,8 @@ class SelectorKeys:
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""
         label, key = self.label_and_key(segment.chunk)
-        aead = AESGCMSIV(key)
-        body = _SUITE + aead.encrypt(_NONCE, pad(segment.encode()), self._aad(label))
-        return Row(label, body)
+        sealed = AESGCMSIV(key).encrypt(_NONCE, pad(segment.encode()), self._aad(label))
+        return Row(label, _SUITE + sealed)
 
     def open(self, chunk: int, body: bytes) -> Segment:
         """Open the body found under this chunk's label. Raises `RowError`."""
@@ -105,14 +104,14 @@ class SelectorKeys:
             chunk += 1
 
     def _aad(self, label: bytes) -> bytes:
-        return self._seg + _LABEL + label
+        return self._seg + label
 
 
 @lru_cache(maxsize=64)
 def _beginnings(eid: bytes, kind: Kind) -> tuple[bytes, bytes]:
     """What all rows of a kind in an epoch begin with, before their selector, and before their
     label: there are few epochs at a time, and many rows."""
-    return enc(b"icr/v1/row", eid, kind.encode("ascii")), enc(b"icr/v1/seg", eid)
+    return enc(b"icr/v1/row", eid, kind.encode("ascii")), enc(b"icr/v1/seg", eid) + _LABEL
 
 
 def _parse(encoded: bytes, chunk: int) -> Segment:

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from icrstore.seal import account_map, address_map, bindings, runs
 from icrstore.seal.bindings import BindingGroup
@@ -14,7 +13,7 @@ from icrstore.seal.manifest import Manifest
 from icrstore.seal.pools import Pools
 from icrstore.seal.rows import Row, Segment, SelectorKeys
 
-Named = tuple[bytes, account_map.Piece | address_map.Piece]  # a selector and one chunk of it
+Piece = account_map.Piece | address_map.Piece
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ def seal_epoch(
     """Seal the groups (one for each unit of time, of connections and of bindings) of one hour and
     shard under fresh atoms, by the pools that are in force in that hour."""
     groups = list(groups)
-    accounts: list[Named] = [
+    accounts = (
         (text(piece.account), piece)
         for group in groups
         if isinstance(group, Group)
         for piece in account_map.pieces(group)
-    ]
-    addresses: list[Named] = [(piece.selector, piece) for piece in _address_pieces(groups, pools)]
+    )
+    addresses = ((piece.selector, piece) for piece in _address_pieces(groups, pools))
     shares = Shares(atoms["operator"], atoms["oversight"])
     rows = [
         *_seal(epoch, shares, "account", accounts),
@@ -59,13 +58,17 @@ def _address_pieces(
         yield from address_map.pieces(one, made)
 
 
-def _seal(epoch: Epoch, shares: Shares, kind: Kind, pieces: list[Named]) -> Iterator[Row]:
+def _seal(
+    epoch: Epoch, shares: Shares, kind: Kind, pieces: Iterable[tuple[bytes, Piece]]
+) -> Iterator[Row]:
+    """Of each selector its chunks, which need not come one after another."""
+    chunks_of: dict[bytes, list[Piece]] = {}
+    for selector, piece in pieces:
+        chunks_of.setdefault(selector, []).append(piece)
     eid = epoch.eid
-    pieces.sort(key=itemgetter(0))
-    for selector, named in groupby(pieces, key=itemgetter(0)):
+    for selector, chunks in chunks_of.items():
         operator, oversight = shares.of(kind, selector)
         keys = SelectorKeys(operator, oversight, eid, kind, selector)
-        chunks = list(named)
         last = len(chunks) - 1
-        for number, (_, piece) in enumerate(chunks):
+        for number, piece in enumerate(chunks):
             yield keys.seal(Segment(number, last, piece.records, piece.columns))

@@ -28,7 +28,7 @@ from accounts.models import Tenant
 from accounts.tenancy import of_tenant, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import Unit, is_of_bindings
-from icrstore.flow.validate import NEWEST, Scope, validate
+from icrstore.flow.validate import NEWEST, Scope, Verdict, validate
 from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import Author, NotSigned, check_author
 from icrstore.inbox.models import Batch
@@ -259,13 +259,14 @@ def _open(batch: Batch, chain: IntakeChain, by: _SealedBy) -> Opened:
     except WrongGaps:
         return Opened(batch, rejected=Counter({"batch-wrong-gaps": 1}))
     good, rejected = verdict.good, verdict.rejected + content.rejected
-    return Opened(batch, good.num_rows, _kept(good), rejected, content.gaps)
+    return Opened(batch, good.num_rows, _kept(verdict), rejected, content.gaps)
 
 
-def _kept(good: pa.Table) -> Kept | None:
+def _kept(verdict: Verdict[pa.Table]) -> Kept | None:
+    good = verdict.good
     if not good.num_rows:
         return None
-    return good if is_of_bindings(good) else Part.of(good)
+    return good if is_of_bindings(good) else Part.of(good, verdict.account)
 
 
 def _check_gaps(gaps: Iterable[Gap], scope: Scope, signed_at: datetime) -> None:

@@ -72,7 +72,6 @@ def _copy_segments(epochs: Iterable[tuple[int, int, SealedEpoch]]) -> None:
             # Four fields, each with its length before it: int4, int8, 16 bytes of label, the body.
             start = struct.pack(">hiiiqi", 4, 4, month, 8, epoch_no, 16)
             copy.write(b"".join([
-                start + row.label + len(row.body).to_bytes(4, "big") + row.body
-                for row in sealed.rows
+                start + label + len(body).to_bytes(4, "big") + body for label, body in sealed.rows
             ]))  # fmt: skip
         copy.write(b"\xff\xff")

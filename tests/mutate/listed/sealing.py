@@ -47,7 +47,7 @@ MUTATIONS = (
     Mutation(
         "row-place",
         ROWS,
-        "return self._seg + _LABEL + label",
+        "return self._seg + label",
         "tests/seal/test_rows.py::test_the_epoch_and_the_label_are_bound_even_where_the_key_would_fit",
         'return b""',
     ),
