@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from icrstore.keeper.evidence import Evidence, EvidenceError, LogKeys, ProvenLeaf
 from icrstore.keeper.leaves import Leaf, LeafError, check_told, read_lines
@@ -61,18 +61,13 @@ class KeeperForked(KeeperUntrue):
         self.notes = tuple(notes)
 
 
-@dataclass(frozen=True)
-class ListedEpoch:
+class ListedEpoch(NamedTuple):
     """An epoch as a keeper's commit lists it."""
 
     eid: bytes
     hour: datetime
     shard: int
     statement_sha256: bytes
-
-    def __hash__(self) -> int:
-        # Thousands are held against each other: two that are equal have one name.
-        return hash(self.eid)
 
 
 @dataclass(frozen=True)

@@ -36,17 +36,32 @@ class HourCoverage(NamedTuple):
         return {**made, "why": list(self.why)} if self.why else made
 
 
+class Listed:
+    """The epochs that the keepers' commits list, each once however often one lists it.
+
+    ``told``: all, by hour and eid: where the lists are alike, that is the order in which the
+    commits hash them; ``alike``: those that every keeper lists, in the same order; ``odd``: the
+    others.
+    """
+
+    def __init__(self, *lists: Sequence[ListedEpoch]) -> None:
+        first, *others = map(set, lists)
+        told, alike = first.union(*others), first.intersection(*others)
+        self.told = sorted(told, key=attrgetter("hour", "eid", "statement_sha256"))
+        self.odd = told - alike
+        self.alike = [epoch for epoch in self.told if epoch not in self.odd]
+
+
 def cover(
     hours: Iterable[datetime],
-    listed: Mapping[str, Sequence[ListedEpoch]],
+    listed: Listed,
     shards: int,
     waiting: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> list[HourCoverage]:
-    """The coverage of every hour asked for, with the epochs that any keeper lists, by eid: where
-    the lists are alike, that is the order in which the keepers' commits hash them.
+    """The coverage of every hour asked for, with the epochs that any keeper lists, by eid.
 
-    ``listed``: each role's list; ``waiting``: what was accepted and is not proven sealed, or is
+    ``waiting``: what was accepted and is not proven sealed, or is
     missing as a collector told, the oldest first, and the hours that had not ended, read *before*
     the commit (a batch sealed in between would else be in neither); ``failed``: what is wrong with
     an epoch that is missing, differs, or has a row that is missing or does not open; ``shards``: as
@@ -57,15 +72,14 @@ def cover(
     2. UNSEALED: a shard has no epoch yet, or something waiting reaches the hour.
     3. COMPLETE: everything listed is held and proven.
     """
-    lists = [set(epochs) for epochs in listed.values()]
-    told, alike = set[ListedEpoch]().union(*lists), set.intersection(*lists)
     by_hour: dict[datetime, list[ListedEpoch]] = {}
-    for epoch in sorted(told, key=attrgetter("eid", "statement_sha256")):
+    for epoch in listed.told:
         by_hour.setdefault(epoch.hour, []).append(epoch)
         # Who writes the database takes no shard away of which something is sealed.
         shards = max(shards, epoch.shard + 1)
-    odd = told - alike
-    return [_of_hour(hour, by_hour.get(hour, ()), odd, shards, waiting, failed) for hour in hours]
+    return [
+        _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, waiting, failed) for hour in hours
+    ]
 
 
 class Coverage:

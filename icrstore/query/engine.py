@@ -13,12 +13,11 @@ request; after that the keepers end it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
-from icrstore.keeper.answers import Committed, ListedEpoch, Proven
+from icrstore.keeper.answers import Committed, Proven
 from icrstore.keeper.client import Keepers, Question
-from icrstore.query.coverage import HourCoverage, cover
+from icrstore.query.coverage import HourCoverage, Listed, cover
 from icrstore.query.keyring import EngineKeys, ShareKey
 from icrstore.query.package import check_recipients, package, seal_to, sha256
 from icrstore.query.purposes import Found
@@ -55,8 +54,8 @@ def answer(
     check_recipients(warrant.recipient_keys)
     second.start_for(request)
     commits = keepers.commit(question)
-    listed = {role: made.epochs for role, made in commits.items()}
-    scope = Scope(question.tenant, warrant, request, logged(listed))
+    listed = Listed(*(made.epochs for made in commits.values()))
+    scope = Scope(question.tenant, warrant, request, listed.alike)
     second.prepare(scope)
     releases = keepers.release(question, commits)
     lending = keepers.lend(question, commits, releases, share_key.private)
@@ -82,23 +81,17 @@ def answer(
 
 
 def find(
-    scope: Scope, listed: Mapping[Role, Sequence[ListedEpoch]], lending: Lending,
-    waiting: Sequence[Unsealed], second: Second,
-) -> tuple[Found, list[HourCoverage]]:  # fmt: skip
-    """What a purpose makes of the rows of the epochs that each keeper listed, and the coverage of
-    every hour asked for."""
+    scope: Scope, listed: Listed, lending: Lending, waiting: Sequence[Unsealed], second: Second
+) -> tuple[Found, list[HourCoverage]]:
+    """What a purpose makes of the rows of the epochs that the keepers list alike, and the coverage
+    of every hour asked for."""
     with uncollected():
         looked = second.look(scope, lending)
-        by_role = {str(role): epochs for role, epochs in listed.items()}
-        hours = cover(scope.request.all_hours(), by_role, looked.shards, waiting, looked.failed)
+        looked.looking.settle(second.write)
+        hours = cover(
+            scope.request.all_hours(), listed, looked.shards, waiting, looked.failed
+        )
         return looked.looking.found(hours), hours
-
-
-def logged(listed: Mapping[Role, Sequence[ListedEpoch]]) -> list[ListedEpoch]:
-    """The epochs that both keepers list alike, by hour, and once however often one lists them."""
-    first, *others = listed.values()
-    shared = set(first).intersection(*others)
-    return sorted(shared, key=attrgetter("hour", "eid"))
 
 
 def _disclosure(keys: EngineKeys, question: Question, found: Found, plain: bytes) -> Envelope:

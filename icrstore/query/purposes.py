@@ -14,7 +14,7 @@ from typing import Any
 from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import Coverage, HourCoverage
 from icrstore.query.opening import Failures, Opened
-from icrstore.query.records import Records
+from icrstore.query.records import Records, Write
 from icrstore.seal import address_map
 from icrstore.seal.encode import text
 from icrstore.seal.pools import DEFAULT, Pools
@@ -56,6 +56,9 @@ class Looking(ABC):
     @abstractmethod
     def take(self, part: Sequence[Opened]) -> None:
         """All that there is of some hours."""
+
+    def settle(self, write: Write) -> None:  # noqa: B027 - most have nothing to be written
+        """Everything was taken: what times the answer tells is given to be written out."""
 
     @abstractmethod
     def handed(self) -> Any:
@@ -165,6 +168,10 @@ class UsingServices(OfAccounts):
     def join(self, handed: Any) -> None:
         for account, tally in handed.items():
             self._tallies[account].join(tally)
+
+    def settle(self, write: Write) -> None:
+        for tally in self._tallies.values():
+            tally.settle(write)
 
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         reports = [tally.report(account) for account, tally in self._tallies.items()]

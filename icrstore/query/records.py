@@ -1,6 +1,6 @@
 """Records as opened: those of one account in some whole hours, each distinct one once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,10 @@ from icrstore.seal.group import (
 from icrstore.seal.rows import Segment
 
 Numbers = npt.NDArray[Any]
+
+# Times in nanoseconds are given to be written out; what comes back tells them once they are needed.
+Written = Callable[[], list[str]]
+Write = Callable[[Numbers], Written]
 
 
 class Records:
@@ -99,6 +103,11 @@ def times_of(nanoseconds: Numbers) -> list[str]:
     texts: list[str] = np.datetime_as_string(nanoseconds.astype("datetime64[ns]")).tolist()
     # Each has nine digits of a fraction, of which the zeros go, and the point after them.
     return [f"{text.rstrip('0').rstrip('.')}Z" for text in texts]
+
+
+def write_here(nanoseconds: Numbers) -> Written:
+    """A `Write` that leaves it until it is asked for."""
+    return lambda: times_of(nanoseconds)
 
 
 def time_of(nanoseconds: int) -> str:

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -25,9 +26,11 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from icrstore.query import scope
+from icrstore.query.records import Numbers, Written, times_of, write_here
 from icrstore.query.scope import Lending, Looked, Scope
 from icrstore.shell.garbage import uncollected
 from icrstore.shell.harden import end_with
+from icrstore.vault.reader import Held
 from icrstore.warrant.statements import Request
 
 # Of so many selectors in so many epochs half is more than it costs to tell of them.
@@ -35,6 +38,7 @@ MANY = 128
 # It began when the engine did, with as much to look at: one that is still at work then is stuck, as
 # is one that takes nothing of what it is told.
 PATIENCE_SECONDS = 60.0
+_BETWEEN = "\n"
 
 
 class Second:
@@ -44,6 +48,7 @@ class Second:
         self.pid = 0
         self._wire: Connection[Any, Any] | None = None
         self._prepared: Scope | None = None
+        self._owes = False
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +86,7 @@ class Second:
         """Have it read what is held of a scope, if that is large."""
         self._forget()
         is_large = len(whole.epochs) * len(whole.request.selectors) >= MANY
-        if is_large and self._tell(whole):
+        if is_large and self._ask("hold", whole):
             self._prepared = whole
 
     def look(self, whole: Scope, lending: Lending) -> Looked:
@@ -90,28 +95,34 @@ class Second:
         if held is None:
             return scope.look(whole, whole.held(), lending)
         later = whole.halves()[1]
-        self._tell(later.told(lending))
+        self._ask("look", later.told(lending))
         made = scope.look(whole, held, lending)
         told = self._told()
-        if told is None:
-            made.join(scope.look(later, later.held(), lending).handed())
-        else:
-            made.join(told)
-            self._prepared = None
+        made.join(scope.look(later, later.held(), lending).handed() if told is None else told)
         return made
+
+    def write(self, nanoseconds: Numbers) -> Written:
+        """`times_of`, made there meanwhile; of one column at a time."""
+        if self._owes or not self._ask("write", nanoseconds):
+            return write_here(nanoseconds)
+
+        def written() -> list[str]:
+            told = self._told()
+            return times_of(nanoseconds) if told is None else told.split(_BETWEEN)
+
+        return written
 
     def is_ready(self) -> None:
         if self._wire is not None and self._prepared: self._wire.poll(60)
 
     def _forget(self) -> None:
-        """End one that was told of a question which never came to its end: what it tells later
-        would be taken for the answer to the next."""
-        if self._prepared is not None:
+        """End one that owes what nobody asks for any more: it would be taken for the next answer."""
+        if self._owes:
             self.close()
 
     def close(self) -> None:
         """End it, and with it all that it opened."""
-        self._prepared = None
+        self._owes, self._prepared = False, None
         if self._wire is None:
             return
         self._wire.close()
@@ -119,18 +130,22 @@ class Second:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
-    def _tell(self, what: Any) -> bool:
+    def _ask(self, what: str, about: Any) -> bool:
+        """Have it do one of `_Work`; whether it was told. What it makes is `_told` next."""
         with suppress(OSError):  # It is gone or stuck: then it tells nothing.
             if self._wire is not None:
-                self._wire.send(what)
+                self._owes = True
+                self._wire.send((what, about))
                 return True
         return False
 
     def _told(self) -> Any:
-        """What it found; None if it is gone or stuck, and then it has ended."""
+        """What it made; None if it is gone or stuck, and then it has ended."""
         with suppress(OSError, EOFError):
             if self._wire is not None:
-                return self._wire.recv()
+                made = self._wire.recv()
+                self._owes = False
+                return made
         self.close()
         return None
 
@@ -158,17 +173,29 @@ def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapp
         os.closerange(wire.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         del connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
+        work = _Work()
         while True:
             with uncollected():
-                _look(wire)
+                what, about = wire.recv()
+                wire.send(getattr(work, what)(about))
     finally:
         os._exit(0)
 
 
-def _look(wire: "Connection[Any, Any]") -> None:
-    """One question: what is held of all its hours, and what is found in the later half."""
-    whole: Scope = wire.recv()
-    later = whole.halves()[1]
-    earlier_held, later_held = whole.held().parted(later.epochs[0].hour)
-    wire.send(earlier_held)
-    wire.send(scope.look(later, later_held, later.lending(wire.recv())).handed())
+class _Work:
+    """What it does when asked, one after the other."""
+
+    def hold(self, whole: Scope) -> Held:
+        """What the store has of all hours; it keeps what is of the later half."""
+        self._later = whole.halves()[1]
+        earlier, self._held = whole.held().parted(self._later.epochs[0].hour)
+        return earlier
+
+    def look(self, told: Sequence[tuple[bytes, ...]]) -> Any:
+        """What is found in the later half."""
+        later = self._later
+        return scope.look(later, self._held, later.lending(told)).handed()
+
+    def write(self, nanoseconds: Numbers) -> str:
+        """One text is told faster than thousands."""
+        return _BETWEEN.join(times_of(nanoseconds))

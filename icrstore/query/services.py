@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from icrstore.flow.schema import address_text
 from icrstore.query.names import is_tunnel, service
-from icrstore.query.records import Records, numbers_of, times_of
+from icrstore.query.records import Records, Write, Written, numbers_of, write_here
 from icrstore.seal.group import HAS_DESTINATION_PORT
 
 Numbers = npt.NDArray[Any]
@@ -73,15 +73,24 @@ class Tally:
         self._rows += other._rows
         self._lines += other._lines
 
-    def report(self, account: str) -> "ServiceReport":
+    def settle(self, write: Write = write_here) -> None:
+        """All hours are there: the times of the report's lines can be written out."""
+        if self._lines:
+            lines = _ordered(_together(self._lines))
+            self._lines = [lines]
+            self._times = write(np.stack([lines.first, lines.last], axis=1).ravel())
+
+    def report(self, account: str) -> ServiceReport:
+        """Once it is settled."""
         if not self._lines:
             return ServiceReport(0, 0, [], [])
-        lines = _together(self._lines)
+        (lines,) = self._lines
+        by_service = _by_name(account, lines)
         return ServiceReport(
             records=self.records,
             collapsed=self._rows - self.records,
-            services=_told(account, lines),
-            by_service=_by_name(account, lines),
+            services=_told(account, lines, self._times),
+            by_service=by_service,
         )
 
 
@@ -125,18 +134,23 @@ def _summed(
     return made
 
 
-def _told(account: str, lines: _Lines) -> list[dict[str, Any]]:
+def _ordered(lines: _Lines) -> _Lines:
     """The most used first; what was used as much in order."""
     halves = lines.destination.view(">u8").T
     order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
+    return _Lines(*(getattr(lines, field.name)[order] for field in fields(_Lines)))
+
+
+def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]:
     # Several services of one destination have one text.
-    number, addresses = numbers_of(lines.destination[order])
-    raw, numbers = addresses.tobytes(), lines.service[order].tolist()
+    number, addresses = numbers_of(lines.destination)
+    raw, numbers = addresses.tobytes(), lines.service.tolist()
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
+    times = written()
     columns = zip(
-        [texts[each] for each in number.tolist()], numbers, lines.records[order].tolist(),
-        times_of(lines.first[order]), times_of(lines.last[order]), strict=True,
+        [texts[each] for each in number.tolist()], numbers, lines.records.tolist(),
+        times[::2], times[1::2], strict=True,
     )  # fmt: skip
     return [
         {"account": account, "destination_address": address, **named[number],

@@ -127,11 +127,11 @@ class Ours(Side):
 
     def begin(self, one: Prepared) -> None:
         """What the engine does between the keepers' lists and their being asked to release."""
-        from icrstore.query import engine
+        from icrstore.query.coverage import Listed
         from icrstore.query.scope import Scope
 
-        epochs = engine.logged(one.listed)
-        self._scope = Scope(self._tenant, one.warrant, one.request, epochs)
+        self._listed = Listed(*one.listed.values())
+        self._scope = Scope(self._tenant, one.warrant, one.request, self._listed.alike)
         self.second.prepare(self._scope)
 
     def wait(self) -> None:
@@ -142,7 +142,7 @@ class Ours(Side):
         """What the engine does between the keepers' shares and the disclosure."""
         from icrstore.query import engine
 
-        found, _ = engine.find(self._scope, one.listed, one.shares, (), self.second)
+        found, _ = engine.find(self._scope, self._listed, one.shares, (), self.second)
         return found.fields
 
     def same_shape(self, one: Prepared, answer: Fields) -> Any:
