@@ -107,7 +107,12 @@ def _of_hour(
     waiting: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    # Of thousands of hours mostly none is odd, fails or is waited for: then nothing is looked for.
+    reaching = [one for one in waiting if one.first <= hour <= one.last] if waiting else ()
+    sealed = {epoch.shard for epoch in epochs}
+    if not (odd or failed or reaching) and len(sealed) == shards:
+        # So it is with nearly all of thousands of hours.
+        return HourCoverage(hour, "COMPLETE", tuple(epochs))
+
     shared, broken = epochs, list[str]()
     if odd:
         shared = [epoch for epoch in epochs if epoch not in odd]
@@ -117,7 +122,6 @@ def _of_hour(
         broken += [f"epoch {epoch.eid.hex()}: {failed[epoch.eid]}" for epoch in shared
                    if epoch.eid in failed]  # fmt: skip
 
-    reaching = [one for one in waiting if one.first <= hour <= one.last] if waiting else ()
     broken += _named([one for one in reaching if one.is_gap])
 
     sealed = {epoch.shard for epoch in shared}

@@ -5,7 +5,6 @@ absent from it: a list that somebody shortened names its epoch instead of passin
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -68,26 +67,26 @@ class Failures(dict[bytes, str]):
         self.setdefault(epoch.eid, what)
 
 
-@dataclass
 class _Chunks:
     """What was found under a selector's labels, by chunk number: None if it is proven absent,
-    nothing if it failed."""
+    nothing if it failed.
 
-    lent: Lent
-    keys: SelectorKeys
-    found: dict[int, Segment | None]
+    ``last``: the last chunk's number as the first tells, -1 if there is no first; ``records``: how
+    many there are at most.
+    """
 
-    @property
-    def last(self) -> int:
-        """The last chunk's number as the first tells; -1 if there is no first."""
-        first = self.found.get(0)
-        return -1 if first is None else first.last_chunk
+    def __init__(self, lent: Lent) -> None:
+        self.lent, self.keys = lent, lent.keys()
+        self.found: dict[int, Segment | None] = {}
+        self.last, self.records = -1, 0
 
-    @property
-    def records(self) -> int:
-        """At most."""
-        first = self.found.get(0)
-        return 0 if first is None else first.records + first.last_chunk * RECORDS_PER_CHUNK
+    def take(self, number: int, body: bytes | None) -> None:
+        """What was found, and proven, under one label. Raises `RowError`."""
+        made = None if body is None else self.keys.open(number, body)
+        self.found[number] = made
+        if made is not None and not number:
+            self.last = made.last_chunk
+            self.records = made.records + made.last_chunk * RECORDS_PER_CHUNK
 
 
 class _Asked(NamedTuple):
@@ -105,7 +104,7 @@ def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[li
     Of each selector the first chunk is asked for, and the proof that there is no second. Where
     there are more chunks, all of a part are asked for at once, and that none follows.
     """
-    asked = [_Chunks(one, one.keys(), {}) for one in lent]
+    asked = [_Chunks(one) for one in lent]
     _look([_Asked(each, n, is_after=n == 1) for each in asked for n in (0, 1)], rows, failed)
     for part in _parts(asked):
         _look([one for each in part for one in _further(each, failed)], rows, failed)
@@ -180,7 +179,7 @@ def _look(asked: Sequence[_Asked], rows: Rows, failed: Failures) -> None:
         try:
             _prove(one, body, proof)
             if not is_after:
-                each.found[number] = None if body is None else each.keys.open(number, body)
+                each.take(number, body)
         except BucketError:
             failed.add(one.epoch, "its manifest is not the one of its statement")
         except ManifestError:

@@ -15,8 +15,8 @@ from icrstore.seal.epoch import ROLES, Role
 from icrstore.seal.pools import Pools
 from icrstore.seal.rows import RowError
 from icrstore.vault import reader
-from icrstore.vault.reader import Held, HeldEpoch
 from icrstore.vault.months import month_of
+from icrstore.vault.reader import Held, HeldEpoch
 from icrstore.warrant.statements import Request, Selector, Warrant
 
 # Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
@@ -124,14 +124,15 @@ def _groups(held: Iterable[HeldEpoch], selectors: int) -> Iterator[list[HeldEpoc
 def _lent(
     held: Iterable[tuple[HeldEpoch, Pools]], lending: Lending, selectors: Sequence[Selector]
 ) -> Iterator[Lent]:
+    one, other = (lending[role] for role in ROLES)
     for pools, epochs in groupby(held, key=itemgetter(1)):
         named = [(each, each.kind, each.sealed_names(pools)) for each in selectors]
         for epoch, _ in epochs:
             made = {}
             # Two selectors may have one name (an address at two times): its rows are opened once.
             for selector, kind, names in named:
-                pairs = zip(*(lending[role][epoch.eid, selector] for role in ROLES), strict=True)
-                for name, pair in zip(names, pairs, strict=True):
-                    made[kind, name] = pair
-            for (kind, name), (operator, oversight) in made.items():
-                yield Lent(epoch, kind, name, operator, oversight)
+                pair = epoch.eid, selector
+                for name, *shares in zip(names, one[pair], other[pair], strict=True):
+                    made[kind, name] = shares
+            for (kind, name), shares in made.items():
+                yield Lent(epoch, kind, name, *shares)

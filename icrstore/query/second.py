@@ -102,13 +102,14 @@ class Second:
         return made
 
     def write(self, nanoseconds: Numbers) -> Written:
-        """`times_of`, made there meanwhile; of one column at a time."""
+        """As `write_here`, but there and at once; of one column at a time, others are left."""
+        here = write_here(nanoseconds)
         if self._owes or not self._ask("write", nanoseconds):
-            return write_here(nanoseconds)
+            return here
 
         def written() -> list[str]:
             told = self._told()
-            return times_of(nanoseconds) if told is None else told.split(_BETWEEN)
+            return here() if told is None else told.split(_BETWEEN)
 
         return written
 

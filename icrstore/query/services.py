@@ -78,19 +78,18 @@ class Tally:
         if self._lines:
             lines = _ordered(_together(self._lines))
             self._lines = [lines]
-            self._times = write(np.stack([lines.first, lines.last], axis=1).ravel())
+            self._times = write(np.concatenate([lines.first, lines.last]))
 
     def report(self, account: str) -> ServiceReport:
         """Once it is settled."""
         if not self._lines:
             return ServiceReport(0, 0, [], [])
         (lines,) = self._lines
-        by_service = _by_name(account, lines)
         return ServiceReport(
             records=self.records,
             collapsed=self._rows - self.records,
+            by_service=_by_name(account, lines),
             services=_told(account, lines, self._times),
-            by_service=by_service,
         )
 
 
@@ -147,10 +146,10 @@ def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]
     raw, numbers = addresses.tobytes(), lines.service.tolist()
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
-    times = written()
+    size, times = len(numbers), written()
     columns = zip(
         [texts[each] for each in number.tolist()], numbers, lines.records.tolist(),
-        times[::2], times[1::2], strict=True,
+        times[:size], times[size:], strict=True,
     )  # fmt: skip
     return [
         {"account": account, "destination_address": address, **named[number],

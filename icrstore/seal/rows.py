@@ -3,8 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -19,8 +18,11 @@ _NONCE = bytes(12)
 _SUITE = bytes([SUITE])
 _SHA512 = SHA512()
 _NUMBERS = struct.Struct(">III")
-# What `enc` writes before a chunk's number, and before a label: both have one length.
-_CHUNK, _LABEL = struct.Struct(">HI"), b"\x00\x10"
+# What `enc` makes of a chunk's number, and before an eid or a label: each has one length.
+_CHUNK, _SIXTEEN = struct.Struct(">HI"), b"\x00\x10"
+# What it makes of all that comes before an eid in a row's formulas, and of a kind after it.
+_ROW, _SEG = enc(b"icr/v1/row") + _SIXTEEN, enc(b"icr/v1/seg") + _SIXTEEN
+_KINDS: dict[Kind, bytes] = {kind: enc(kind.encode("ascii")) for kind in get_args(Kind)}
 
 
 class RowError(Exception):
@@ -54,8 +56,8 @@ class SelectorKeys:
         self._secret = operator_share + oversight_share
         self._made: dict[int, tuple[bytes, bytes]] = {}
         # The chunk's number, or its label, is the last part: all before it is encoded once.
-        row, self._seg = _beginnings(eid, kind)
-        self._row = row + enc(selector)
+        self._row = _ROW + eid + _KINDS[kind] + enc(selector)
+        self._seg = _SEG + eid + _SIXTEEN
 
     def label_and_key(self, chunk: int) -> tuple[bytes, bytes]:
         """``T_c``: 16 bytes of label, 32 bytes of key."""
@@ -105,13 +107,6 @@ class SelectorKeys:
 
     def _aad(self, label: bytes) -> bytes:
         return self._seg + label
-
-
-@lru_cache(maxsize=64)
-def _beginnings(eid: bytes, kind: Kind) -> tuple[bytes, bytes]:
-    """What all rows of a kind in an epoch begin with, before their selector, and before their
-    label: there are few epochs at a time, and many rows."""
-    return enc(b"icr/v1/row", eid, kind.encode("ascii")), enc(b"icr/v1/seg", eid) + _LABEL
 
 
 def _parse(encoded: bytes, chunk: int) -> Segment:
