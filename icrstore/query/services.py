@@ -146,16 +146,18 @@ def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]
     raw, numbers = addresses.tobytes(), lines.service.tolist()
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
-    size, times = len(numbers), written()
     columns = zip(
-        [texts[each] for each in number.tolist()], numbers, lines.records.tolist(),
-        times[:size], times[size:], strict=True,
-    )  # fmt: skip
-    return [
-        {"account": account, "destination_address": address, **named[number],
-         "records": records, "first": first, "last": last}
-        for address, number, records, first, last in columns
-    ]  # fmt: skip
+        [texts[each] for each in number.tolist()], numbers, lines.records.tolist(), strict=True
+    )
+    told = [
+        {"account": account, "destination_address": address, **named[number], "records": records}
+        for address, number, records in columns
+    ]
+    # The times come last: they may be written elsewhere meanwhile.
+    times = written()
+    for line, first, last in zip(told, times, times[len(told) :], strict=False):
+        line["first"], line["last"] = first, last
+    return told
 
 
 def _fields(number: int) -> dict[str, Any]:
