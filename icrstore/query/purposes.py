@@ -14,7 +14,7 @@ from typing import Any
 from icrstore.query import reached, resolve, services
 from icrstore.query.coverage import Coverage, HourCoverage
 from icrstore.query.opening import Failures, Opened
-from icrstore.query.records import Records, Write
+from icrstore.query.records import Records, Write, Written
 from icrstore.seal import address_map
 from icrstore.seal.encode import text
 from icrstore.seal.pools import DEFAULT, Pools
@@ -158,6 +158,7 @@ class UsingServices(OfAccounts):
     def __init__(self, warrant: Warrant, request: Request) -> None:
         super().__init__(warrant, request)
         self._tallies = {account: services.Tally() for account in self.accounts}
+        self._written: dict[str, Written] = {}
 
     def add(self, account: str, records: Records) -> None:
         self._tallies[account].add(records)
@@ -170,11 +171,15 @@ class UsingServices(OfAccounts):
             self._tallies[account].join(tally)
 
     def settle(self, write: Write) -> None:
-        for tally in self._tallies.values():
-            tally.settle(write)
+        self._written = {
+            account: write(tally.times()) for account, tally in self._tallies.items()
+        }
 
     def found(self, hours: Sequence[HourCoverage]) -> Found:
-        reports = [tally.report(account) for account, tally in self._tallies.items()]
+        reports = [
+            tally.report(account, self._written.get(account))
+            for account, tally in self._tallies.items()
+        ]
         fields = {
             "records": sum(report.records for report in reports),
             "collapsed": sum(report.collapsed for report in reports),

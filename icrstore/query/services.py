@@ -5,7 +5,9 @@ protocol and port, and by the name that the port has.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from icrstore.flow.schema import address_text
 from icrstore.query.names import is_tunnel, service
-from icrstore.query.records import Records, Write, Written, numbers_of, write_here
+from icrstore.query.records import Records, Written, numbers_of, write_here
 from icrstore.seal.group import HAS_DESTINATION_PORT
 
 Numbers = npt.NDArray[Any]
@@ -43,14 +45,18 @@ class ServiceReport:
 
 @dataclass(frozen=True)
 class _Lines:
-    """N counts of records of a destination (16 bytes) and a service (as one number), with the times
-    of the first and the last in nanoseconds."""
+    """N counts of records of a destination (its number in ``addresses``, 16 bytes each) and a
+    service (as one number), with the times of the first and the last in nanoseconds."""
 
+    addresses: Numbers
     destination: Numbers
     service: Numbers
     records: Numbers
     first: Numbers
     last: Numbers
+
+
+_NONE = _Lines(np.zeros((0, 16), np.uint8), *(np.zeros(0, np.int64) for _ in range(5)))
 
 
 class Tally:
@@ -73,24 +79,23 @@ class Tally:
         self._rows += other._rows
         self._lines += other._lines
 
-    def settle(self, write: Write = write_here) -> None:
-        """All hours are there: the times of the report's lines can be written out."""
-        if self._lines:
-            lines = _ordered(_together(self._lines))
-            self._lines = [lines]
-            self._times = write(np.concatenate([lines.first, lines.last]))
+    def times(self) -> Numbers:
+        """Those that the report tells, in nanoseconds: of each line the first, then of each the
+        last. To be asked for, as the report is, once all hours are there."""
+        return np.concatenate([self._settled.first, self._settled.last])
 
-    def report(self, account: str) -> ServiceReport:
-        """Once it is settled."""
-        if not self._lines:
-            return ServiceReport(0, 0, [], [])
-        (lines,) = self._lines
+    def report(self, account: str, written: Written | None = None) -> ServiceReport:
+        """``written``: its times as text; taken when all else is done."""
         return ServiceReport(
             records=self.records,
             collapsed=self._rows - self.records,
-            by_service=_by_name(account, lines),
-            services=_told(account, lines, self._times),
+            by_service=_by_name(account, self._settled),
+            services=_told(account, self._settled, written or write_here(self.times())),
         )
+
+    @cached_property
+    def _settled(self) -> _Lines:
+        return _ordered(_together(self._lines))
 
 
 def _of_records(records: Records) -> _Lines:
@@ -105,24 +110,27 @@ def _of_records(records: Records) -> _Lines:
 
 
 def _together(lines: list[_Lines]) -> _Lines:
-    if len(lines) == 1:
-        return lines[0]
-    destination, *others = (
-        np.concatenate([getattr(one, field.name) for one in lines]) for field in fields(_Lines)
-    )
-    number, addresses = numbers_of(destination)
-    return _summed(addresses, number, *others)
+    if len(lines) < 2:
+        return lines[0] if lines else _NONE
+    number, addresses = numbers_of(np.concatenate([one.addresses for one in lines]))
+    starts = accumulate((len(one.addresses) for one in lines), initial=0)
+    destination = [
+        number[start : start + len(one.addresses)][one.destination]
+        for start, one in zip(starts, lines, strict=False)
+    ]
+    others = zip(*((one.service, one.records, one.first, one.last) for one in lines), strict=True)
+    return _summed(addresses, *map(np.concatenate, (destination, *others)))
 
 
 def _summed(
     addresses: Numbers, destination: Numbers, served: Numbers, records: Numbers | None,
     first: Numbers, last: Numbers,
 ) -> _Lines:  # fmt: skip
-    """A line for each destination, given by its number in ``addresses``, and service; ``records``:
-    one each if None."""
+    """A line for each destination and service; ``records``: one each if None."""
     line, distinct = numbers_of((destination.astype(np.int64) << _SERVICE_BITS) | served)
     made = _Lines(
-        destination=addresses[distinct >> _SERVICE_BITS],
+        addresses=addresses,
+        destination=distinct >> _SERVICE_BITS,
         service=distinct & ((1 << _SERVICE_BITS) - 1),
         records=np.bincount(line, records).astype(np.int64),
         first=np.full(len(distinct), np.iinfo(np.int64).max),
@@ -135,19 +143,18 @@ def _summed(
 
 def _ordered(lines: _Lines) -> _Lines:
     """The most used first; what was used as much in order."""
-    halves = lines.destination.view(">u8").T
-    order = np.lexsort((lines.service, halves[1], halves[0], -lines.records))
-    return _Lines(*(getattr(lines, field.name)[order] for field in fields(_Lines)))
+    high, low = lines.addresses.view(">u8").T[:, lines.destination]
+    order = np.lexsort((lines.service, low, high, -lines.records))
+    columns = (lines.destination, lines.service, lines.records, lines.first, lines.last)
+    return _Lines(lines.addresses, *(column[order] for column in columns))
 
 
 def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]:
-    # Several services of one destination have one text.
-    number, addresses = numbers_of(lines.destination)
-    raw, numbers = addresses.tobytes(), lines.service.tolist()
+    raw, numbers = lines.addresses.tobytes(), lines.service.tolist()
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
     columns = zip(
-        [texts[each] for each in number.tolist()], numbers, lines.records.tolist(), strict=True
+        [texts[each] for each in lines.destination.tolist()], numbers, lines.records.tolist(), strict=True
     )
     told = [
         {"account": account, "destination_address": address, **named[number], "records": records}
@@ -182,7 +189,7 @@ def _by_name(account: str, lines: _Lines) -> list[dict[str, Any]]:
         names.setdefault(_fields(number)["service"], len(names)) for number in served.tolist()
     ]
     name = np.array(of_service)[of_line]
-    _, places = numbers_of((name << 32) | numbers_of(lines.destination)[0])
+    _, places = numbers_of((name << 32) | lines.destination)
     columns = zip(
         names, np.bincount(name, lines.records).astype(np.int64).tolist(),
         np.bincount(places >> 32).tolist(), strict=True,
