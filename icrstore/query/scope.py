@@ -35,6 +35,10 @@ class Scope:
     request: Request
     epochs: Sequence[ListedEpoch]
 
+    def __reduce__(self) -> Any:
+        # By columns, which is told to another process in half of the time.
+        return _of_columns, (self.tenant, self.warrant, self.request, list(zip(*self.epochs)))
+
     def held(self) -> Held:
         """What the store has of them: all that can be looked at before anything is lent."""
         return reader.held(self.tenant, self.epochs)
@@ -59,6 +63,10 @@ class Scope:
     def _names(self) -> list[tuple[bytes, Selector]]:
         """What each keeper lends shares for."""
         return [(epoch.eid, each) for epoch in self.epochs for each in self.request.selectors]
+
+
+def _of_columns(tenant: str, warrant: Warrant, request: Request, columns: Any) -> Scope:
+    return Scope(tenant, warrant, request, list(map(ListedEpoch, *columns)))
 
 
 @dataclass
