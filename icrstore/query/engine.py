@@ -88,9 +88,7 @@ def find(
     with uncollected():
         looked = second.look(scope, lending)
         looked.looking.settle(second.write)
-        hours = cover(
-            scope.request.all_hours(), listed, looked.shards, waiting, looked.failed
-        )
+        hours = cover(scope.request.all_hours(), listed, looked.shards, waiting, looked.failed)
         return looked.looking.found(hours), hours
 
 

@@ -171,9 +171,7 @@ class UsingServices(OfAccounts):
             self._tallies[account].join(tally)
 
     def settle(self, write: Write) -> None:
-        self._written = {
-            account: write(tally.times()) for account, tally in self._tallies.items()
-        }
+        self._written = {account: write(tally.times()) for account, tally in self._tallies.items()}
 
     def found(self, hours: Sequence[HourCoverage]) -> Found:
         reports = [

@@ -1,10 +1,10 @@
-"""Some hours of a question: what both keepers list for them, what is held of that, and what is found
-there once they lend."""
+"""Some hours of a question: what both keepers list for them, what the store holds of that, and what
+is found there once they lend."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -22,7 +22,6 @@ from icrstore.warrant.statements import Request, Selector, Warrant
 # Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
 GROUP_SELECTORS = 1024
 
-
 Lending = Mapping[Role, Shares]
 
 
@@ -35,9 +34,10 @@ class Scope:
     request: Request
     epochs: Sequence[ListedEpoch]
 
-    def __reduce__(self) -> Any:
-        # By columns, which is told to another process in half of the time.
-        return _of_columns, (self.tenant, self.warrant, self.request, list(zip(*self.epochs)))
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To tell another process of columns takes half as long.
+        columns = list(zip(*self.epochs, strict=True))
+        return _of_columns, (self.tenant, self.warrant, self.request, columns)
 
     def held(self) -> Held:
         """What the store has of them: all that can be looked at before anything is lent."""
@@ -49,15 +49,15 @@ class Scope:
         cut = bisect_left(self.epochs, middle, key=attrgetter("hour"))
         return replace(self, epochs=self.epochs[:cut]), replace(self, epochs=self.epochs[cut:])
 
-    def told(self, lending: Lending) -> list[tuple[bytes, ...]]:
-        """The shares of these hours alone, for another process, which makes them `lending` again.
-
-        Without their names, which would be most of it."""
+    def shares_of(self, lending: Lending) -> list[tuple[bytes, ...]]:
+        """Of what was lent the shares of these hours alone, without their names, which whoever has
+        the scope knows."""
         return [lending[role][name] for role in ROLES for name in self._names]
 
-    def lending(self, told: Sequence[tuple[bytes, ...]]) -> Lending:
-        names = self._names
-        return {ROLES[0]: dict(zip(names, told)), ROLES[1]: dict(zip(names, told[len(names) :]))}
+    def lending_of(self, shares: Sequence[tuple[bytes, ...]]) -> Lending:
+        """What `shares_of` was made of."""
+        names, each = self._names, iter(shares)
+        return {role: dict(zip(names, islice(each, len(names)), strict=True)) for role in ROLES}
 
     @property
     def _names(self) -> list[tuple[bytes, Selector]]:

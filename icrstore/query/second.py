@@ -1,7 +1,8 @@
 """The engine's second process: of a question about many hours it looks at half.
 
 While the keepers are asked to release and to lend, it reads what the store holds of all that they
-list; with the shares of its half it looks at that, while the engine looks at the other.
+list. With the shares of the later hours it looks at those, while the engine looks at the others;
+and while the engine makes the lines of an answer, it writes out their times.
 
 It is forked from the engine, so it holds what the engine holds and is hardened as it is. What to
 look at and what was found there pass through a pair of sockets that nobody else has; nothing of the
@@ -35,9 +36,10 @@ from icrstore.warrant.statements import Request
 
 # Of so many selectors in so many epochs half is more than it costs to tell of them.
 MANY = 128
-# It began when the engine did, with as much to look at: one that is still at work then is stuck, as
+# It begins before the engine, with as much to look at: one that is still at work then is stuck, as
 # is one that takes nothing of what it is told.
 PATIENCE_SECONDS = 60.0
+# One text is told faster than thousands.
 _BETWEEN = "\n"
 
 
@@ -95,16 +97,16 @@ class Second:
         if held is None:
             return scope.look(whole, whole.held(), lending)
         later = whole.halves()[1]
-        self._ask("look", later.told(lending))
+        self._ask("look", later.shares_of(lending))
         made = scope.look(whole, held, lending)
         told = self._told()
         made.join(scope.look(later, later.held(), lending).handed() if told is None else told)
         return made
 
     def write(self, nanoseconds: Numbers) -> Written:
-        """As `write_here`, but there and at once; of one column at a time, others are left."""
+        """A `Write`: there at once, of one column at a time; what is not done there is done here."""
         here = write_here(nanoseconds)
-        if self._owes or not self._ask("write", nanoseconds):
+        if self._owes or not len(nanoseconds) or not self._ask("write", nanoseconds):
             return here
 
         def written() -> list[str]:
@@ -113,11 +115,8 @@ class Second:
 
         return written
 
-    def is_ready(self) -> None:
-        if self._wire is not None and self._prepared: self._wire.poll(60)
-
     def _forget(self) -> None:
-        """End one that owes what nobody asks for any more: it would be taken for the next answer."""
+        """End one that still owes something: it would be taken for what is asked next."""
         if self._owes:
             self.close()
 
@@ -192,11 +191,10 @@ class _Work:
         earlier, self._held = whole.held().parted(self._later.epochs[0].hour)
         return earlier
 
-    def look(self, told: Sequence[tuple[bytes, ...]]) -> Any:
+    def look(self, shares: Sequence[tuple[bytes, ...]]) -> Any:
         """What is found in the later half."""
         later = self._later
-        return scope.look(later, self._held, later.lending(told)).handed()
+        return scope.look(later, self._held, later.lending_of(shares)).handed()
 
     def write(self, nanoseconds: Numbers) -> str:
-        """One text is told faster than thousands."""
         return _BETWEEN.join(times_of(nanoseconds))

@@ -154,7 +154,10 @@ def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
     named = {number: _fields(number) for number in set(numbers)}
     columns = zip(
-        [texts[each] for each in lines.destination.tolist()], numbers, lines.records.tolist(), strict=True
+        [texts[each] for each in lines.destination.tolist()],
+        numbers,
+        lines.records.tolist(),
+        strict=True,
     )
     told = [
         {"account": account, "destination_address": address, **named[number], "records": records}
@@ -162,7 +165,7 @@ def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]
     ]
     # The times come last: they may be written elsewhere meanwhile.
     times = written()
-    for line, first, last in zip(told, times, times[len(told) :], strict=False):
+    for line, first, last in zip(told, times[: len(told)], times[len(told) :], strict=True):
         line["first"], line["last"] = first, last
     return told
 
@@ -188,7 +191,7 @@ def _by_name(account: str, lines: _Lines) -> list[dict[str, Any]]:
     of_service = [
         names.setdefault(_fields(number)["service"], len(names)) for number in served.tolist()
     ]
-    name = np.array(of_service)[of_line]
+    name = np.array(of_service, np.int64)[of_line]
     _, places = numbers_of((name << 32) | lines.destination)
     columns = zip(
         names, np.bincount(name, lines.records).astype(np.int64).tolist(),

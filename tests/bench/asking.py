@@ -136,7 +136,9 @@ class Ours(Side):
 
     def wait(self) -> None:
         """While the keepers release and lend, the second process reads what is held."""
-        self.second.is_ready()
+        wire = self.second._wire
+        if wire and self.second._prepared:
+            multiprocessing.connection.wait([wire])
 
     def answer(self, one: Prepared) -> Fields:
         """What the engine does between the keepers' shares and the disclosure."""
