@@ -104,7 +104,7 @@ class Second:
         return made
 
     def write(self, nanoseconds: Numbers) -> Written:
-        """A `Write`: there at once, of one column at a time; what is not done there is done here."""
+        """A `Write`: done there at once, of one column at a time; here what is not done there."""
         here = write_here(nanoseconds)
         if self._owes or not len(nanoseconds) or not self._ask("write", nanoseconds):
             return here
@@ -131,12 +131,14 @@ class Second:
         os.waitpid(self.pid, 0)
 
     def _ask(self, what: str, about: Any) -> bool:
-        """Have it do one of `_Work`; whether it was told. What it makes is `_told` next."""
-        with suppress(OSError):  # It is gone or stuck: then it tells nothing.
+        """Have it do one of `_Work`, which is `_told` next; whether it could be asked."""
+        with suppress(OSError):
             if self._wire is not None:
                 self._owes = True
                 self._wire.send((what, about))
                 return True
+        # It is gone or stuck.
+        self.close()
         return False
 
     def _told(self) -> Any:

@@ -2,9 +2,13 @@
 ``python -m tests.bench.asking``, with DuckDB's answers beside each if there is a file of it.
 
 Without keepers: their lists and shares are made here, from the atoms, before a clock runs. What
-counts is the reader's probes, proofs, keys, opening, decoding, coverage and the purpose, to the
-lines of an answer with their addresses and times as text. DuckDB makes the same lines; how fast it
-returns bare rows is measured beside it.
+counts is what an engine takes beyond its keepers: the reader's probes, proofs, keys, opening,
+decoding, coverage and the purpose, to the lines of an answer with their addresses and times as
+text. DuckDB makes the same lines; how fast it returns bare rows is measured beside it.
+
+*Meanwhile*: between the keepers' lists and their shares the engine waits, and its second process
+reads and checks what is held of the epochs listed. The clock stands then, and how long that took
+stands beside.
 
 *Cold* is the first time ever for a target, in a fresh child of this process, as each look of the
 engine is one, and with its connection to make; DuckDB's too opens its file anew. Nobody drops the
@@ -19,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +76,9 @@ def _measure(
     made: dict[str, Any] = {one.asked.name: {} for one in prepared}
     for one in prepared:
         for name, side in sides.items():
-            made[one.asked.name][name] = {"cold": _in_a_child(side, one), "warm": []}
+            made[one.asked.name][name] = {
+                "cold": _in_a_child(side, one), "warm": [], "meanwhile": [],
+            }  # fmt: skip
     opened = [(name, side()) for name, side in sides.items()]
     for of_purpose in _by_purpose(prepared):
         for number in range(repeats + 1):
@@ -79,12 +86,13 @@ def _measure(
             # a side together, so that no side finds the processor's caches full of the other's.
             for name, warm in opened if number % 2 else reversed(opened):
                 for one in of_purpose:
-                    milliseconds, answer = _once(warm, one)
+                    milliseconds, meanwhile, answer = _once(warm, one)
                     here = made[one.asked.name][name]
                     if number == 0:
                         here["answer"] = warm.same_shape(one, answer)
                     else:
                         here["warm"].append(milliseconds)
+                        here["meanwhile"].append(meanwhile)
     return {"asked": made, "peak_bytes": sum(map(peak_bytes, _processes(opened)))}
 
 
@@ -102,7 +110,7 @@ def _by_purpose(prepared: Sequence[Prepared]) -> Iterable[list[Prepared]]:
 
 
 class Side:
-    """Who answers. What `prepare` does is not counted."""
+    """Who answers. What `prepare` does is not counted, and `wait` stands apart."""
 
     def prepare(self, one: Prepared) -> None: ...
 
@@ -135,10 +143,10 @@ class Ours(Side):
         self.second.prepare(self._scope)
 
     def wait(self) -> None:
-        """While the keepers release and lend, the second process reads what is held."""
+        """Until the second process has read what is held, while the keepers release and lend."""
         wire = self.second._wire
-        if wire and self.second._prepared:
-            multiprocessing.connection.wait([wire])
+        if wire is not None and self.second._prepared is not None:
+            wait([wire])
 
     def answer(self, one: Prepared) -> Fields:
         """What the engine does between the keepers' shares and the disclosure."""
@@ -188,15 +196,18 @@ class TheirRows(Theirs):
         return same_shape(one.asked, answer)
 
 
-def _once(side: Side, one: Prepared) -> tuple[float, Any]:
+def _once(side: Side, one: Prepared) -> tuple[float, float, Any]:
+    """Milliseconds, those of `Side.wait` apart, and the answer."""
     side.prepare(one)
-    began = time.perf_counter()
+    clock = time.perf_counter
+    began = clock()
     side.begin(one)
-    waits = time.perf_counter()
+    waits = clock()
     side.wait()
-    goes_on = time.perf_counter()
+    goes_on = clock()
     answer = side.answer(one)
-    return 1000 * (time.perf_counter() - goes_on + waits - began), answer
+    ended = clock()
+    return 1000 * (waits - began + ended - goes_on), 1000 * (goes_on - waits), answer
 
 
 def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:

@@ -73,6 +73,12 @@ def warm(told: Mapping[str, Any], purpose: Purpose, side: str) -> list[float]:
     return [Spread.of(one["warm"]).median for one in asked]
 
 
+def meanwhile(told: Mapping[str, Any], purpose: Purpose) -> list[float]:
+    """Milliseconds of each target that the second process reads before anything is lent."""
+    asked = [one["ours"] for name, one in told.items() if name.startswith(purpose)]
+    return [Spread.of(one["meanwhile"]).median for one in asked]
+
+
 def _results(purpose: Purpose, told: Mapping[str, Any]) -> Iterator[Outcome]:
     ours, theirs = warm(told, purpose, "ours"), warm(told, purpose, "duckdb")
     rows = warm(told, purpose, "duckdb-rows")
@@ -83,6 +89,7 @@ def _results(purpose: Purpose, told: Mapping[str, Any]) -> Iterator[Outcome]:
         ".of-duckdb": ("beside DuckDB sorted", "x", ratios),
         ".duckdb-rows": ("DuckDB sorted, bare rows, warm", "ms", rows),
         ".p95": ("engine, warm, all but 1 in 20", "ms", [_p95(told, purpose)]),
+        ".meanwhile": ("read while the keepers are asked", "ms", meanwhile(told, purpose)),
         ".cold": ("engine, cold", "ms", _cold(told, purpose, "ours")),
         ".cold.duckdb": ("DuckDB sorted, cold", "ms", _cold(told, purpose, "duckdb")),
     }

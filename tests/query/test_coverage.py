@@ -1,13 +1,12 @@
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
 from icrstore.keeper.answers import ListedEpoch
-from icrstore.query.coverage import HourCoverage, cover
-from icrstore.query.engine import _logged
+from icrstore.query.coverage import HourCoverage, Listed, cover
 from icrstore.seal.epoch import Role
 from icrstore.vault.accepted import Unsealed
 
@@ -32,7 +31,7 @@ def covered(
     waiting: Sequence[Unsealed] = (),
     failed: Sequence[bytes] = (),
 ) -> list[HourCoverage]:
-    listed = {"operator": operator, "oversight": operator if oversight is None else oversight}
+    listed = Listed(operator, operator if oversight is None else oversight)
     return cover(hours, listed, shards, waiting, dict.fromkeys(failed, "a row is missing"))
 
 
@@ -72,16 +71,16 @@ def test_lists_that_differ_are_incomplete_and_name_the_epochs(
 
 @pytest.mark.parametrize("changes", [{"statement_sha256": bytes(32)}, {"shard": 1}])
 def test_one_epoch_told_in_two_ways_is_incomplete_and_both_are_shown(
-    changes: dict[str, object],
+    changes: dict[str, Any],
 ) -> None:
-    other = replace(A, **changes)  # type: ignore[arg-type] # fields of its own
+    other = A._replace(**changes)
     (hour,) = covered([A], [other], shards=2)
     assert hour.state == "INCOMPLETE"
     assert set(hour.epochs) == {A, other}
 
 
 def test_one_epoch_told_of_two_hours_spoils_both() -> None:
-    hours = covered([A], [replace(A, hour=TEN)], hours=[NINE, TEN])
+    hours = covered([A], [A._replace(hour=TEN)], hours=[NINE, TEN])
     assert [hour.state for hour in hours] == ["INCOMPLETE", "INCOMPLETE"]
 
 
@@ -169,4 +168,4 @@ def test_an_epoch_that_a_keeper_lists_twice_is_opened_once(twice: Role) -> None:
     """Else a name would stand in the log with twice its records, and the hour be complete."""
     listed: dict[Role, list[ListedEpoch]] = {"operator": [B, A], "oversight": [A, B]}
     listed[twice] = [B, A, A, epoch(3, TEN)]
-    assert _logged(listed) == [A, B]
+    assert Listed(*listed.values()).alike == [A, B]

@@ -6,24 +6,31 @@ import resource
 import select
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
+from accounts.tenancy import of_tenant
 from icrstore.flow.schema import address_bytes
 from icrstore.query import scope, second
+from icrstore.query.purposes import Found
+from icrstore.query.records import times_of
 from icrstore.query.second import Second
 from icrstore.seal.epoch import HOUR
 from icrstore.seal.rows import RowError
+from icrstore.vault.reader import Held
 from icrstore.warrant.statements import (
     AccountSelector,
     AddressSelector,
     HourRange,
+    Request,
     Selector,
     Target,
 )
@@ -45,13 +52,13 @@ def office(lasting: Office, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of each look of this process, how many epochs it is about; whoever wants may interfere."""
+    """Of each look of this process, how many epochs it is about."""
     made: list[int] = []
     look = scope.look
 
-    def counted(some: scope.Scope) -> scope.Looked:
-        made.append(len(some.epochs))
-        return look(some)
+    def counted(some: scope.Scope, held: Held, lending: scope.Lending) -> scope.Looked:
+        made.append(len(held.epochs))
+        return look(some, held, lending)
 
     monkeypatch.setattr(scope, "look", counted)
     return made
@@ -90,18 +97,50 @@ def ask(office: Office, **papers: Any) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "request_sha256"}
 
 
-def scope_of(office: Office, patch: pytest.MonkeyPatch) -> scope.Scope:
-    """What is looked at for a question that finds something."""
-    scopes, look = list[scope.Scope](), scope.look
+@dataclass(frozen=True)
+class Lent:
+    """A question that finds something, once both keepers have lent."""
 
-    def kept(some: scope.Scope) -> scope.Looked:
-        scopes.append(some)
-        return look(some)
+    whole: scope.Scope
+    lending: scope.Lending
+
+    @property
+    def request(self) -> Request:
+        return self.whole.request
+
+    def alone(self) -> Found:
+        return found(scope.look(self.whole, self.whole.held(), self.lending))
+
+    def by(self, other: Second) -> Found:
+        other.prepare(self.whole)
+        return found(other.look(self.whole, self.lending))
+
+    def of_nobody(self) -> "Lent":
+        """As large, so that nothing but the process tells them apart."""
+        nobody: Selector = AccountSelector("nobody")
+        shares = {
+            role: {(eid, nobody): share for (eid, _), share in lent.items()}
+            for role, lent in self.lending.items()
+        }
+        request = replace(self.request, selectors=(nobody,))
+        return Lent(replace(self.whole, request=request), shares)
+
+
+def found(looked: scope.Looked) -> Found:
+    return looked.looking.found([])
+
+
+def lent_by(office: Office, patch: pytest.MonkeyPatch) -> Lent:
+    made, look = list[Lent](), scope.look
+
+    def kept(some: scope.Scope, held: Held, lending: scope.Lending) -> scope.Looked:
+        made.append(Lent(some, lending))
+        return look(some, held, lending)
 
     with patch.context() as here:
         here.setattr(scope, "look", kept)
         without(lambda: ask_each(office))
-    return scopes[0]
+    return made[0]
 
 
 def test_half_is_looked_at_elsewhere_and_the_answer_is_the_same(
@@ -117,41 +156,54 @@ def test_half_is_looked_at_elsewhere_and_the_answer_is_the_same(
     assert alone[2]["resolutions"][0]["accounts"] == [ACCOUNT]
 
 
+# At each thing that it does, how many epochs this process looks at then, of the first question.
+ALONE = {"hold": [HOURS], "look": [HOURS // 2, HOURS // 2], "write": [HOURS // 2]}
+
+
 @pytest.mark.parametrize("ends", ["before", "within"])
-def test_where_it_ends_the_engine_looks_itself(
-    office: Office, looks: list[int], monkeypatch: pytest.MonkeyPatch, ends: str
+@pytest.mark.parametrize("what", ALONE)
+def test_where_it_ends_the_engine_does_it_itself(
+    office: Office, looks: list[int], monkeypatch: pytest.MonkeyPatch, what: str, ends: str
 ) -> None:
     alone = without(lambda: ask_each(office))[0]
     looks.clear()
-    told = Second._tell
+    asked = Second._ask
 
-    def tell(self: Second, theirs: scope.Scope) -> None:
-        # Stopped first, it dies with what it was told unread.
-        os.kill(self.pid, signal.SIGKILL if ends == "before" else signal.SIGSTOP)
+    def ask(self: Second, each: str, about: Any) -> bool:
+        if each != what:
+            return asked(self, each, about)
+        pid = self.pid
+        # Stopped first, it dies with what it was asked unread.
+        os.kill(pid, signal.SIGKILL if ends == "before" else signal.SIGSTOP)
         if ends == "before":
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        told(self, theirs)
-        os.kill(self.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        made = asked(self, each, about)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return made
 
-    monkeypatch.setattr(Second, "_tell", tell)
+    monkeypatch.setattr(Second, "_ask", ask)
     assert ask_each(office)[0] == alone
-    assert looks[:2] == [HOURS // 2, HOURS // 2]
+    assert looks[: len(ALONE[what])] == ALONE[what]
 
 
+@pytest.mark.parametrize("what", ALONE)
 def test_one_that_is_stuck_is_ended(
-    office: Office, looks: list[int], monkeypatch: pytest.MonkeyPatch
+    office: Office, looks: list[int], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    told, pids = Second._tell, []
+    asked, pids = Second._ask, []
 
-    def tell(self: Second, theirs: scope.Scope) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
-        pids.append(self.pid)
-        told(self, theirs)
+    def ask(self: Second, each: str, about: Any) -> bool:
+        if each == what:
+            os.kill(self.pid, signal.SIGSTOP)
+            pids.append(self.pid)
+        return asked(self, each, about)
 
-    monkeypatch.setattr(Second, "_tell", tell)
-    monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(Second, "_ask", ask)
+    monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
     assert ask_each(office)[0]["records"] == 4
-    assert looks[:2] == [HOURS // 2, HOURS // 2]
+    assert looks[: len(ALONE[what])] == ALONE[what]
+    assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -162,8 +214,8 @@ def test_one_that_is_stuck_with_more_than_the_kernel_holds_is_ended(
     office: Office, monkeypatch: pytest.MonkeyPatch, sticks: str
 ) -> None:
     """Half of a message is no message: nobody waits for the rest of it for ever."""
-    full, engine = scope_of(office, monkeypatch), os.getpid()
-    alone = scope.look(full).looking.found([])
+    full, engine = lent_by(office, monkeypatch), os.getpid()
+    alone = full.alone()
     monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
     # By which a message goes out in one piece; its stubs leave it out.
     send = Connection._send  # type: ignore[attr-defined]
@@ -183,7 +235,7 @@ def test_one_that_is_stuck_with_more_than_the_kernel_holds_is_ended(
         if sticks == "as it is told":
             os.kill(pid, signal.SIGSTOP)
             vars(full.request)["large"] = bytes(4 << 20)
-        assert other.look(full).looking.found([]) == alone
+        assert full.by(other) == alone
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
@@ -191,8 +243,8 @@ def test_one_that_is_stuck_with_more_than_the_kernel_holds_is_ended(
 def test_where_the_host_has_no_room_for_it_the_engine_looks_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = scope_of(office, monkeypatch)
-    alone = scope.look(full).looking.found([])
+    full = lent_by(office, monkeypatch)
+    alone = full.alone()
     limits, free = resource.getrlimit(resource.RLIMIT_NOFILE), os.dup(0)
     os.close(free)
     with Second() as other:
@@ -202,43 +254,86 @@ def test_where_the_host_has_no_room_for_it_the_engine_looks_alone(
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         assert not other.pid
-        assert other.look(full).looking.found([]) == alone
+        assert full.by(other) == alone
 
 
+@pytest.mark.parametrize("fails", ["the keepers", "the look"])
 def test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: Office, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """Both questions are about as much, so that nothing but the process tells them apart."""
-    look, full = scope.look, scope_of(office, monkeypatch)
-    nobody: Selector = AccountSelector("nobody")
-    request = replace(full.request, selectors=(nobody,))
-    shares = {
-        role: {(eid, nobody): share for (eid, _), share in lent.items()}
-        for role, lent in full.shares.items()
-    }
-    empty = replace(full, request=request, shares=shares)
-    fails = iter([True])
-
-    def failing(some: scope.Scope) -> scope.Looked:
-        if next(fails, False):
-            raise RowError
-        return look(some)
-
+    full = lent_by(office, monkeypatch)
     with Second() as other:
         other.start_for(full.request)
-        monkeypatch.setattr(scope, "look", failing)
-        with pytest.raises(RowError):
-            other.look(full)
+        other.prepare(full.whole)
+        if fails == "the look":
+            with monkeypatch.context() as here:
+                here.setattr(scope, "look", failing)
+                with pytest.raises(RowError):
+                    other.look(full.whole, full.lending)
+        empty = full.of_nobody()
+        other.start_for(empty.request)
+        assert empty.by(other).fields["records"] == 0
+
+
+def failing(*given: Any) -> scope.Looked:
+    raise RowError
+
+
+def test_what_it_reads_ahead_of_one_scope_is_not_taken_for_another(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = lent_by(office, monkeypatch)
+    empty = full.of_nobody()
+    with Second() as other:
         other.start_for(full.request)
-        made = other.look(empty).looking.found([])
-        assert made.fields["records"] == 0
+        other.prepare(full.whole)
+        assert found(other.look(empty.whole, empty.lending)).fields["records"] == 0
+        assert full.by(other) == full.alone()
+
+
+@pytest.mark.parametrize("ago", range(HOURS))
+def test_an_epoch_that_is_gone_spoils_its_hour_in_either_half(office: Office, ago: int) -> None:
+    rooms = office.rooms
+    hours = HourRange(rooms.hour - (HOURS - 1) * HOUR, rooms.hour + HOUR)
+    with renamed(office, rooms.hour - ago * HOUR):
+        query = office.put(office.lodge(purpose="services", hours=hours), created=rooms.now)
+        assert office.run() == 1
+        told = coverage(office.answer(query))
+    assert told == ["INCOMPLETE" if n == ago else "COMPLETE" for n in range(HOURS)][::-1]
+
+
+@contextmanager
+def renamed(office: Office, hour: datetime) -> Iterator[None]:
+    """The epoch of an hour is not found for a while."""
+
+    def set_eid(text: str) -> None:
+        with of_tenant(office.rooms.tenant.name), connection.cursor() as cursor:
+            cursor.execute(f"UPDATE vault_epoch SET eid = {text} WHERE hour = %s", [hour])
+            assert cursor.rowcount == 1
+
+    set_eid(r"eid || '\x00'")
+    yield
+    set_eid("substring(eid FROM 1 FOR 16)")
+
+
+def test_it_writes_one_column_at_a_time_and_what_it_does_not_is_written_here(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = lent_by(office, monkeypatch)
+    columns = [np.array(each, np.int64) for each in ((), (1, 10**18), (5,))]
+    with Second() as other:
+        other.start_for(full.request)
+        for _ in range(2):
+            written = [other.write(each) for each in columns]
+            assert [each() for each in written[::-1]] == [times_of(each) for each in columns[::-1]]
+        assert full.by(other) == full.alone()
 
 
 def test_it_ends_with_an_engine_that_is_killed(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even while it cannot see that nobody is there: here it is stopped."""
-    full, (here, there) = scope_of(office, monkeypatch), os.pipe()
+    full, (here, there) = lent_by(office, monkeypatch), os.pipe()
     engine = os.fork()
     if not engine:
         try:
@@ -246,7 +341,7 @@ def test_it_ends_with_an_engine_that_is_killed(
             other = Second()
             other.start_for(full.request)
             # Once it has told something it has come to its loop.
-            other.look(full)
+            full.by(other)
             os.kill(other.pid, signal.SIGSTOP)
             os.write(there, other.pid.to_bytes(8))
             signal.pause()
@@ -267,10 +362,10 @@ def test_it_keeps_nothing_open_of_the_engine(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But the socket to it: what the engine locked in PostgreSQL is free once it is gone."""
-    full, mine = scope_of(office, monkeypatch), os.pipe()
+    full, mine = lent_by(office, monkeypatch), os.pipe()
     with Second() as other:
         other.start_for(full.request)
-        other.look(full)
+        full.by(other)
         files = Path(f"/proc/{other.pid}/fd").iterdir()
         links = [str(each.readlink()) for each in files if int(each.name) > 2]
     # The other one is its own to PostgreSQL.
@@ -283,14 +378,14 @@ def test_it_keeps_nothing_open_of_the_engine(
 def test_it_leaves_nothing_of_itself_in_the_engine(
     office: Office, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
-    full = scope_of(office, monkeypatch)
+    full = lent_by(office, monkeypatch)
     before = set(Path("/proc/self/fd").iterdir())
     with Second() as other:
         other.start_for(full.request)
         pid = other.pid
         if ends == "before it tells":
             os.kill(pid, signal.SIGKILL)
-        other.look(full)
+        full.by(other)
     assert set(Path("/proc/self/fd").iterdir()) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
