@@ -86,7 +86,7 @@ def _measure(
             # a side together, so that no side finds the processor's caches full of the other's.
             for name, warm in opened if number % 2 else reversed(opened):
                 for one in of_purpose:
-                    milliseconds, meanwhile, answer = _once(warm, one)
+                    milliseconds, meanwhile, answer = once(warm, one)
                     here = made[one.asked.name][name]
                     if number == 0:
                         here["answer"] = warm.same_shape(one, answer)
@@ -196,7 +196,7 @@ class TheirRows(Theirs):
         return same_shape(one.asked, answer)
 
 
-def _once(side: Side, one: Prepared) -> tuple[float, float, Any]:
+def once(side: Side, one: Prepared) -> tuple[float, float, Any]:
     """Milliseconds, those of `Side.wait` apart, and the answer."""
     side.prepare(one)
     clock = time.perf_counter
@@ -218,7 +218,7 @@ def _in_a_child(side: Callable[[], Side], one: Prepared) -> float:
         began = time.perf_counter()
         made = side()
         opened = time.perf_counter() - began
-        there.send(1000 * opened + _once(made, one)[0])
+        there.send(1000 * opened + once(made, one)[0])
 
     child = multiprocessing.get_context("fork").Process(target=ask)
     child.start()

@@ -80,7 +80,7 @@ def works_of(rooms: Rooms, kept: list[KeptEpoch]) -> dict[str, Callable[[], obje
     }  # fmt: skip
     questions = {name: asking.prepare(tenant, one, kept) for name, one in asked.items()}
     return {
-        **{name: partial(ours.answer, one) for name, one in questions.items()},
+        **{name: partial(asking.once, ours, one) for name, one in questions.items()},
         "what waits": lambda: waiting(rooms, 0),
         "an idle look": lambda: look(rooms),
         "a batch": lambda: hand_in(rooms, 1),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from icrstore.keeper.client import Question
-from icrstore.query.coverage import cover
+from icrstore.query.coverage import Listed, cover
 from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.verify.icr_verify import CheckFailed, read_trust, verify_package
 from icrstore.warrant.statements import HourRange, Request
@@ -89,7 +89,7 @@ def package(pair: Pair) -> dict[str, Any]:
 
 
 def answer_to(question: Question, lent: Lent) -> dict[str, Any]:
-    listed = {str(role): made.epochs for role, made in lent.commits.items()}
+    listed = Listed(*(made.epochs for made in lent.commits.values()))
     hours = cover(Request.parse(question.request).all_hours(), listed, 1, [], {})
     return {
         "v": 1,

@@ -84,10 +84,34 @@ MUTATIONS = (
     Mutation(
         "second-late-answer",
         SECOND,
-        "self.close()\n            raise",
+        "if self._owes:\n            self.close()",
         "tests/query/test_second.py"
-        "::test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next",
-        "raise",
+        "::test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next[the look]",
+        "pass",
+    ),
+    Mutation(
+        "second-of-another-scope",
+        SECOND,
+        "self._told() if self._prepared is whole else None",
+        "tests/query/test_second.py"
+        "::test_what_it_reads_ahead_of_one_scope_is_not_taken_for_another",
+        "self._told()",
+    ),
+    Mutation(
+        "second-writes-at-once",
+        SECOND,
+        "if self._owes or not len(nanoseconds) or",
+        "tests/query/test_second.py"
+        "::test_it_writes_one_column_at_a_time_and_what_it_does_not_is_written_here",
+        "if not len(nanoseconds) or",
+    ),
+    Mutation(
+        "second-forgets-what-is-wrong",
+        READER,
+        "return checked, wrong | dict.fromkeys(by_eid, MISSING)",
+        "tests/query/test_second.py"
+        "::test_an_epoch_that_is_gone_spoils_its_hour_in_either_half[0]",
+        "return checked, wrong",
     ),
     Mutation(
         "second-outlives-the-engine",
