@@ -109,8 +109,7 @@ MUTATIONS = (
         "second-forgets-what-is-wrong",
         READER,
         "return checked, wrong | dict.fromkeys(by_eid, MISSING)",
-        "tests/query/test_second.py"
-        "::test_an_epoch_that_is_gone_spoils_its_hour_in_either_half[0]",
+        "tests/query/test_second.py::test_an_epoch_that_is_gone_spoils_its_hour_in_either_half[0]",
         "return checked, wrong",
     ),
     Mutation(
