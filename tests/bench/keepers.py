@@ -43,6 +43,8 @@ CALLERS = 4
 # As `icrstore.vault.register` hands them in.
 AT_ONCE = 200
 YEAR_HOURS = LIFE_DAYS * 24
+# The ten days of shape M.
+M_HOURS = 240
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
         alone = [_ask_one(pair, load.questions) for _ in _rounds(load, "one alone")]
         tell(f"{load.hours:,} epochs of a year are put into both stores")
         _fill_a_year(pair, load.hours)
-        years = [_lend_a_year(pair, load.hours) for _ in _rounds(load, "a year is lent")]
+        years = [_lend(pair, load.hours)[1] for _ in _rounds(load, "a year is lent")]
+        few = min(load.hours, M_HOURS)
+        waits = [sum(_lend(pair, few)) for _ in _rounds(load, f"{few} hours are lent")]
         # Last: they are of hours of that year, and would be lent with it.
         registered = [_register(pair, load.epochs) for _ in _rounds(load, "epochs are registered")]
     rates = [one.rate for one in both]
@@ -97,6 +101,9 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
                Spread.of(registered)),
         Result("keepers.year", f"one account, {load.hours:,} epochs lent by both", "s",
                Spread.of(years)),
+        # While which an engine reads ahead (`questions`).
+        Result("keepers.wait", f"from a commit to the shares of {few} epochs by both, one caller",
+               "ms", Spread.of([1000 * seconds for seconds in waits])),
     ]  # fmt: skip
 
 
@@ -220,19 +227,21 @@ def _fill_a_year(pair: Pair, hours: int) -> None:
                 queries.add_epoch(tx, TENANT, row)
 
 
-def _lend_a_year(pair: Pair, hours: int) -> float:
-    """Seconds from asking for the shares of all of the year to both keepers' shares, opened."""
+def _lend(pair: Pair, hours: int) -> tuple[float, float]:
+    """Seconds until both have released an account's first hours of that year, and from there until
+    both keepers' shares are opened."""
     year = _year(hours)
     warrant = pair.warrant_of(hours=HourRange(year[0], year[-1] + HOUR))
     question, keepers = pair.question(pair.warrant(warrant)), pair.keepers()
     commits = keepers.commit(question)
-    releases = keepers.release(question, commits)
     began = time.perf_counter()
+    releases = keepers.release(question, commits)
+    released = time.perf_counter()
     lent = keepers.lend(question, commits, releases, pair.engine_key)
-    seconds = time.perf_counter() - began
+    ended = time.perf_counter()
     if any(len(shares) != hours for shares in lent.values()):
         raise RuntimeError("a keeper lent another number of epochs")
-    return seconds
+    return released - began, ended - released
 
 
 def _year(hours: int) -> list[datetime]:
