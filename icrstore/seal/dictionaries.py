@@ -3,6 +3,9 @@
 from typing import Any
 
 import numpy as np
+
+# Arrow looks for it with the first array that it is given: here it is read once for all children.
+import numpy.ma
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
