@@ -18,7 +18,7 @@ from tests.vault.rooms import Rooms, record
 
 # Of one look that seals one batch of one hour; for each batch more, and for each hour more.
 OF_A_LOOK, OF_A_BATCH, OF_AN_HOUR = 43, 3, 0
-PEAK_BYTES_A_RECORD = 77
+PEAK_BYTES_A_RECORD = 46
 
 
 def statements(rooms: Rooms, batches: int, hours: int, accounts: int) -> int:
