@@ -101,7 +101,10 @@ class Part:
         # The flag tells an address that was not translated from another.
         source, destination, public = map(batch.column, _ADDRESSES)
         addresses, *codes = addresses_of(source, destination, public, of_account)
-        coded = dict(zip(_CODES, (of_account, *codes), strict=True))
+        coded = zip(_CODES, (of_account, *codes), strict=True)
+        # What is kept until its hour comes is memory that was never touched before.
+        small = np.min_scalar_type(max(len(accounts), len(addresses)))
+        coded = {name: column.astype(small) for name, column in coded}
         hours, columns = _by_hour(*_numbers(batch, unit), coded)
         return cls(unit, accounts, addresses, hours, columns)
 
