@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
+from icrstore.flow.schema import NANOSECONDS, UNITS, Unit, is_there
 from icrstore.seal.codes import differs
-from icrstore.seal.dictionaries import addresses_of, dictionary, is_there, octets
+from icrstore.seal.dictionaries import addresses_of, dictionary, octets
 from icrstore.seal.intake import hour_of
 from icrstore.seal.pools import PRIVATE_BITS
 
@@ -80,7 +80,7 @@ def digits(values: Numbers) -> list[Numbers]:
 @dataclass(frozen=True)
 class Part:
     """One or more valid records of one unit (`flow.validate` has passed them) by hour, else in
-    their order: those of a batch, in two fifths of its memory while it waits for the others.
+    their order: those of a batch, in a quarter of its memory while it waits for the others.
 
     The columns are a group's; their codes are of ``accounts`` and ``addresses``, Arrow arrays of
     the part's own. ``hours``: the rows of each hour, by its number since 1970.
@@ -205,7 +205,7 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, dict[str, Numb
 
 
 def _present(column: Any) -> tuple[Numbers, Numbers]:
-    """A column of numbers, 0 where null, and where it is not: as numbers, 0 or 1."""
+    """A column of numbers, 0 where null, and where it is not."""
     there = is_there(column)
     whatever = pa.Array.from_buffers(
         column.type, len(column), [None, column.buffers()[1]], offset=column.offset
