@@ -97,14 +97,9 @@ class Part:
         """``account``: that column, if its distinct values are known already."""
         (batch,) = records.combine_chunks().to_batches()
         unit = next(u for u in UNITS if batch.schema.field("observed_at").type.unit == u)
-        accounts, of_account = dictionary(records.column("account") if account is None else account)
-        # The flag tells an address that was not translated from another.
-        source, destination, public = map(batch.column, _ADDRESSES)
-        addresses, *codes = addresses_of(source, destination, public, of_account)
-        coded = zip(_CODES, (of_account, *codes), strict=True)
-        # What is kept until its hour comes is memory that was never touched before.
-        small = np.min_scalar_type(max(len(accounts), len(addresses)))
-        coded = {name: column.astype(small) for name, column in coded}
+        accounts, addresses, coded = _coded(
+            batch, records.column("account") if account is None else account
+        )
         hours, columns = _by_hour(*_numbers(batch, unit), coded)
         return cls(unit, accounts, addresses, hours, columns)
 
@@ -180,6 +175,18 @@ def _together(several: Sequence[Any]) -> tuple[Any, list[Numbers]]:
     """The distinct values of several arrays, and for each array the numbers of its values."""
     values, numbers = dictionary(pa.chunked_array(several))
     return values, np.split(numbers, np.cumsum([len(each) for each in several])[:-1])
+
+
+def _coded(batch: pa.RecordBatch, account: Any) -> tuple[Any, Any, dict[str, Numbers]]:
+    """The distinct accounts and addresses, and the columns that are codes of them."""
+    accounts, of_account = dictionary(account)
+    # The flag tells an address that was not translated from another.
+    source, destination, public = map(batch.column, _ADDRESSES)
+    addresses, *codes = addresses_of(source, destination, public, of_account)
+    # What waits for its hour takes up memory that nobody has touched yet, which costs most.
+    small = np.min_scalar_type(max(len(accounts), len(addresses)))
+    several = zip(_CODES, (of_account, *codes), strict=True)
+    return accounts, addresses, {name: code.astype(small) for name, code in several}
 
 
 def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, dict[str, Numbers]]:

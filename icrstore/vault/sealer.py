@@ -24,8 +24,9 @@ from typing import TypeVar
 import pyarrow as pa
 from django.db import connection
 
+from accounts.exchange import alone
 from accounts.models import Tenant
-from accounts.tenancy import of_tenant, tenants
+from accounts.tenancy import of_tenant, see, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import Unit, is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, Verdict, validate
@@ -51,7 +52,6 @@ from icrstore.seal.sealing import seal_epoch
 from icrstore.shell.garbage import uncollected
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
-from icrstore.vault.binary import binary_cursor
 from icrstore.vault.bodies import Content, NotArrow, TooManyRecords, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
@@ -72,7 +72,7 @@ GROUP_RECORDS = 2_000_000
 # far back as keepers take one (96 hours), less the time that they may need to be told.
 EMPTY_BEHIND = timedelta(hours=94)
 
-_BODY = "SELECT body FROM inbox_batch WHERE id = %s"
+_BODY = "SELECT body FROM inbox_batch WHERE id = %(id)s"
 _MARK_SEALED = """
 UPDATE inbox_batch SET state = 'sealed', claim = NULL, records = %(records)s,
     rejected = %(rejected)s, gaps = %(gaps)s, sealing = %(sealing)s
@@ -292,10 +292,8 @@ def _read_body(batch: Batch, body: bytes, chain: IntakeChain, author: Author) ->
 
 def _body(batch: Batch) -> bytes:
     """The sealed body: the ORM would have it written out in hex."""
-    with of_tenant(batch.tenant_id), binary_cursor() as cursor:
-        cursor.execute(_BODY, [batch.id])
-        row = cursor.fetchone()
-    return row[0] or b"" if row else b""
+    _, rows = alone(see(batch.tenant_id), (_BODY, {"id": batch.id}))
+    return rows[0][0] or b"" if rows else b""
 
 
 def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[MakeGroup], list[Batch]]]:
