@@ -164,7 +164,7 @@ def _by_hour(
     """Where each hour's rows are, once all are in the order of hours: mostly they are already."""
     made = {name: column for several in columns for name, column in several.items()}
     if (hour[1:] < hour[:-1]).any():
-        order = np.argsort(hour, kind="stable")
+        order = np.lexsort(digits(hour - hour.min()))
         hour, made = hour[order], {name: column[order] for name, column in made.items()}
     starts = np.flatnonzero(differs(hour))
     rows = map(slice, starts.tolist(), [*starts[1:].tolist(), len(hour)])
