@@ -22,9 +22,9 @@ from secrets import SystemRandom
 from typing import TypeVar
 
 import pyarrow as pa
-from django.db import connection
+from django.db import connection, transaction
 
-from accounts.exchange import alone
+from accounts.exchange import exchange
 from accounts.models import Tenant
 from accounts.tenancy import of_tenant, see, tenants
 from icrstore.flow.errors import FlowRefused
@@ -292,7 +292,8 @@ def _read_body(batch: Batch, body: bytes, chain: IntakeChain, author: Author) ->
 
 def _body(batch: Batch) -> bytes:
     """The sealed body: the ORM would have it written out in hex."""
-    _, rows = alone(see(batch.tenant_id), (_BODY, {"id": batch.id}))
+    with transaction.atomic():
+        _, rows = exchange(see(batch.tenant_id), (_BODY, {"id": batch.id}))
     return rows[0][0] or b"" if rows else b""
 
 
