@@ -5,6 +5,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from .elements import ADDRESS, BINDING_ELEMENTS, ELEMENTS, EVENT_ELEMENTS, Element
@@ -54,6 +56,22 @@ def schema_of(elements: tuple[Element, ...], unit: Unit) -> pa.Schema:
         pa.field(element.name, element.arrow or time, nullable=not element.required)
         for element in elements
     )
+
+
+def is_there(column: Column) -> npt.NDArray[np.bool_]:
+    """Where a column is not null."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return np.concatenate([np.zeros(0, np.bool_), *map(_is_there, chunks)])
+
+
+def _is_there(chunk: Column) -> npt.NDArray[np.bool_]:
+    validity, count = chunk.buffers()[0], len(chunk)
+    if validity is None:
+        return np.ones(count, np.bool_)
+    # Arrow keeps a bit for each, the lowest first, and hands them out one by one.
+    bits = np.frombuffer(validity, np.uint8)
+    there = np.unpackbits(bits, count=chunk.offset + count, bitorder="little")
+    return there[chunk.offset :].view(np.bool_)
 
 
 def address_bytes(text: str) -> bytes:

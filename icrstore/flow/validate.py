@@ -24,6 +24,7 @@ from .schema import (
     Column,
     Unit,
     is_of_bindings,
+    is_there,
     schema_of,
 )
 
@@ -197,7 +198,7 @@ def _are_plain(account: Column) -> bool:
 
 def _text_failures(account: Column, *, required: bool) -> Iterator[tuple[str, Mask]]:
     empty = _mask(pc.equal(account, pa.scalar("")))
-    yield "account-missing", empty | _mask(pc.is_null(account)) if required else empty
+    yield "account-missing", empty | ~is_there(account) if required else empty
     longest = pa.scalar(ACCOUNT_BYTES)
     yield "account-too-long", _mask(pc.greater(pc.binary_length(account), longest))
     yield "account-control-character", _mask(pc.match_substring_regex(account, r"\p{Cc}"))
@@ -216,8 +217,7 @@ def _failures(
     for element in BINDING_ELEMENTS if of_bindings else ELEMENTS:  # 1.
         column: Column = rows.column(element.name)
         if element.required and column.null_count:
-            missing = _mask(pc.is_null(column))
-            yield element.name.replace("_", "-") + "-missing", missing
+            yield element.name.replace("_", "-") + "-missing", ~is_there(column)
     time, scale = _numbers(rows.column("observed_at").cast(pa.int64())), NANOSECONDS[unit]  # 2.
     too_old = time < _ceiling(_nanoseconds(current[0]), scale)
     for span in backfilled:
@@ -233,10 +233,10 @@ def _failures(
 
 
 def _connection_failures(rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[str, Mask]]:
-    ported = [_mask(pc.is_valid(rows.column(name))) for name in _PORTS]
+    ported = [is_there(rows.column(name)) for name in _PORTS]
     portless = _PORTLESS.take(_numbers(rows.column("protocol")))
     yield "port-on-portless-protocol", portless & (ported[0] | ported[1] | ported[2])
-    untranslated = _mask(pc.is_null(rows.column("post_nat_source_address")))
+    untranslated = ~is_there(rows.column("post_nat_source_address"))
     yield "post-nat-port-without-address", ported[2] & untranslated
 
 
@@ -249,11 +249,11 @@ def _binding_failures(rows: pa.RecordBatch | pa.Table, unit: Unit) -> Iterator[t
     yield "not-within-one-hour", ends > (begins // hour + 1) * hour
     first: Column = rows.column("port_range_start")
     last: Column = rows.column("port_range_end")
-    ported = _mask(pc.is_valid(first))
-    yield "half-a-port-range", ported != _mask(pc.is_valid(last))
+    ported = is_there(first)
+    yield "half-a-port-range", ported != is_there(last)
     yield "port-range-reversed", _mask(pc.greater(first, last))
     protocol: Column = rows.column("protocol")
-    portless = _PORTLESS[_numbers(protocol)] & _mask(pc.is_valid(protocol))
+    portless = _PORTLESS[_numbers(protocol)] & is_there(protocol)
     yield "port-on-portless-protocol", ported & portless
 
 

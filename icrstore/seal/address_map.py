@@ -131,8 +131,10 @@ def _columns(
 ) -> dict[str, Numbers]:
     port = np.diff(runs.port, prepend=0)
     port[heads] = runs.port[heads]
+    low = group.addresses.take(runs.address, axis=0)
+    low &= (~runs.networks.cover).take(runs.network, axis=0)
     return {
-        "low": group.addresses[runs.address] & ~runs.networks.cover[runs.network],
+        "low": low,
         "protocol": runs.protocol.astype(np.uint8),
         "flags": runs.flags.astype(np.uint8),
         "port": port.astype(np.uint16),

@@ -1,9 +1,10 @@
 """Bindings that a NAT told of, as runs of the address map: given, not made from records."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,19 @@ class BindingGroup:
 
 def bindings_by_hour(bindings: pa.Table) -> Iterator[tuple[datetime, BindingGroup]]:
     """The groups of valid bindings of one unit (`flow.validate` has passed them), by the hour."""
+    for hour, make in groups_of_bindings(bindings):
+        yield hour, make()
+
+
+def groups_of_bindings(
+    bindings: pa.Table,
+) -> Iterator[tuple[datetime, Callable[[], BindingGroup]]]:
+    """The hours of bindings, and what makes the group of each, as `group.groups_of`."""
     unit = next(u for u in UNITS if bindings.schema.field("observed_at").type.unit == u)
     hour = _ticks(bindings, "observed_at") // units_per_hour(unit)
     for number in np.unique(hour).tolist():
         rows = bindings.filter(pa.array(hour == number))
-        yield hour_of(number), _group(rows, unit, number * units_per_hour(unit))
+        yield hour_of(number), partial(_group, rows, unit, number * units_per_hour(unit))
 
 
 def runs_of(group: BindingGroup, pools: Pools) -> Runs:

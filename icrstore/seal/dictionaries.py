@@ -3,10 +3,14 @@
 from typing import Any
 
 import numpy as np
+
+# Arrow looks for it with the first array that it is given: here it is read once for all children.
+import numpy.ma
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
+from icrstore.flow.schema import is_there
 from icrstore.seal.codes import differs
 
 Numbers = npt.NDArray[Any]
@@ -51,12 +55,6 @@ def addresses_of(source: Any, destination: Any, public: Any, account: Numbers) -
     )
 
 
-def is_there(column: Any) -> Numbers:
-    """Where a column is not null: as numbers, 0 or 1."""
-    # Not as truth values, which Arrow hands out one by one.
-    return np.asarray(pc.is_valid(column).cast(pa.uint8()).to_numpy())
-
-
 def octets(addresses: Any) -> Numbers:
     """An Arrow array of addresses as (k, 16) bytes; whatever lies there where one is null."""
     content = np.frombuffer(
@@ -72,7 +70,7 @@ def _telling(column: Any, account: Numbers, first: Numbers) -> Numbers:
     halves = whole[first].take(account).view(np.uint64) == whole.view(np.uint64)
     alike = halves.view(np.uint16) == _BOTH
     if column.null_count:
-        there = is_there(column).view(np.bool_)
+        there = is_there(column)
         # What lies under a null is no address, not even the same one.
         alike &= there[first].take(account)
         alike |= ~there

@@ -1,18 +1,18 @@
 """A group: the records of one hour and one unit of time as numpy columns, ready to be sealed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from icrstore.flow.schema import NANOSECONDS, UNITS, Unit
-from icrstore.seal.dictionaries import addresses_of, dictionary, is_there, octets
+from icrstore.flow.schema import NANOSECONDS, UNITS, Unit, is_there
+from icrstore.seal.codes import differs
+from icrstore.seal.dictionaries import addresses_of, dictionary, octets
 from icrstore.seal.intake import hour_of
 from icrstore.seal.pools import PRIVATE_BITS
 
@@ -79,16 +79,17 @@ def digits(values: Numbers) -> list[Numbers]:
 
 @dataclass(frozen=True)
 class Part:
-    """One or more valid records of one unit (`flow.validate` has passed them) in their order: those
-    of a batch, in two fifths of its memory while it waits for the others of its hours.
+    """One or more valid records of one unit (`flow.validate` has passed them) by hour, else in
+    their order: those of a batch, in a quarter of its memory while it waits for the others.
 
-    The columns are a group's and ``hour``, which counts from 1970; their codes are of ``accounts``
-    and ``addresses``, Arrow arrays of the part's own.
+    The columns are a group's; their codes are of ``accounts`` and ``addresses``, Arrow arrays of
+    the part's own. ``hours``: the rows of each hour, by its number since 1970.
     """
 
     unit: Unit
     accounts: Any
     addresses: Any
+    hours: dict[int, slice]
     columns: dict[str, Numbers]
 
     @classmethod
@@ -96,57 +97,78 @@ class Part:
         """``account``: that column, if its distinct values are known already."""
         (batch,) = records.combine_chunks().to_batches()
         unit = next(u for u in UNITS if batch.schema.field("observed_at").type.unit == u)
-        accounts, of_account = dictionary(records.column("account") if account is None else account)
-        # The flag tells an address that was not translated from another.
-        source, destination, public = map(batch.column, _ADDRESSES)
-        addresses, *codes = addresses_of(source, destination, public, of_account)
-        coded = dict(zip(_CODES, (of_account, *codes), strict=True))
-        return cls(unit, accounts, addresses, coded | _numbers(batch, unit))
-
-    def __len__(self) -> int:
-        return len(self.columns["hour"])
+        accounts, addresses, coded = _coded(
+            batch, records.column("account") if account is None else account
+        )
+        hours, columns = _by_hour(*_numbers(batch, unit), coded)
+        return cls(unit, accounts, addresses, hours, columns)
 
 
 def by_hour(records: pa.Table | Sequence[Part]) -> Iterator[tuple[datetime, Group]]:
     """The groups of valid records of one unit, hour by hour."""
     if isinstance(records, pa.Table):
         records = [Part.of(records)] if records.num_rows else []
-    if not records:
+    for hour, make in groups_of(records):
+        yield hour, make()
+
+
+def groups_of(parts: Sequence[Part]) -> Iterator[tuple[datetime, Callable[[], Group]]]:
+    """The hours of all parts, and what makes the group of each: while there are many hours to seal,
+    each takes up memory as a group only when it is its turn."""
+    if not parts:
         return
-    hour, everything = _sorted(records)
-    first = int(hour[0])
-    ends = np.cumsum(np.bincount(hour - first)).tolist()
-    for number, (start, end) in enumerate(pairwise([0, *ends])):
-        if end > start:
-            yield hour_of(first + number), everything.rows(slice(start, end))
-
-
-def _sorted(parts: Sequence[Part]) -> tuple[Numbers, Group]:
-    """The records of all parts by hour, account and time, and each one's hour."""
     accounts, account_of = _together([part.accounts for part in parts])
     addresses, address_of = _together([part.addresses for part in parts])
-    codes_of = dict(zip(_CODES, (account_of, address_of, address_of, address_of), strict=True))
-
-    def column(name: str) -> Numbers:
-        several = [part.columns[name] for part in parts]
-        if name in codes_of:
-            several = [of.take(each) for of, each in zip(codes_of[name], several, strict=True)]
-        return np.concatenate(several)
-
-    unit = parts[0].unit
-    order = _order(column("hour"), column("account"), column("time"), unit)
-    # One at a time: fresh memory costs as much as what is done with it.
-    columns = {name: column(name).take(order) for name in parts[0].columns}
-    hour, listed = columns.pop("hour"), octets(addresses)
-    return hour, Group(unit, accounts.to_pylist(), listed, are_private(listed), **columns)
+    listed = octets(addresses)
+    one = _Parts(
+        parts, accounts.to_pylist(), listed, are_private(listed),
+        dict(zip(_CODES, (account_of, address_of, address_of, address_of), strict=True)),
+    )  # fmt: skip
+    for hour in sorted({hour for part in parts for hour in part.hours}):
+        yield hour_of(hour), partial(one.group, hour)
 
 
-def _order(hour: Numbers, account: Numbers, time: Numbers, unit: Unit) -> Numbers:
-    hour = hour.astype(np.int64)
-    whose = (hour - hour.min()) * (int(account.max()) + 1) + account
-    # Most come by time: to see that costs nothing, but within the hour it would not be so.
-    moment = hour * units_per_hour(unit) + time.astype(np.int64)
-    return np.lexsort((moment, *digits(whose)))
+@dataclass(frozen=True)
+class _Parts:
+    """Parts, and the numbers that their codes have among all: of each coded column, a part's."""
+
+    parts: Sequence[Part]
+    accounts: list[str]
+    addresses: Numbers
+    private: Numbers
+    numbers: dict[str, list[Numbers]]
+
+    def group(self, hour: int) -> Group:
+        """The records of an hour by account and time."""
+        # An hour's columns are small enough for a processor's cache, those of all hours are not.
+        columns = {name: self._column(name, hour) for name in self.parts[0].columns}
+        order = np.lexsort((columns["time"], *digits(columns["account"])))
+        return Group(
+            self.parts[0].unit, self.accounts, self.addresses, self.private,
+            **{name: column.take(order) for name, column in columns.items()},
+        )  # fmt: skip
+
+    def _column(self, name: str, hour: int) -> Numbers:
+        several = [
+            (number, part.columns[name][part.hours[hour]])
+            for number, part in enumerate(self.parts)
+            if hour in part.hours
+        ]
+        of = self.numbers.get(name)
+        return np.concatenate([each if of is None else of[n].take(each) for n, each in several])
+
+
+def _by_hour(
+    hour: Numbers, *columns: dict[str, Numbers]
+) -> tuple[dict[int, slice], dict[str, Numbers]]:
+    """Where each hour's rows are, once all are in the order of hours: mostly they are already."""
+    made = {name: column for several in columns for name, column in several.items()}
+    if (hour[1:] < hour[:-1]).any():
+        order = np.lexsort(digits(hour - hour.min()))
+        hour, made = hour[order], {name: column[order] for name, column in made.items()}
+    starts = np.flatnonzero(differs(hour))
+    rows = map(slice, starts.tolist(), [*starts[1:].tolist(), len(hour)])
+    return dict(zip(hour[starts].tolist(), rows, strict=True)), made
 
 
 def _together(several: Sequence[Any]) -> tuple[Any, list[Numbers]]:
@@ -155,8 +177,20 @@ def _together(several: Sequence[Any]) -> tuple[Any, list[Numbers]]:
     return values, np.split(numbers, np.cumsum([len(each) for each in several])[:-1])
 
 
-def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
-    """The columns of records that are not codes."""
+def _coded(batch: pa.RecordBatch, account: Any) -> tuple[Any, Any, dict[str, Numbers]]:
+    """The distinct accounts and addresses, and the columns that are codes of them."""
+    accounts, of_account = dictionary(account)
+    # The flag tells an address that was not translated from another.
+    source, destination, public = map(batch.column, _ADDRESSES)
+    addresses, *codes = addresses_of(source, destination, public, of_account)
+    # What waits for its hour takes up memory that nobody has touched yet, which costs most.
+    small = np.min_scalar_type(max(len(accounts), len(addresses)))
+    several = zip(_CODES, (of_account, *codes), strict=True)
+    return accounts, addresses, {name: code.astype(small) for name, code in several}
+
+
+def _numbers(batch: pa.RecordBatch, unit: Unit) -> tuple[Numbers, dict[str, Numbers]]:
+    """Each record's hour, and the columns of records that are not codes."""
     moment = np.asarray(batch.column("observed_at").cast(pa.int64()).to_numpy())
     hour = moment // units_per_hour(unit)
     time = (moment - hour * units_per_hour(unit)).astype(np.uint64 if unit == "ns" else np.uint32)
@@ -169,8 +203,7 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
         strict=True,
     ):
         service |= there.astype(np.uint32) * np.uint32(bit << 24)
-    return {
-        "hour": hour.astype(np.int32),
+    return hour, {
         "time": time,
         "service": service | ports[1],
         "source_port": ports[0],
@@ -179,7 +212,7 @@ def _numbers(batch: pa.RecordBatch, unit: Unit) -> dict[str, Numbers]:
 
 
 def _present(column: Any) -> tuple[Numbers, Numbers]:
-    """A column of numbers, 0 where null, and where it is not: as numbers, 0 or 1."""
+    """A column of numbers, 0 where null, and where it is not."""
     there = is_there(column)
     whatever = pa.Array.from_buffers(
         column.type, len(column), [None, column.buffers()[1]], offset=column.offset

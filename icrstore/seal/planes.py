@@ -119,9 +119,14 @@ class Planes:
 
 def _cut(column: Numbers) -> Iterator[bytes]:
     """The planes of a column; empty where all of it is zero."""
-    octets = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).view(np.uint8)
-    for plane in np.ascontiguousarray(octets.reshape(len(column), -1).T):
-        yield plane.tobytes() if plane.any() else b""
+    if column.ndim > 1:
+        for octets in np.ascontiguousarray(column.T):
+            yield from _cut(octets)
+        return
+    some = int(np.bitwise_or.reduce(column))
+    for shift in range(0, 8 * column.itemsize, 8):
+        # numpy shifts and narrows many at once, and picks every other octet one by one.
+        yield (column >> shift).astype(np.uint8).tobytes() if some >> shift & 0xFF else b""
 
 
 def _is_random(plane: bytes, compress: Callable[[bytes], bytes]) -> bool:

@@ -22,10 +22,11 @@ from secrets import SystemRandom
 from typing import TypeVar
 
 import pyarrow as pa
-from django.db import connection
+from django.db import connection, transaction
 
+from accounts.exchange import exchange
 from accounts.models import Tenant
-from accounts.tenancy import of_tenant, tenants
+from accounts.tenancy import of_tenant, see, tenants
 from icrstore.flow.errors import FlowRefused
 from icrstore.flow.schema import Unit, is_of_bindings
 from icrstore.flow.validate import NEWEST, Scope, Verdict, validate
@@ -33,7 +34,7 @@ from icrstore.inbox.accept import Label
 from icrstore.inbox.authorship import Author, NotSigned, check_author
 from icrstore.inbox.models import Batch
 from icrstore.keeper.answers import KeeperFailure
-from icrstore.seal.bindings import BindingGroup, bindings_by_hour
+from icrstore.seal.bindings import BindingGroup, groups_of_bindings
 from icrstore.seal.epoch import (
     HOUR,
     ROLES,
@@ -45,13 +46,12 @@ from icrstore.seal.epoch import (
     new_atoms,
     seal_atom,
 )
-from icrstore.seal.group import Group, Part, by_hour
+from icrstore.seal.group import Group, Part, groups_of
 from icrstore.seal.intake import IntakeChain, IntakeKeyGone, batch_info, hour_number
 from icrstore.seal.sealing import seal_epoch
 from icrstore.shell.garbage import uncollected
 from icrstore.vault import models, months
 from icrstore.vault.backfills import Backfills, backfills_of
-from icrstore.vault.binary import binary_cursor
 from icrstore.vault.bodies import Content, NotArrow, TooManyRecords, WrongGaps, read_content
 from icrstore.vault.keyring import SealerKeys
 from icrstore.vault.months import month_of
@@ -72,7 +72,7 @@ GROUP_RECORDS = 2_000_000
 # far back as keepers take one (96 hours), less the time that they may need to be told.
 EMPTY_BEHIND = timedelta(hours=94)
 
-_BODY = "SELECT body FROM inbox_batch WHERE id = %s"
+_BODY = "SELECT body FROM inbox_batch WHERE id = %(id)s"
 _MARK_SEALED = """
 UPDATE inbox_batch SET state = 'sealed', claim = NULL, records = %(records)s,
     rejected = %(rejected)s, gaps = %(gaps)s, sealing = %(sealing)s
@@ -81,6 +81,7 @@ WHERE id = %(id)s AND claim = %(token)s AND state = 'accepted'
 
 T = TypeVar("T")
 AnyGroup = Group | BindingGroup
+MakeGroup = Callable[[], AnyGroup]
 Kept = Part | pa.Table  # of connections, or of bindings
 DayKeysOf = Callable[[str], Mapping[tuple[Role, int], bytes]]
 
@@ -201,7 +202,7 @@ def _seal_group(
             by.day_keys(day_of(hour))
         with blamed(), uncollected():
             made = [
-                _make_epoch(tenant.name, hour, shard, groups, those, by, now)
+                _make_epoch(tenant.name, hour, shard, (make() for make in groups), those, by, now)
                 for hour, (groups, those) in hours.items()
             ]
         with of_tenant(tenant.name):
@@ -291,13 +292,12 @@ def _read_body(batch: Batch, body: bytes, chain: IntakeChain, author: Author) ->
 
 def _body(batch: Batch) -> bytes:
     """The sealed body: the ORM would have it written out in hex."""
-    with of_tenant(batch.tenant_id), binary_cursor() as cursor:
-        cursor.execute(_BODY, [batch.id])
-        row = cursor.fetchone()
-    return row[0] or b"" if row else b""
+    with transaction.atomic():
+        _, rows = exchange(see(batch.tenant_id), (_BODY, {"id": batch.id}))
+    return rows[0][0] or b"" if rows else b""
 
 
-def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], list[Batch]]]:
+def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[MakeGroup], list[Batch]]]:
     """The groups and batches of every hour; one group for each unit of time, of connections and of
     bindings. What was opened keeps its records no longer."""
     kinds: dict[Unit | pa.Schema, list[tuple[Kept, Batch]]] = {}
@@ -307,7 +307,7 @@ def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], lis
             kinds.setdefault(kind, []).append((one.kept, one.batch))
         one.kept = None
 
-    hours: dict[datetime, tuple[list[AnyGroup], list[Batch]]] = {}
+    hours: dict[datetime, tuple[list[MakeGroup], list[Batch]]] = {}
     for several in kinds.values():
         batches = [batch for _, batch in several]
         for hour, group in _groups([kept for kept, _ in several]):
@@ -317,12 +317,12 @@ def _hours(opened: Iterable[Opened]) -> dict[datetime, tuple[list[AnyGroup], lis
     return hours
 
 
-def _groups(several: Sequence[Kept]) -> Iterator[tuple[datetime, AnyGroup]]:
+def _groups(several: Sequence[Kept]) -> Iterator[tuple[datetime, MakeGroup]]:
     """Of one kind."""
     tables = [one for one in several if isinstance(one, pa.Table)]
     if tables:
-        return bindings_by_hour(pa.concat_tables(tables))
-    return by_hour([one for one in several if isinstance(one, Part)])
+        return groups_of_bindings(pa.concat_tables(tables))
+    return groups_of([one for one in several if isinstance(one, Part)])
 
 
 def _day_keys(tenant: Tenant, days: DayKeys) -> DayKeysOf:

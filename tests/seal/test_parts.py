@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -10,11 +11,20 @@ from icrstore.flow.schema import address_bytes
 from icrstore.seal import address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, new_atoms
-from icrstore.seal.group import Part, by_hour
+from icrstore.seal.group import HAS_PUBLIC_ADDRESS, Group, Part, by_hour
 from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import Segment
 from icrstore.seal.sealing import seal_epoch
-from tests.seal.test_maps import HOUR, Record, as_rows, as_table, opened, read_back, some_records
+from tests.seal.test_maps import (
+    HOUR,
+    Record,
+    as_rows,
+    as_table,
+    opened,
+    read_back,
+    replace_hour,
+    some_records,
+)
 
 # A household's /64s, whose hosts come and go, beside what `some_records` has.
 HOSTS = [f"2001:db8:{net:x}:1::{host:x}" for net in range(3) for host in range(1, 9)]
@@ -87,3 +97,38 @@ def test_parts_with_other_dictionaries_seal_like_one_table(pools: Pools) -> None
     assert sum(map(len, accounts.values())) == len(records)
     assert addresses == as_one[1]
     assert len(addresses) > 3
+
+
+def test_records_of_several_hours_in_any_order_seal_as_each_hour_alone() -> None:
+    """Hours go back and forth within a part, one part lacks an hour, and records of one moment
+    keep their order."""
+    records = [
+        replace_hour([(one[0] - one[0] % 60_000_000, *one[1:])], timedelta(hours=n % 3))[0]
+        for n, one in enumerate(some_records(5, 900, "us"))
+    ]
+    few = [one for one in records[600:] if _hour(one) != HOUR]
+    several = [records[:300], records[300:600], few]
+    groups = dict(by_hour([Part.of(as_table(each, "us")) for each in several]))
+
+    assert list(groups) == [HOUR + timedelta(hours=n) for n in range(3)]
+    for hour, group in groups.items():
+        alone = [one for each in several for one in each if _hour(one) == hour]
+        ((_, wanted),) = by_hour(as_table(alone, "us"))
+        assert by_account(group) == by_account(wanted)
+
+
+def by_account(group: Group) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of each account in their order, whatever the order of accounts."""
+    rows: dict[str, list[tuple[object, ...]]] = {}
+    names = ("time", "service", "source_port", "public_port")
+    for n, account in enumerate(group.account.tolist()):
+        own = not group.flags[n] & HAS_PUBLIC_ADDRESS
+        ends = group.source[n], group.destination[n], (group.source if own else group.public)[n]
+        addresses = tuple(group.addresses[end].tobytes() for end in ends)
+        row = *addresses, *(int(getattr(group, name)[n]) for name in names)
+        rows.setdefault(group.accounts[account], []).append(row)
+    return rows
+
+
+def _hour(record: Record) -> datetime:
+    return HOUR + timedelta(hours=(record[0] // 10**6 - int(HOUR.timestamp())) // 3600)
