@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
+from ..elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
 from . import alike, json_blocks
 from .events import EventRows, assemble_events
@@ -36,6 +36,7 @@ _TYPES = {"protocol": pa.uint8()} | {
     element.name: PORT for element in (*ELEMENTS, *EVENT_ELEMENTS) if element.arrow == PORT
 }
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES])
+_ADDRESSES = frozenset(element.name for element in ELEMENTS if element.arrow == ADDRESS)
 _EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
 
 # In less than this the way by columns is the longer one.
@@ -114,7 +115,7 @@ def _table(block: bytes) -> pa.Table | None:
 
 
 def _at_once(block: bytes, schema: pa.Schema) -> pa.Table | None:
-    made = alike.table(block, schema) if len(block) >= _LARGE_BYTES else None
+    made = alike.table(block, schema, _ADDRESSES) if len(block) >= _LARGE_BYTES else None
     return json_blocks.table(block, schema, "error") if made is None else made
 
 
