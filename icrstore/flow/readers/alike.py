@@ -133,7 +133,7 @@ class _Lines:
         """The member's texts, null for each line that goes on otherwise."""
         rows, found = self._behind(member.prefix, _words_of(member))
         if (cut := cut_alike(found)) is not None:
-            lengths = np.full(len(found), len(cut) // len(found))
+            lengths = np.full(len(found), len(cut) // len(found), np.int32)
         else:
             rows, kept, lengths = self._quoted(member)
             octets = kept.view(np.uint8)

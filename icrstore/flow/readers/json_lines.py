@@ -40,7 +40,7 @@ _ADDRESSES = frozenset(element.name for element in ELEMENTS if element.arrow == 
 _EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
 
 # In less than this the way by columns is the longer one.
-_LARGE_BYTES = 1 << 19
+_LARGE_BYTES = 1 << 17
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 Octets = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.int32]
 
 WORD = 8
 _QUOTE, _LAST_CONTROL = ord('"'), 31
@@ -44,7 +45,7 @@ def unusual(octets: Octets) -> Places | None:
     return places
 
 
-def before_quote(words: Words) -> tuple[Words, Places] | None:
+def before_quote(words: Words) -> tuple[Words, Lengths] | None:
     """Of each row the octets before its first quote, with zeros behind them, and how many they are;
     None where one has no quote."""
     ends = words ^ _QUOTES
@@ -56,7 +57,7 @@ def before_quote(words: Words) -> tuple[Words, Places] | None:
     heads &= ends
     heads >>= np.uint64(7)
     heads -= _ONE
-    lengths, is_open = np.zeros(len(words), np.int64), np.ones(len(words), np.bool_)
+    lengths, is_open = np.zeros(len(words), np.int32), np.ones(len(words), np.bool_)
     for head, end in zip(heads.T, ends.T, strict=True):
         head *= is_open
         lengths += np.bitwise_count(head) >> 3
