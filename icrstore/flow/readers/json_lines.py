@@ -19,7 +19,7 @@ from ..elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
 from . import alike, json_blocks
 from .events import EventRows, assemble_events
-from .lines import Input, line_blocks
+from .lines import LARGE_BLOCK_BYTES, Input, line_blocks
 from .rows import Fault, Rows, assemble, nothing, only_ported
 from .tally import Tally
 from .times import instants
@@ -84,7 +84,7 @@ def is_zeek_json(head: bytes) -> bool:
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """Records and NAT events as `icr-collect read` prints them; a field that neither has refuses
     its line."""
-    for block in line_blocks(source, tally):
+    for block in line_blocks(source, tally, LARGE_BLOCK_BYTES):
         for at, part, table in json_blocks.pieces(block, _table):
             if table is None:
                 yield from _own_records(part, at, tally)
