@@ -18,7 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schema import Column
-from .words import WORD, Octets, Places, Words, before_quote, cut_alike, unusual, whole_numbers
+from .words import (
+    WORD,
+    Lengths,
+    Octets,
+    Places,
+    Words,
+    before_quote,
+    cut_alike,
+    unusual,
+    whole_numbers,
+)
 
 # Which lines; None for all of them.
 Rows = Places | None
@@ -164,7 +174,7 @@ class _Lines:
         kind = np.uint8 if type_ == pa.uint8() else np.uint16
         if ((lengths < 1) | (lengths > 5) | is_zero_led | (values > np.iinfo(kind).max)).any():
             raise _Unlike
-        self._step(rows, len(member.prefix) + lengths.astype(np.int64))
+        self._step(rows, len(member.prefix) + lengths.astype(np.int32))
         return _array(type_, rows, self.count, _spread(values.astype(kind), rows, self.count))
 
     def check_ends(self) -> None:
@@ -172,7 +182,7 @@ class _Lines:
         if (self._at + 1 != self._ends).any() or (self._octets[self._at] != _BRACE).any():
             raise _Unlike
 
-    def _quoted(self, member: _Member) -> tuple[Rows, Words, Places]:
+    def _quoted(self, member: _Member) -> tuple[Rows, Words, Lengths]:
         """`_behind` with only what is before the next quote, and how many octets that are."""
         for words in (_words_of(member), _MOST_WORDS):
             rows, found = self._behind(member.prefix, words)
@@ -204,7 +214,7 @@ class _Lines:
         found[self._late :] = tail[self._at[self._late :] - self._tail_at]
         return found
 
-    def _step(self, rows: Rows, steps: Places) -> None:
+    def _step(self, rows: Rows, steps: Lengths) -> None:
         if rows is None:
             self._at = self._at + steps
         else:
