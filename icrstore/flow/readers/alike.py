@@ -8,9 +8,9 @@ who reads octet by octet (`json_blocks`), at twice the cost.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,14 @@ from .words import (
     Places,
     Words,
     before_quote,
-    cut_alike,
+    cut_before_quote,
     unusual,
     whole_numbers,
 )
 
 # Which lines; None for all of them.
 Rows = Places | None
+T = TypeVar("T")
 
 # The longest account, with its quote.
 _MOST_WORDS = 9
@@ -141,13 +142,7 @@ class _Lines:
 
     def texts(self, member: _Member) -> Column:
         """The member's texts, null for each line that goes on otherwise."""
-        rows, found = self._behind(member.prefix, _words_of(member))
-        if (cut := cut_alike(found)) is not None:
-            lengths = np.full(len(found), len(cut) // len(found), np.int32)
-        else:
-            rows, kept, lengths = self._quoted(member)
-            octets = kept.view(np.uint8)
-            cut = octets[octets != 0]
+        rows, cut, lengths = self._quoted(member, cut_before_quote)
         if (cut == _BACKSLASH).any():
             raise _Unlike
         self._step(rows, len(member.prefix) + lengths + 1)
@@ -156,8 +151,8 @@ class _Lines:
         return _array(pa.string(), rows, self.count, offsets, cut)
 
     def dictionary(self, member: _Member) -> Column:
-        """The same of texts of which there are few; each is cut out of one of its lines."""
-        rows, kept, lengths = self._quoted(member)
+        """The same of texts of which there are few: only distinct ones are cut and looked at."""
+        rows, kept, lengths = self._quoted(member, before_quote)
         self._step(rows, len(member.prefix) + lengths + 1)
         whole: Any = _array(pa.binary(WORD * kept.shape[1]), None, len(kept), kept)
         coded = whole.dictionary_encode()
@@ -182,12 +177,14 @@ class _Lines:
         if (self._at + 1 != self._ends).any() or (self._octets[self._at] != _BRACE).any():
             raise _Unlike
 
-    def _quoted(self, member: _Member) -> tuple[Rows, Words, Lengths]:
-        """`_behind` with only what is before the next quote, and how many octets that are."""
-        for words in (_words_of(member), _MOST_WORDS):
+    def _quoted(
+        self, member: _Member, take: Callable[[Words], tuple[T, Lengths] | None]
+    ) -> tuple[Rows, T, Lengths]:
+        """`_behind` with only what is before the next quote, as it is taken, and its lengths."""
+        for words in (min(member.longest // WORD + 1, _MOST_WORDS), _MOST_WORDS):
             rows, found = self._behind(member.prefix, words)
-            if (kept := before_quote(found)) is not None:
-                return rows, *kept
+            if (taken := take(found)) is not None:
+                return rows, *taken
         raise _Unlike
 
     def _behind(self, prefix: bytes, words: int) -> tuple[Rows, Words]:
@@ -219,11 +216,6 @@ class _Lines:
             self._at = self._at + steps
         else:
             self._at[rows] += steps
-
-
-def _words_of(member: _Member) -> int:
-    """How many words hold the longest of its first texts, and the quote."""
-    return min(member.longest // WORD + 1, _MOST_WORDS)
 
 
 def _windows(octets: Octets, size: int) -> npt.NDArray[Any]:

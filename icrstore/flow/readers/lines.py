@@ -13,7 +13,7 @@ import numpy as np
 from .tally import Tally
 
 BLOCK_BYTES = 1 << 22
-# For who takes little memory for a block, and much time whatever its size.
+# For readers that need little memory beside a block, and some time whatever its size.
 LARGE_BLOCK_BYTES = 1 << 23
 LONGEST_LINE_BYTES = 1 << 16
 _CACHED_BYTES = 1 << 16
