@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from icrstore.flow.readers import alike, json_blocks
 from icrstore.flow.readers.json_lines import _ADDRESSES, _EVENT_SCHEMA, _SCHEMA, NAMES
+from icrstore.flow.readers.words import WORD
 
 NUMBERS = ("protocol", "source_port", "destination_port", "post_nat_source_port")
 LINE: dict[str, Any] = {
@@ -124,6 +125,13 @@ def test_a_first_line_that_is_long_takes_no_more_of_the_others() -> None:
     assert alike.table(line + b'{"protocol":6,"account":"a"}\n' * 1000, _SCHEMA) is None
 
 
+@pytest.mark.parametrize("schema", [_SCHEMA, _EVENT_SCHEMA])
+def test_no_line_is_longer_than_what_is_copied_of_the_last_ones(schema: pa.Schema) -> None:
+    """Else one of the last could be read from behind the block, as if it said something there."""
+    most = [len(f', "{name}": "') + WORD * alike._MOST_WORDS + 1 for name in schema.names]
+    assert sum(most) + max(most) + WORD <= alike._LONGEST_LINE_BYTES
+
+
 def test_a_line_without_its_end_is_not_one() -> None:
     assert alike.table(b'{"protocol":6}\n{"protocol":6}', _SCHEMA) is None
     assert alike.table(b"", _SCHEMA) is None
@@ -133,6 +141,7 @@ def test_a_line_without_its_end_is_not_one() -> None:
 def test_lines_without_a_name_are_not_read(line: bytes) -> None:
     """A brace that ends an object has to have begun one."""
     assert alike.table((line + b"\n") * 60, _SCHEMA) is None
+    assert alike.table(line + b"\n", _SCHEMA) is None
 
 
 def test_a_name_that_no_record_has_is_not_read() -> None:
