@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icrstore.flow.readers import alike, json_blocks
-from icrstore.flow.readers.json_lines import _EVENT_SCHEMA, _SCHEMA, NAMES
+from icrstore.flow.readers.json_lines import _ADDRESSES, _EVENT_SCHEMA, _SCHEMA, NAMES
+from icrstore.flow.readers.words import WORD
 
 NUMBERS = ("protocol", "source_port", "destination_port", "post_nat_source_port")
 LINE: dict[str, Any] = {
@@ -55,13 +56,15 @@ def blocks(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None, max_examples=600)
-@given(blocks(), st.booleans())
-def test_what_is_read_by_column_is_what_arrow_reads(block: bytes, is_event: bool) -> None:
+@given(blocks(), st.booleans(), st.sets(st.sampled_from(NAMES)))
+def test_what_is_read_by_column_is_what_arrow_reads(
+    block: bytes, is_event: bool, repeated: set[str]
+) -> None:
     schema = _EVENT_SCHEMA if is_event else _SCHEMA
-    made = alike.table(block, schema)
+    made = alike.table(block, schema, repeated)
     if made is not None:
         made.validate(full=True)
-        assert made == json_blocks.table(block, schema, "error")
+        assert made.cast(schema) == json_blocks.table(block, schema, "error")
 
 
 def written(lines: Sequence[dict[str, Any]], **style: Any) -> bytes:
@@ -83,7 +86,7 @@ MIXED = [
 def test_what_programs_write_is_read_by_column(style: dict[str, Any]) -> None:
     """Else it could leave every block to Arrow and nobody would see it."""
     lines = [line for line in MIXED if "account" in line] if "sort_keys" in style else MIXED[:4]
-    made = alike.table(written(lines * 50, **style), _SCHEMA)
+    made = alike.table(written(lines * 50, **style), _SCHEMA, _ADDRESSES)
     assert made is not None
     wanted = [{name: line.get(name) for name in NAMES} for line in lines * 50]
     assert made.to_pylist() == wanted
@@ -101,6 +104,7 @@ def test_what_programs_write_is_read_by_column(style: dict[str, Any]) -> None:
         b'{"protocol":6}\xff{"protocol":6}', b'{"protocol":6,\n"account":"a"}', b'{"protocol":}',
         b',"account":"a"}', b'"protocol":6}', b'{"account":"a"}',
         b'{"protocol":6,"account":"\xc3\xa9"}', b'{"protocol":6,"account":"\\n"}',
+        b'{"protocol":6,"account":"\\"}',
         b'{,"protocol":6}',
         b'{"protocol":6,"account":"\t"}',
         b'{"protocol":6}\r', b'{"protocol":6,"url":"x"}', b'{"protocol":6,"source_port":123456}',
@@ -112,12 +116,20 @@ def test_one_line_that_is_not_so_leaves_the_block_to_arrow(line: bytes) -> None:
     line += b"\n"
     for block in (good * 60 + line, line + good * 60, good * 60 + line + good):
         assert alike.table(block, _SCHEMA) is None
+        assert alike.table(block, _SCHEMA, {"account"}) is None
 
 
 def test_a_first_line_that_is_long_takes_no_more_of_the_others() -> None:
     """Else each of them would be given as much memory, and read from behind the last."""
     line = b'{"protocol":6,"account":"' + b"a" * 12_000 + b'"}\n'
     assert alike.table(line + b'{"protocol":6,"account":"a"}\n' * 1000, _SCHEMA) is None
+
+
+@pytest.mark.parametrize("schema", [_SCHEMA, _EVENT_SCHEMA])
+def test_no_line_is_longer_than_what_is_copied_of_the_last_ones(schema: pa.Schema) -> None:
+    """Else one of the last could be read from behind the block, as if it said something there."""
+    most = [len(f', "{name}": "') + WORD * alike._MOST_WORDS + 1 for name in schema.names]
+    assert sum(most) + max(most) + WORD <= alike._LONGEST_LINE_BYTES
 
 
 def test_a_line_without_its_end_is_not_one() -> None:
@@ -129,6 +141,7 @@ def test_a_line_without_its_end_is_not_one() -> None:
 def test_lines_without_a_name_are_not_read(line: bytes) -> None:
     """A brace that ends an object has to have begun one."""
     assert alike.table((line + b"\n") * 60, _SCHEMA) is None
+    assert alike.table(line + b"\n", _SCHEMA) is None
 
 
 def test_a_name_that_no_record_has_is_not_read() -> None:

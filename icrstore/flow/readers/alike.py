@@ -8,67 +8,82 @@ who reads octet by octet (`json_blocks`), at twice the cost.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..schema import Column
+from .words import (
+    WORD,
+    Lengths,
+    Octets,
+    Places,
+    Words,
+    before_quote,
+    cut_before_quote,
+    unusual,
+    whole_numbers,
+)
 
-Words = npt.NDArray[np.uint64]
-Octets = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int64]
 # Which lines; None for all of them.
 Rows = Places | None
+T = TypeVar("T")
 
-_CACHED_BYTES = 1 << 17
-_WORD = 8
 # The longest account, with its quote.
 _MOST_WORDS = 9
-# Words are taken from before the first line to behind the last.
-_MARGIN = b" " * (_WORD * (_MOST_WORDS + 12))
+# No line that is read is so long: each of a dozen names once, with a text of so many words.
+_LONGEST_LINE_BYTES = 1 << 11
 # The first lines tell which names there may be, how they are written and how long the values are.
 _FIRST_LINES, _FIRST_BYTES = 32, 1 << 14
 _MEMBER = re.compile(rb'([{,] ?"([a-z_]{1,64})": ?"?)([^",}]*)')
-_QUOTE, _LAST_CONTROL = ord('"'), 31
-_ENDING = np.frombuffer(b"}\n", np.uint16)[0]
-_HEADS = np.array([(1 << 64) - (1 << 8 * octets) for octets in range(_WORD)], np.uint64)
-_DIGITS = np.uint64(0x3030303030303030)
-_ABOVE_NINE = np.uint64(0x7676767676767676)
-_TOP_BITS = np.uint64(0x8080808080808080)
+# The first octets of a word; all of them for none.
+_HEADS = np.array([(1 << 8 * (octets or WORD)) - 1 for octets in range(WORD)], np.uint64)
+_BACKSLASH, _BRACE, _NEWLINE = b"\\}\n"
 
 
 class _Unlike(Exception):
     """A line is not as the first ones."""
 
 
-def table(block: bytes, schema: pa.Schema) -> pa.Table | None:
-    """One row for each line, in the columns of ``schema``: texts, and numbers of 8 or 16 bits.
+def table(
+    block: bytes, schema: pa.Schema, repeated: Collection[str] = frozenset()
+) -> pa.Table | None:
+    """One row for each line, in the columns of ``schema``: texts, and numbers of 8 or 16 bits. The
+    texts that are ``repeated`` in many lines are given as dictionaries.
 
     None if a line may be anything but one object of these types.
     """
-    if b"\\" in block or not block.endswith(b"\n"):
+    if not block.endswith(b"\n"):
         return None
     try:
         lines = _Lines(block)
-        columns = dict(_columns(lines, schema))
+        columns = dict(_columns(lines, schema, repeated))
         lines.check_ends()
     except _Unlike:
         return None
     nulls = (pa.nulls(lines.count, field.type) for field in schema)
     arrays = [columns.get(name, null) for name, null in zip(schema.names, nulls, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays(arrays, names=schema.names)
 
 
-def _columns(lines: "_Lines", schema: pa.Schema) -> Iterator[tuple[str, Column]]:
+def _columns(
+    lines: "_Lines", schema: pa.Schema, repeated: Collection[str]
+) -> Iterator[tuple[str, Column]]:
     for member in lines.members(frozenset(schema.names)):
         type_ = schema.field(member.name).type
         if member.is_text != (type_ == pa.string()):
             raise _Unlike
-        yield member.name, lines.texts(member) if member.is_text else lines.numbers(member, type_)
+        if not member.is_text:
+            yield member.name, lines.numbers(member, type_)
+        elif member.name in repeated:
+            yield member.name, lines.dictionary(member)
+        else:
+            yield member.name, lines.texts(member)
 
 
 @dataclass
@@ -90,12 +105,19 @@ class _Lines:
 
     def __init__(self, block: bytes) -> None:
         self._head = block[:_FIRST_BYTES]
-        self._octets = np.frombuffer(b"".join((_MARGIN, block, _MARGIN)), np.uint8)
-        end = len(_MARGIN) + -(-len(block) // _WORD) * _WORD
-        # That each is a newline `check_ends` sees.
-        self._ends = _controls(self._octets[len(_MARGIN) : end]) + len(_MARGIN)
-        self.count = len(self._ends)
-        self._at: Places = np.concatenate([[len(_MARGIN)], self._ends[:-1] + 1])
+        # Items are taken from behind where a line ends: of the last lines from a copy, with spaces.
+        self._octets = np.frombuffer(block.ljust(_LONGEST_LINE_BYTES), np.uint8)
+        self._tail_at = max(0, len(block) - _LONGEST_LINE_BYTES)
+        tail = block[self._tail_at :].ljust(2 * _LONGEST_LINE_BYTES)
+        self._tail = np.frombuffer(tail, np.uint8)
+        ends = unusual(self._octets)
+        if ends is None or (self._octets[ends] != _NEWLINE).any():
+            raise _Unlike
+        # From here on all octets are printable ASCII, but for each line's last.
+        self._ends = ends
+        self.count = len(ends)
+        self._at: Places = np.concatenate([[0], ends[:-1] + 1])
+        self._late = int(np.searchsorted(self._at, self._tail_at))
 
     def members(self, names: frozenset[str]) -> list[_Member]:
         """Of the first lines, in an order that is each one's."""
@@ -120,113 +142,90 @@ class _Lines:
 
     def texts(self, member: _Member) -> Column:
         """The member's texts, null for each line that goes on otherwise."""
-        for words in (min(member.longest // _WORD + 1, _MOST_WORDS), _MOST_WORDS):
-            rows, found = self._behind(member.prefix, words)
-            if (lengths := _lengths(found.view(np.uint8))) is not None:
-                break
-        else:
+        rows, cut, lengths = self._quoted(member, cut_before_quote)
+        if (cut == _BACKSLASH).any():
             raise _Unlike
         self._step(rows, len(member.prefix) + lengths + 1)
         offsets = np.zeros(self.count + 1, np.int32)
         np.cumsum(_spread(lengths, rows, self.count), out=offsets[1:])
-        texts = _cut(found.view(np.uint8), lengths)
-        return _array(pa.string(), rows, self.count, offsets, texts)
+        return _array(pa.string(), rows, self.count, offsets, cut)
+
+    def dictionary(self, member: _Member) -> Column:
+        """The same of texts of which there are few: only distinct ones are cut and looked at."""
+        rows, kept, lengths = self._quoted(member, before_quote)
+        self._step(rows, len(member.prefix) + lengths + 1)
+        whole: Any = _array(pa.binary(WORD * kept.shape[1]), None, len(kept), kept)
+        coded = whole.dictionary_encode()
+        texts: Any = pc.ascii_rtrim(coded.dictionary.cast(pa.string()), "\0")
+        if pc.any(pc.match_substring(texts, "\\")).as_py():
+            raise _Unlike
+        codes = _spread(coded.indices.to_numpy(), rows, self.count)
+        return pa.DictionaryArray.from_arrays(_array(pa.int32(), rows, self.count, codes), texts)
 
     def numbers(self, member: _Member, type_: pa.DataType) -> Column:
         """The same of numbers."""
         rows, found = self._behind(member.prefix, 1)
-        digits = found[:, 0] ^ _DIGITS
-        others = (digits | (digits + _ABOVE_NINE)) & _TOP_BITS
-        lengths = np.bitwise_count((others & -others) - np.uint64(1)).astype(np.int64) // 8
-        values = _value(digits << (64 - 8 * lengths).astype(np.uint64))
-        is_zero_led = (digits & np.uint64(0xFF) == 0) & (lengths > 1)
+        values, lengths, is_zero_led = whole_numbers(found[:, 0])
         kind = np.uint8 if type_ == pa.uint8() else np.uint16
         if ((lengths < 1) | (lengths > 5) | is_zero_led | (values > np.iinfo(kind).max)).any():
             raise _Unlike
-        self._step(rows, len(member.prefix) + lengths)
+        self._step(rows, len(member.prefix) + lengths.astype(np.int32))
         return _array(type_, rows, self.count, _spread(values.astype(kind), rows, self.count))
 
     def check_ends(self) -> None:
         """That every line has been read to its end."""
-        endings = self._items(self._at, 2).view(np.uint16)
-        if (self._at + 1 != self._ends).any() or (endings != _ENDING).any():
+        if (self._at + 1 != self._ends).any() or (self._octets[self._at] != _BRACE).any():
             raise _Unlike
+
+    def _quoted(
+        self, member: _Member, take: Callable[[Words], tuple[T, Lengths] | None]
+    ) -> tuple[Rows, T, Lengths]:
+        """`_behind` with only what is before the next quote, as it is taken, and its lengths."""
+        for words in (min(member.longest // WORD + 1, _MOST_WORDS), _MOST_WORDS):
+            rows, found = self._behind(member.prefix, words)
+            if (taken := take(found)) is not None:
+                return rows, *taken
+        raise _Unlike
 
     def _behind(self, prefix: bytes, words: int) -> tuple[Rows, Words]:
         """Which lines go on with the prefix, and in those so many words of what follows it."""
-        before = -(-len(prefix) // _WORD)
-        more = before * _WORD - len(prefix)
-        places = self._at - more if more else self._at
-        found = self._items(places, (before + words) * _WORD).view(np.uint64)
-        found = found.reshape(-1, before + words)
-        wanted = np.frombuffer(prefix.rjust(before * _WORD, b"\0"), np.uint64)
-        is_there = found[:, 0] & _HEADS[more] == wanted[0]
-        for word in range(1, before):
-            is_there &= found[:, word] == wanted[word]
-        if is_there.all():
-            return None, found[:, before:]
+        of_prefix = np.frombuffer(prefix + bytes(-len(prefix) % WORD), np.uint64)
+        # Whole words, or numpy would copy each before it looks at it.
+        found = self._items((len(of_prefix) + words) * WORD)
+        *wholes, last = (_inside(found, WORD * word, np.uint64) for word in range(len(of_prefix)))
+        is_there = last & _HEADS[len(prefix) % WORD] == of_prefix[-1]
+        for whole, wanted in zip(wholes, of_prefix[:-1], strict=True):
+            is_there &= whole == wanted
+        rows = None if is_there.all() else np.flatnonzero(is_there)
         # Without the first member there is no brace.
-        if prefix.startswith(b"{"):
+        if rows is not None and prefix.startswith(b"{"):
             raise _Unlike
-        rows = np.flatnonzero(is_there)
-        return rows, found[rows, before:]
+        values = _inside(found, len(prefix), f"V{words * WORD}")
+        taken = values.copy() if rows is None else values[rows]
+        return rows, taken.view(np.uint64).reshape(-1, words)
 
-    def _items(self, places: Places, size: int) -> npt.NDArray[Any]:
-        # numpy copies opaque items of any size from any place, and each at once.
-        items: Any = np.ndarray(len(self._octets) - size, f"V{size}", self._octets, 0, (1,))
-        return np.asarray(items[places])
+    def _items(self, size: int) -> npt.NDArray[Any]:
+        """So many octets from where each line has been read to."""
+        octets, tail = _windows(self._octets, size), _windows(self._tail, size)
+        found = octets[np.minimum(self._at, len(octets) - 1)]
+        found[self._late :] = tail[self._at[self._late :] - self._tail_at]
+        return found
 
-    def _step(self, rows: Rows, steps: Places) -> None:
+    def _step(self, rows: Rows, steps: Lengths) -> None:
         if rows is None:
             self._at = self._at + steps
         else:
             self._at[rows] += steps
 
 
-def _controls(octets: Octets) -> Places:
-    """Where they are, in whole words of octets."""
-    words, ones = [], []
-    for start in range(0, len(octets), _CACHED_BYTES):
-        # As signed numbers, what is not ASCII is below the controls.
-        is_control = octets[start : start + _CACHED_BYTES].view(np.int8) <= _LAST_CONTROL
-        of_words = is_control.view(np.uint64)
-        found = np.flatnonzero(of_words != 0)
-        words.append(found + start // _WORD)
-        ones.append(of_words[found])
-    one, below = np.concatenate(ones), np.concatenate(ones) - np.uint64(1)
-    places: Places = np.concatenate(words) * _WORD + np.bitwise_count(below) // _WORD
-    # No line is so short that two end within a word.
-    if (one & below).any():
-        raise _Unlike
-    return places
+def _windows(octets: Octets, size: int) -> npt.NDArray[Any]:
+    # numpy copies opaque items of any size from any place, and each at once.
+    return np.ndarray(len(octets) - size + 1, f"V{size}", octets, 0, (1,))
 
 
-def _value(digits: Words) -> Words:
-    """Of up to eight decimal digits each, the last one in the highest octet, zeros before them."""
-    pairs = (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    return (fours * np.uint64(10000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-
-
-def _lengths(octets: Octets) -> Places | None:
-    """How many octets stand before the first quote of each row; None where one has none."""
-    if not len(octets):
-        return np.zeros(0, np.int64)
-    quotes = octets == _QUOTE
-    first = int(quotes[:1].argmax())
-    # Times and accounts are often of one length, which is told in half of the time.
-    if quotes[:, first].all() and not quotes[:, :first].any():
-        return np.full(len(octets), first)
-    lengths: Places = quotes.argmax(axis=1)
-    return lengths if ((lengths > 0) | quotes[:, 0]).all() else None
-
-
-def _cut(octets: Octets, lengths: Places) -> Octets:
-    """Of each row its first octets, one after another."""
-    if len(lengths) and (lengths == lengths[0]).all():
-        return np.ascontiguousarray(octets[:, : lengths[0]])
-    places = np.arange(octets.shape[1], dtype=np.uint8)
-    return octets[places < lengths.astype(np.uint8)[:, None]]
+def _inside(items: npt.NDArray[Any], place: int, kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """What each item has at this place."""
+    return np.ndarray(len(items), kind, items.view(np.uint8), place, (items.itemsize,))
 
 
 def _spread(values: npt.NDArray[Any], rows: Rows, count: int) -> npt.NDArray[Any]:

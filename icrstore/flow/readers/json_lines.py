@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..elements import ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
+from ..elements import ADDRESS, ELEMENTS, EVENT_ELEMENTS, NAT_EVENTS, PORT
 from ..schema import Column
 from . import alike, json_blocks
 from .events import EventRows, assemble_events
-from .lines import Input, line_blocks
+from .lines import LARGE_BLOCK_BYTES, Input, line_blocks
 from .rows import Fault, Rows, assemble, nothing, only_ported
 from .tally import Tally
 from .times import instants
@@ -36,10 +36,11 @@ _TYPES = {"protocol": pa.uint8()} | {
     element.name: PORT for element in (*ELEMENTS, *EVENT_ELEMENTS) if element.arrow == PORT
 }
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES])
+_ADDRESSES = frozenset(element.name for element in ELEMENTS if element.arrow == ADDRESS)
 _EVENT_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in EVENT_NAMES])
 
 # In less than this the way by columns is the longer one.
-_LARGE_BYTES = 1 << 19
+_LARGE_BYTES = 1 << 17
 
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?"
@@ -83,7 +84,7 @@ def is_zeek_json(head: bytes) -> bool:
 def read_ndjson(source: Input, tally: Tally) -> Iterator[pa.RecordBatch]:
     """Records and NAT events as `icr-collect read` prints them; a field that neither has refuses
     its line."""
-    for block in line_blocks(source, tally):
+    for block in line_blocks(source, tally, LARGE_BLOCK_BYTES):
         for at, part, table in json_blocks.pieces(block, _table):
             if table is None:
                 yield from _own_records(part, at, tally)
@@ -114,7 +115,7 @@ def _table(block: bytes) -> pa.Table | None:
 
 
 def _at_once(block: bytes, schema: pa.Schema) -> pa.Table | None:
-    made = alike.table(block, schema) if len(block) >= _LARGE_BYTES else None
+    made = alike.table(block, schema, _ADDRESSES) if len(block) >= _LARGE_BYTES else None
     return json_blocks.table(block, schema, "error") if made is None else made
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from .tally import Tally
 
 BLOCK_BYTES = 1 << 22
+# For readers that need little memory beside a block, and some time whatever its size.
+LARGE_BLOCK_BYTES = 1 << 23
 LONGEST_LINE_BYTES = 1 << 16
 _CACHED_BYTES = 1 << 16
 
@@ -42,7 +44,7 @@ class Input(io.RawIOBase):
         """Add what comes next to `head`; False at the end, or when there is enough to judge by."""
         if len(self.head) >= LONGEST_LINE_BYTES:
             return False
-        more = self._fetch(BLOCK_BYTES)
+        more = self._fetch(LARGE_BLOCK_BYTES)
         self.head += more
         return bool(more)
 
@@ -64,9 +66,9 @@ class Input(io.RawIOBase):
         buffer[: len(part)] = part
         return len(part)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """What is left, as it comes: a pipe that has little to say is not waited for."""
-        while chunk := self._next(BLOCK_BYTES):
+        while chunk := self._next(size):
             yield chunk
 
     def _next(self, size: int) -> bytes:
@@ -96,15 +98,15 @@ def opened(source: Source, tally: Tally) -> Input:
     return Input(gzip.GzipFile(fileobj=plain, mode="rb"), tally)
 
 
-def line_blocks(source: Input, tally: Tally) -> Iterator[bytes]:
-    """Whole lines, about four megabytes at a time; only the last block may lack its newline.
+def line_blocks(source: Input, tally: Tally, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Whole lines, about `size` bytes at a time; only the last block may lack its newline.
 
     A line longer than 64 kB is counted and passed over, without being held. `tally.line` is the
     number of the first line of what was yielded. Raises `TooManyLines`.
     """
     rest, in_long_line = b"", False
     tally.line = 1
-    for chunk in source.chunks():
+    for chunk in source.chunks(size):
         if in_long_line:
             _, newline, chunk = chunk.partition(b"\n")
             in_long_line = not newline

@@ -104,6 +104,9 @@ def count_faults(
     """Which rows no reason is true of; the others are counted, each under its first."""
     kept = np.ones(rows, np.bool_)
     for reason, failing in reasons:
+        # Most are true of no row, which Arrow counts without a look at each.
+        if isinstance(failing, pa.BooleanArray) and not failing.true_count:
+            continue
         fallen = np.flatnonzero(kept & mask_of(failing))
         if len(fallen):
             tally.drop(reason, len(fallen), at=None if lines is None else lines[fallen[0]])

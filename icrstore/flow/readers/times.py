@@ -86,7 +86,8 @@ def _plain(text: Column) -> Column | None:
         return None
     shape = np.frombuffer(_PLAIN[: size - 1] + b"Z", np.uint8)
     is_fixed = shape != ord("0")
-    years = np.ascontiguousarray(octets[:, :4]).view(">u4")
+    # As items: numpy copies four octets of a row one by one.
+    years = np.ndarray(len(octets), "V4", octets, 0, (size,)).copy().view(">u4")
     # Arrow would let times of other shapes pass, and nanoseconds of other years run over.
     if (octets[:, is_fixed] != shape[is_fixed]).any() or not _are_safe(years):
         return None

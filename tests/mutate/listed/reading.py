@@ -14,9 +14,30 @@ MUTATIONS = (
     Mutation(
         "json-alike-has-a-brace",
         ALIKE,
-        'if prefix.startswith(b"{"):',
+        'rows is not None and prefix.startswith(b"{")',
+        "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
+        "False",
+    ),
+    Mutation(
+        "json-alike-has-no-escape",
+        ALIKE,
+        "if (cut == _BACKSLASH).any():",
         "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
         "if False:",
+    ),
+    Mutation(
+        "json-alike-dictionary-has-no-escape",
+        ALIKE,
+        'if pc.any(pc.match_substring(texts, "\\\\")).as_py():',
+        "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
+        "if False:",
+    ),
+    Mutation(
+        "json-alike-is-ascii",
+        ALIKE,
+        "if ends is None or (self._octets[ends] != _NEWLINE).any():",
+        "tests/flow/test_alike.py::test_one_line_that_is_not_so_leaves_the_block_to_arrow",
+        "if ends is None:",
     ),
     Mutation(
         "json-alike-has-a-name",
