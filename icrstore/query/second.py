@@ -178,10 +178,15 @@ def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapp
         work = _Work()
         while True:
             with uncollected():
-                what, about = wire.recv()
-                wire.send(getattr(work, what)(about))
+                _do_next(work, wire)
     finally:
         os._exit(0)
+
+
+def _do_next(work: "_Work", wire: "Connection[Any, Any]") -> None:
+    """While it waits for more, it holds none of the shares that it was told."""
+    what, about = wire.recv()
+    wire.send(getattr(work, what)(about))
 
 
 class _Work:
