@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,12 +20,13 @@ from django.db import connection, connections, transaction
 
 from accounts.tenancy import of_tenant
 from icrstore.flow.schema import address_bytes
-from icrstore.query import scope, second
+from icrstore.query import opening, scope, second
 from icrstore.query.purposes import Found
 from icrstore.query.records import times_of
 from icrstore.query.second import Second
 from icrstore.seal.epoch import HOUR
 from icrstore.seal.rows import RowError
+from icrstore.vault import reader
 from icrstore.vault.reader import Held
 from icrstore.warrant.statements import (
     AccountSelector,
@@ -275,6 +277,30 @@ def test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next(
         assert empty.by(other).fields["records"] == 0
 
 
+def test_it_holds_nothing_of_what_it_was_asked_while_it_waits(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares are among that."""
+    asked, gone, uncollected = list[weakref.ref[Any]](), list[bool](), second.uncollected
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        gone.extend(each() is None for each in asked)
+        with uncollected():
+            yield
+
+    def write(work: Any, nanoseconds: Any) -> str:
+        asked.append(weakref.ref(nanoseconds))
+        return "\n".join(map(str, gone))
+
+    full = lent_by(office, monkeypatch)
+    monkeypatch.setattr(second, "uncollected", waiting)
+    monkeypatch.setattr(second._Work, "write", write)
+    with Second() as other:
+        other.start_for(full.request)
+        assert [other.write(np.arange(9))() for _ in range(2)] == [[""], ["True"]]
+
+
 def failing(*given: Any) -> scope.Looked:
     raise RowError
 
@@ -389,3 +415,24 @@ def test_it_leaves_nothing_of_itself_in_the_engine(
     assert set(Path("/proc/self/fd").iterdir()) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def test_rows_are_left_once_something_raises_among_them(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever handles it asks PostgreSQL by the same connection, and would wait for ever."""
+    full = lent_by(office, monkeypatch)
+    held = full.whole.held()
+    monkeypatch.setattr(reader, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(opening, "_prove", broken)
+    try:
+        scope.look(full.whole, held, full.lending)
+    except ZeroDivisionError:
+        assert not connection.connection.lock.locked()
+        assert full.whole.held() == held
+    else:
+        pytest.fail("it has not come to it")
+
+
+def broken(*given: Any) -> None:
+    raise ZeroDivisionError
