@@ -26,6 +26,7 @@ from icrstore.query.records import times_of
 from icrstore.query.second import Second
 from icrstore.seal.epoch import HOUR
 from icrstore.seal.rows import RowError
+from icrstore.shell import garbage
 from icrstore.vault import reader
 from icrstore.vault.reader import Held
 from icrstore.warrant.statements import (
@@ -281,7 +282,7 @@ def test_it_holds_nothing_of_what_it_was_asked_while_it_waits(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Shares are among that."""
-    asked, gone, uncollected = list[weakref.ref[Any]](), list[bool](), second.uncollected
+    asked, gone, uncollected = list[weakref.ref[Any]](), list[bool](), garbage.uncollected
 
     @contextmanager
     def waiting() -> Iterator[None]:
