@@ -94,6 +94,7 @@ class Second:
     def look(self, whole: Scope, lending: Lending) -> Looked:
         """What is found in a scope, by both if it was prepared. Raises what `scope.look` does."""
         held = self._told() if self._prepared is whole else None
+        self._prepared = None
         if held is None:
             return scope.look(whole, whole.held(), lending)
         later = whole.halves()[1]

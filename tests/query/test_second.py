@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,35 @@ def test_what_it_reads_ahead_of_one_scope_is_not_taken_for_another(
         other.prepare(full.whole)
         assert found(other.look(empty.whole, empty.lending)).fields["records"] == 0
         assert full.by(other) == full.alone()
+
+
+def test_what_it_read_ahead_is_taken_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = lent_by(office, monkeypatch)
+    monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
+    with Second() as other:
+        other.start_for(full.request)
+        assert full.by(other) == full.alone()
+        assert found(other.look(full.whole, full.lending)) == full.alone()
+        # Nobody has waited for what nobody asked.
+        os.kill(other.pid, 0)
+
+
+@pytest.mark.parametrize("other_hour", [False, True])
+@pytest.mark.parametrize("ago", [0, HOURS - 1])
+def test_of_an_epoch_that_is_listed_twice_one_is_looked_at_and_it_fails(
+    office: Office, monkeypatch: pytest.MonkeyPatch, ago: int, other_hour: bool
+) -> None:
+    full = lent_by(office, monkeypatch)
+    one = full.whole.epochs[~ago]
+    odd = one._replace(hour=one.hour - other_hour * HOUR, statement_sha256=bytes(32))
+    epochs = sorted([odd, *full.whole.epochs], key=attrgetter("hour", "eid", "statement_sha256"))
+    twice = Lent(replace(full.whole, epochs=epochs), full.lending)
+    with Second() as other:
+        other.start_for(twice.request)
+        other.prepare(twice.whole)
+        looked = other.look(twice.whole, twice.lending)
+    assert set(looked.failed) == {one.eid}
+    assert found(looked) == full.alone()
 
 
 @pytest.mark.parametrize("ago", range(HOURS))
