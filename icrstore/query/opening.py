@@ -171,8 +171,10 @@ def _look(asked: Sequence[_Asked], rows: Rows, failed: Failures) -> None:
         Wanted(each.lent.epoch, each.keys.label_and_key(number)[0], not is_after)
         for each, number, is_after in asked
     ]
-    found = rows(wanted[0].epoch.month, wanted)
-    for (each, number, is_after), one, (body, proof) in zip(asked, wanted, found, strict=True):
+    # Under no name: what raises here would keep it, and with it the connection, in its traceback.
+    for (each, number, is_after), one, (body, proof) in zip(
+        asked, wanted, rows(wanted[0].epoch.month, wanted), strict=True
+    ):
         # Whether it is the one after the last, the first has just said.
         if is_after and number != max(each.last, 0) + 1:
             continue

@@ -94,6 +94,7 @@ class Second:
     def look(self, whole: Scope, lending: Lending) -> Looked:
         """What is found in a scope, by both if it was prepared. Raises what `scope.look` does."""
         held = self._told() if self._prepared is whole else None
+        self._prepared = None
         if held is None:
             return scope.look(whole, whole.held(), lending)
         later = whole.halves()[1]
@@ -178,10 +179,15 @@ def _serve(wire: "Connection[Any, Any]", parent: int, engines: BaseDatabaseWrapp
         work = _Work()
         while True:
             with uncollected():
-                what, about = wire.recv()
-                wire.send(getattr(work, what)(about))
+                _do_next(work, wire)
     finally:
         os._exit(0)
+
+
+def _do_next(work: "_Work", wire: "Connection[Any, Any]") -> None:
+    """While it waits for more, it holds none of the shares that it was told."""
+    what, about = wire.recv()
+    wire.send(getattr(work, what)(about))
 
 
 class _Work:

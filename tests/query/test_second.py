@@ -5,11 +5,13 @@ import os
 import resource
 import select
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from django.db import connection, connections, transaction
 
 from accounts.tenancy import of_tenant
 from icrstore.flow.schema import address_bytes
-from icrstore.query import scope, second
+from icrstore.query import opening, scope, second
 from icrstore.query.purposes import Found
 from icrstore.query.records import times_of
 from icrstore.query.second import Second
 from icrstore.seal.epoch import HOUR
 from icrstore.seal.rows import RowError
+from icrstore.shell import garbage
+from icrstore.vault import reader
 from icrstore.vault.reader import Held
 from icrstore.warrant.statements import (
     AccountSelector,
@@ -275,6 +279,30 @@ def test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next(
         assert empty.by(other).fields["records"] == 0
 
 
+def test_it_holds_nothing_of_what_it_was_asked_while_it_waits(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares are among that."""
+    asked, gone, uncollected = list[weakref.ref[Any]](), list[bool](), garbage.uncollected
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        gone.extend(each() is None for each in asked)
+        with uncollected():
+            yield
+
+    def write(work: Any, nanoseconds: Any) -> str:
+        asked.append(weakref.ref(nanoseconds))
+        return "\n".join(map(str, gone))
+
+    full = lent_by(office, monkeypatch)
+    monkeypatch.setattr(second, "uncollected", waiting)
+    monkeypatch.setattr(second._Work, "write", write)
+    with Second() as other:
+        other.start_for(full.request)
+        assert [other.write(np.arange(9))() for _ in range(2)] == [[""], ["True"]]
+
+
 def failing(*given: Any) -> scope.Looked:
     raise RowError
 
@@ -289,6 +317,35 @@ def test_what_it_reads_ahead_of_one_scope_is_not_taken_for_another(
         other.prepare(full.whole)
         assert found(other.look(empty.whole, empty.lending)).fields["records"] == 0
         assert full.by(other) == full.alone()
+
+
+def test_what_it_read_ahead_is_taken_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = lent_by(office, monkeypatch)
+    monkeypatch.setattr(second, "PATIENCE_SECONDS", 0.2)
+    with Second() as other:
+        other.start_for(full.request)
+        assert full.by(other) == full.alone()
+        assert found(other.look(full.whole, full.lending)) == full.alone()
+        # Nobody has waited for what nobody asked.
+        os.kill(other.pid, 0)
+
+
+@pytest.mark.parametrize("other_hour", [False, True])
+@pytest.mark.parametrize("ago", [0, HOURS - 1])
+def test_of_an_epoch_that_is_listed_twice_one_is_looked_at_and_it_fails(
+    office: Office, monkeypatch: pytest.MonkeyPatch, ago: int, other_hour: bool
+) -> None:
+    full = lent_by(office, monkeypatch)
+    one = full.whole.epochs[~ago]
+    odd = one._replace(hour=one.hour - other_hour * HOUR, statement_sha256=bytes(32))
+    epochs = sorted([odd, *full.whole.epochs], key=attrgetter("hour", "eid", "statement_sha256"))
+    twice = Lent(replace(full.whole, epochs=epochs), full.lending)
+    with Second() as other:
+        other.start_for(twice.request)
+        other.prepare(twice.whole)
+        looked = other.look(twice.whole, twice.lending)
+    assert set(looked.failed) == {one.eid}
+    assert found(looked) == full.alone()
 
 
 @pytest.mark.parametrize("ago", range(HOURS))
@@ -389,3 +446,24 @@ def test_it_leaves_nothing_of_itself_in_the_engine(
     assert set(Path("/proc/self/fd").iterdir()) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def test_rows_are_left_once_something_raises_among_them(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever handles it asks PostgreSQL by the same connection, and would wait for ever."""
+    full = lent_by(office, monkeypatch)
+    held = full.whole.held()
+    monkeypatch.setattr(reader, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(opening, "_prove", broken)
+    try:
+        scope.look(full.whole, held, full.lending)
+    except ZeroDivisionError:
+        assert not connection.connection.lock.locked()
+        assert full.whole.held() == held
+    else:
+        pytest.fail("it has not come to it")
+
+
+def broken(*given: Any) -> None:
+    raise ZeroDivisionError
