@@ -61,11 +61,11 @@ def cover(
 ) -> list[HourCoverage]:
     """The coverage of every hour asked for, with the epochs that any keeper lists, by eid.
 
-    ``waiting``: what was accepted and is not proven sealed, or is
-    missing as a collector told, the oldest first, and the hours that had not ended, read *before*
-    the commit (a batch sealed in between would else be in neither); ``failed``: what is wrong with
-    an epoch that is missing, differs, or has a row that is missing or does not open; ``shards``: as
-    many as the database says, but no fewer than the epochs that the keepers logged have.
+    ``waiting``: what was accepted and is not proven sealed, or is missing as a collector told, the
+    oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
+    between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
+    differs, or has a row that is missing or does not open; ``shards``: as many as the database
+    says, but no fewer than the epochs that the keepers logged have.
 
     1. INCOMPLETE: the keepers list different epochs, a listed one fails, or a collector told of a
        gap that reaches the hour.

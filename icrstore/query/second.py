@@ -99,7 +99,12 @@ class Second:
             return scope.look(whole, whole.held(), lending)
         later = whole.halves()[1]
         self._ask("look", later.shares_of(lending))
-        made = scope.look(whole, held, lending)
+        try:
+            made = scope.look(whole, held, lending)
+        except BaseException:
+            # It would go on, with shares, at what nobody wants any more.
+            self.close()
+            raise
         told = self._told()
         made.join(scope.look(later, later.held(), lending).handed() if told is None else told)
         return made
@@ -194,15 +199,17 @@ class _Work:
     """What it does when asked, one after the other."""
 
     def hold(self, whole: Scope) -> Held:
-        """What the store has of all hours; it keeps what is of the later half."""
-        self._later = whole.halves()[1]
-        earlier, self._held = whole.held().parted(self._later.epochs[0].hour)
+        """What the store has of all hours; what is of the later half it keeps until it looks."""
+        later = whole.halves()[1]
+        earlier, held = whole.held().parted(later.epochs[0].hour)
+        self._half = later, held
         return earlier
 
     def look(self, shares: Sequence[tuple[bytes, ...]]) -> Any:
         """What is found in the later half."""
-        later = self._later
-        return scope.look(later, self._held, later.lending_of(shares)).handed()
+        later, held = self._half
+        del self._half
+        return scope.look(later, held, later.lending_of(shares)).handed()
 
     def write(self, nanoseconds: Numbers) -> str:
         return _BETWEEN.join(times_of(nanoseconds))

@@ -14,7 +14,11 @@ from psycopg.pq import Format
 
 @contextmanager
 def binary_cursor() -> Iterator[Cursor[Any]]:
-    """Within the caller's transaction, on its connection."""
+    """On the caller's connection, within its transaction if there is one.
+
+    After a `stream` outside of a transaction no pipeline can be the next (libpq still has it in
+    chunks); anything else can.
+    """
     connection.ensure_connection()
     with Cursor(connection.connection) as cursor:
         cursor.format = Format.BINARY

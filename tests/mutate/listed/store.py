@@ -86,7 +86,7 @@ MUTATIONS = (
         SECOND,
         "if self._owes:\n            self.close()",
         "tests/query/test_second.py"
-        "::test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next[the look]",
+        "::test_what_it_tells_of_a_question_that_failed_is_no_answer_to_the_next[the keepers]",
         "pass",
     ),
     Mutation(
