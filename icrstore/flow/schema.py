@@ -69,9 +69,10 @@ def _is_there(chunk: Column) -> npt.NDArray[np.bool_]:
     if validity is None:
         return np.ones(count, np.bool_)
     # Arrow keeps a bit for each, the lowest first, and hands them out one by one.
-    bits = np.frombuffer(validity, np.uint8)
-    there = np.unpackbits(bits, count=chunk.offset + count, bitorder="little")
-    return there[chunk.offset :].view(np.bool_)
+    octet, bit = divmod(chunk.offset, 8)
+    bits = np.frombuffer(validity, np.uint8)[octet:]
+    there = np.unpackbits(bits, count=bit + count, bitorder="little")
+    return there[bit:].view(np.bool_)
 
 
 def address_bytes(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """A group: the records of one hour and one unit of time as numpy columns, ready to be sealed."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -124,8 +125,16 @@ def groups_of(parts: Sequence[Part]) -> Iterator[tuple[datetime, Callable[[], Gr
         parts, accounts.to_pylist(), listed, are_private(listed),
         dict(zip(_CODES, (account_of, address_of, address_of, address_of), strict=True)),
     )  # fmt: skip
-    for hour in sorted({hour for part in parts for hour in part.hours}):
-        yield hour_of(hour), partial(one.group, hour)
+    places: dict[int, list[Place]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        for hour, rows in part.hours.items():
+            places[hour].append((number, rows))
+    for hour in sorted(places):
+        yield hour_of(hour), partial(one.group, places[hour])
+
+
+# A part, by its number, and rows of it.
+Place = tuple[int, slice]
 
 
 @dataclass(frozen=True)
@@ -138,24 +147,23 @@ class _Parts:
     private: Numbers
     numbers: dict[str, list[Numbers]]
 
-    def group(self, hour: int) -> Group:
-        """The records of an hour by account and time."""
+    def group(self, places: Sequence[Place]) -> Group:
+        """The records of an hour, which stand there, by account and time."""
         # An hour's columns are small enough for a processor's cache, those of all hours are not.
-        columns = {name: self._column(name, hour) for name in self.parts[0].columns}
+        columns = {name: self._column(name, places) for name in self.parts[0].columns}
         order = np.lexsort((columns["time"], *digits(columns["account"])))
         return Group(
             self.parts[0].unit, self.accounts, self.addresses, self.private,
             **{name: column.take(order) for name, column in columns.items()},
         )  # fmt: skip
 
-    def _column(self, name: str, hour: int) -> Numbers:
-        several = [
-            (number, part.columns[name][part.hours[hour]])
-            for number, part in enumerate(self.parts)
-            if hour in part.hours
-        ]
-        of = self.numbers.get(name)
-        return np.concatenate([each if of is None else of[n].take(each) for n, each in several])
+    def _column(self, name: str, places: Sequence[Place]) -> Numbers:
+        several = [self.parts[number].columns[name][rows] for number, rows in places]
+        if of := self.numbers.get(name):
+            several = [
+                of[number].take(each) for (number, _), each in zip(places, several, strict=True)
+            ]
+        return np.concatenate(several)
 
 
 def _by_hour(

@@ -56,11 +56,17 @@ def blocks(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None, max_examples=600)
-@given(blocks(), st.booleans(), st.sets(st.sampled_from(NAMES)))
+@given(
+    blocks(), st.booleans(), st.sets(st.sampled_from(NAMES)),
+    st.sampled_from([(0, 0), (0, 40), (40, 0), (40, 40)]),
+)  # fmt: skip
 def test_what_is_read_by_column_is_what_arrow_reads(
-    block: bytes, is_event: bool, repeated: set[str]
+    block: bytes, is_event: bool, repeated: set[str], around: tuple[int, int]
 ) -> None:
+    """Also where it is not among the last two kilobytes, of which a copy is read."""
     schema = _EVENT_SCHEMA if is_event else _SCHEMA
+    before, behind = (block[: block.find(b"\n") + 1] * count for count in around)
+    block = before + block + behind
     made = alike.table(block, schema, repeated)
     if made is not None:
         made.validate(full=True)
@@ -117,6 +123,15 @@ def test_one_line_that_is_not_so_leaves_the_block_to_arrow(line: bytes) -> None:
     for block in (good * 60 + line, line + good * 60, good * 60 + line + good):
         assert alike.table(block, _SCHEMA) is None
         assert alike.table(block, _SCHEMA, {"account"}) is None
+
+
+@pytest.mark.parametrize("at", [0, (1 << 17) - 1, 1 << 17, (1 << 17) + 1, -2])
+def test_no_octet_is_left_unseen_in_a_large_block(at: int) -> None:
+    block = bytearray(written([LINE] * 1000))
+    assert len(block) > 1 << 17
+    assert alike.table(bytes(block), _SCHEMA) is not None
+    block[at] = 0xFF
+    assert alike.table(bytes(block), _SCHEMA) is None
 
 
 def test_a_first_line_that_is_long_takes_no_more_of_the_others() -> None:

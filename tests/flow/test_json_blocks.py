@@ -115,6 +115,20 @@ def test_a_clean_block_is_read_at_once_and_a_bad_line_leaves_its_neighbours_so(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("lines", [b"\n" * 5000, b"{\n" * 3000, b"x" * 3000 + b"\n" + b"y\n" * 9])
+def test_lines_that_are_read_by_themselves_are_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, lines: bytes
+) -> None:
+    """As objects they take a hundred times as much memory."""
+    monkeypatch.setattr(json_blocks, "_ALONE_BYTES", 1000)
+    parts = list(json_blocks.pieces(b"{}\n" + lines, lambda _: None))
+    assert b"".join(part for _, part, _ in parts) == b"{}\n" + lines
+    assert all(len(part) <= 1000 or part.count(b"\n") == 1 for _, part, _ in parts)
+    assert all(part.endswith(b"\n") for _, part, _ in parts)
+    counts = [part.count(b"\n") for _, part, _ in parts]
+    assert [at for at, _, _ in parts] == [sum(counts[:n]) for n in range(len(counts))]
+
+
 @pytest.mark.parametrize(
     "line",
     [

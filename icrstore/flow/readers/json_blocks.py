@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 # Fewer lines than this are not worth another look.
 _FEW_LINES = 64
+# Lines that are read by themselves are objects then, which take a hundred times as much memory.
+_ALONE_BYTES = 1 << 20
 # Arrow's threads take a block in pieces of so much, which hold the longest line many times over.
 _AT_A_TIME_BYTES = 1 << 20
 
@@ -27,19 +29,40 @@ def pieces(
 ) -> Iterator[tuple[int, bytes, T | None]]:
     """The block in parts: how many lines stand before each, its bytes, and what `read` made of it,
     None where it could not."""
-    at, doubtful = 0, b""
     made = read(block)
-    for part, of_part in [(block, made)] if made is not None else _split(block, read):
-        if of_part is None:
+    if made is not None:
+        yield 0, block, made
+        return
+    at = 0
+    for part, of_part in _joined(_split(block, read)):
+        for some in [part] if of_part is not None else _few(part):
+            yield at, some, of_part
+            at += count_lines(some)
+
+
+def _joined(parts: Iterator[tuple[bytes, T | None]]) -> Iterator[tuple[bytes, T | None]]:
+    """The parts, with doubtful neighbours as one."""
+    doubtful = b""
+    for part, made in parts:
+        if made is None:
             doubtful += part
             continue
         if doubtful:
-            yield at, doubtful, None
-            at, doubtful = at + count_lines(doubtful), b""
-        yield at, part, of_part
-        at += count_lines(part) if part is not block else 0
+            yield doubtful, None
+            doubtful = b""
+        yield part, made
     if doubtful:
-        yield at, doubtful, None
+        yield doubtful, None
+
+
+def _few(lines: bytes) -> Iterator[bytes]:
+    """Some whole lines at a time, or a longer one."""
+    start = 0
+    while start < len(lines):
+        end = lines.rfind(b"\n", start, start + _ALONE_BYTES) + 1
+        end = end or lines.find(b"\n", start + _ALONE_BYTES) + 1 or len(lines)
+        yield lines[start:end]
+        start = end
 
 
 def _split(block: bytes, read: Callable[[bytes], T | None]) -> Iterator[tuple[bytes, T | None]]:
