@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 from accounts.models import Collector
 from icrstore.inbox.accept import accept
@@ -68,6 +69,15 @@ def test_a_quota_is_refused_until_its_hour_or_day_is_over(
     assert push(rooms)
 
 
+def waiting(cursor: CursorWrapper) -> int:
+    """How many wait for a lock of this database."""
+    cursor.execute(
+        "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON l.database = d.oid"
+        " WHERE d.datname = current_database() AND NOT l.granted"
+    )
+    return int(cursor.fetchone()[0])
+
+
 def test_of_many_at_once_exactly_as_many_are_taken_as_there_is_room_for(rooms: Rooms) -> None:
     limit(rooms, hour_batches=5)
     names = [secrets.token_bytes(16) for _ in range(8)]
@@ -81,7 +91,13 @@ def test_of_many_at_once_exactly_as_many_are_taken_as_there_is_room_for(rooms: R
             connections.close_all()
 
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(once, range(24)))
+        # All have looked whether there is room, or wait to look, before the first is in.
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE inbox_batch IN EXCLUSIVE MODE")
+            results = pool.map(once, range(24))
+            while waiting(cursor) < 8:
+                pass
+        told = list(results)
     assert told.count("new") == Batch.objects.count() == 5
     held = {bytes(batch_id) for batch_id in Batch.objects.values_list("batch_id", flat=True)}
     # Each name came three times: once it was taken, or never.
