@@ -6,7 +6,7 @@ from accounts.models import Tenant
 from icrstore.seal.epoch import HOUR
 from tests.keeper.pair import ACCOUNT
 from tests.query.asking import Office, lasting
-from tests.query.test_second import ask_each, looks, office, without
+from tests.query.halves import ask_each, looks, office, without
 from tests.vault.rooms import record
 
 __all__ = ["lasting", "looks", "office"]

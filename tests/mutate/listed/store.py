@@ -116,7 +116,7 @@ MUTATIONS = (
         "second-outlives-the-engine",
         SECOND,
         "end_with(parent)\n",
-        "tests/query/test_second.py::test_it_ends_with_an_engine_that_is_killed",
+        "tests/query/test_second_ends.py::test_it_ends_with_an_engine_that_is_killed",
         "pass\n",
     ),
     Mutation(
@@ -130,13 +130,13 @@ MUTATIONS = (
         "second-is-not-waited-for",
         SECOND,
         "os.waitpid(self.pid, 0)",
-        "tests/query/test_second.py::test_it_leaves_nothing_of_itself_in_the_engine",
+        "tests/query/test_second_ends.py::test_it_leaves_nothing_of_itself_in_the_engine",
     ),
     Mutation(
         "second-keeps-sockets",
         SECOND,
         "os.closerange(3, wire.fileno())",
-        "tests/query/test_second.py::test_it_keeps_nothing_open_of_the_engine",
+        "tests/query/test_second_ends.py::test_it_keeps_nothing_open_of_the_engine",
         "pass",
     ),
     Mutation(
