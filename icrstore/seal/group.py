@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
@@ -54,12 +54,6 @@ class Group:
     @cached_property
     def flags(self) -> Numbers:
         return (self.service >> 24).astype(np.uint8)
-
-    def rows(self, which: Any) -> "Group":
-        """The same group with some of its rows (a slice or an order)."""
-        names = ("account", "time", "service", "source", "source_port", "destination", "public",
-                 "public_port")  # fmt: skip
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
 
 
 def units_per_hour(unit: Unit) -> int:
