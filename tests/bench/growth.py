@@ -5,14 +5,16 @@ signed million through door and sealer. After it: what that million cost, three 
 same ten days of the first step (which must not get slower), the tables' sizes, what VACUUM has to
 do, and a look of the sealer that finds nothing.
 
-``python -m tests.bench.growth --records 300000000 --json FILE`` goes further.
+``python -m tests.bench.growth --records 300000000 --json FILE`` goes further, up to what the disk
+has room for.
 """
 
 import argparse
 import json
+import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -34,6 +36,8 @@ from tests.site import TENANT
 TENANTS = (TENANT, "isp-two")
 MONTH, MONTHS, PIECE = timedelta(days=30), 11, timedelta(days=10)
 ASKED = {"resolve": 20, "services": 5, "reached": 5}
+# A step's segments with its WAL, and what PostgreSQL needs to stop in good order.
+LEFT_ON_DISK = 4_000_000_000
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,15 @@ class Point:
 
 
 def measure(bench: Bench, size: Size) -> list[Outcome]:
-    points = grow(bench.store, LOADS[size], bench.until)
+    points = list(grow(bench.store, LOADS[size], bench.until))
     return [*results(points), *curves(points)]
 
 
-def grow(ours: Store, load: Load, until: datetime) -> list[Point]:
+def grow(ours: Store, load: Load, until: datetime) -> Iterator[Point]:
+    """A point after each step."""
     ours.forget()
     growing = _Growing(ours, load, until)
-    return [growing.step(number) for number in range(load.steps)]
+    return (growing.step(number) for number in range(load.steps))
 
 
 def results(points: Sequence[Point]) -> list[Outcome]:
@@ -217,16 +222,25 @@ class _Growing:
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
-    parser.add_argument("--records", type=int, default=100_000_000, help="in bulk, in all")
+    parser.add_argument(
+        "--records", type=int, default=100_000_000,
+        help="in bulk, in all; it ends before that when the disk is full up to 4 GB",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the points here")
     options = parser.parse_args(arguments)
     full = LOADS["full"]
     load = Load(full.shape, full.bulk, full.door, options.records // full.bulk, full.rounds)
+    points: list[Point] = []
     with Bench() as bench:
-        points = grow(bench.store, load, bench.until)
-    if options.json:
-        made = {"growth": [asdict(point) for point in points]}
-        options.json.write_text(json.dumps(made, indent=2) + "\n")
+        for point in grow(bench.store, load, bench.until):
+            points.append(point)
+            # After each step: one that is ended by hand has told what it saw.
+            if options.json:
+                made = {"growth": [asdict(one) for one in points]}
+                options.json.write_text(json.dumps(made, indent=2) + "\n")
+            if shutil.disk_usage(bench.folder).free < LEFT_ON_DISK:
+                tell(f"growth: ends here, less than {LEFT_ON_DISK:,} bytes of disk are left")
+                break
     for outcome in results(points):
         print(outcome.to_object())
 
