@@ -6,7 +6,7 @@ same ten days of the first step (which must not get slower), the tables' sizes, 
 do, and a look of the sealer that finds nothing.
 
 ``python -m tests.bench.growth --records 300000000 --json FILE`` goes further, up to what the disk
-has room for.
+has room for; `tests.bench.report --growth FILE` draws that.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from icrstore.warrant.statements import HourRange
 from tests.bench import targets
@@ -220,6 +221,13 @@ class _Growing:
         return int(table), int(index), int(everything - table - index)
 
 
+def _told(points: Sequence[Point]) -> dict[str, Any]:
+    return {
+        "points": [asdict(one) for one in points],
+        "curves": [one.to_object() for one in curves(points)],
+    }
+
+
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument(
@@ -236,8 +244,7 @@ def main(arguments: Sequence[str]) -> None:
             points.append(point)
             # After each step: one that is ended by hand has told what it saw.
             if options.json:
-                made = {"growth": [asdict(one) for one in points]}
-                options.json.write_text(json.dumps(made, indent=2) + "\n")
+                options.json.write_text(json.dumps(_told(points), indent=2) + "\n")
             if shutil.disk_usage(bench.folder).free < LEFT_ON_DISK:
                 tell(f"growth: ends here, less than {LEFT_ON_DISK:,} bytes of disk are left")
                 break

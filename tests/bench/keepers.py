@@ -37,7 +37,9 @@ from tests.bench.measure import Spread, timed
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result
 from tests.bench.running import Bench, Size
-from tests.keeper.pair import TENANT, Pair, SealedEpoch, last_hour, make_pair
+from tests.keeper.pair import Pair, SealedEpoch
+from tests.keeper.pairs import make_pair
+from tests.keeper.papers import TENANT, last_hour
 
 CALLERS = 4
 # As `icrstore.vault.register` hands them in.

@@ -121,6 +121,21 @@ def test_growth_is_a_line_for_each_size_of_the_store(run: Write, page: Path) -> 
     ]
 
 
+def test_growth_by_itself_is_shown_instead_thinned_to_few_lines(
+    run: Write, page: Path, tmp_path: Path
+) -> None:
+    one = run("one", Curve("growth-rate.ours", "", "", "", ((11e6, 1), (22e6, 1))))
+    points = [(n * 11e6, n * 1e3) for n in range(1, 101)]
+    grown = tmp_path / "grown.json"
+    curve = Curve("growth-rate.ours", "", "", "", tuple(points))
+    grown.write_text(json.dumps({"curves": [curve.to_object()]}))
+    main([one, "--growth", str(grown), "--page", str(page)])
+    made = page.read_text().partition("<!-- growth -->\n")[2].partition("\n<!-- end -->")[0]
+    assert made.splitlines()[2:] == [f"| {n * 11:,} | {n:.2f} |" for n in range(10, 101, 9)]
+    (drawn,) = page.with_name("performance").glob("growth-*.svg")
+    assert "1 G" in words(drawn.read_text())
+
+
 def test_a_line_goes_through_its_points_and_a_bar_is_as_long_as_its_value() -> None:
     drawn = parsed(svg.lines("t", "x", "y", [svg.Line("a", [(0, 0), (10, 10)])]))
     line = next(one for one in drawn.iter() if one.get("class") == "line c0")

@@ -8,6 +8,7 @@ from tests.bench.report import svg
 from tests.bench.report.tables import rows
 
 Run = dict[str, Any]
+Curve = dict[str, Any]
 
 _OURS = "ours, sealed"
 # Ids of results, and what a bar is called.
@@ -39,9 +40,9 @@ _BESIDE = {
 }
 
 
-def drawn(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
+def drawn(runs: Sequence[Run], curves: Sequence[Curve]) -> dict[str, tuple[str, str]]:
     """By file name, a title and the picture."""
-    return {f"{name}.svg": made for name, made in (*_beside(runs), *_curves(runs[-1]))}
+    return {f"{name}.svg": made for name, made in (*_beside(runs), *_together(curves))}
 
 
 def _beside(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -56,17 +57,17 @@ def _beside(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield name, (title, svg.bars(title, unit, shown))
 
 
-def _curves(run: Run) -> Iterator[tuple[str, tuple[str, str]]]:
+def _together(curves: Sequence[Curve]) -> Iterator[tuple[str, tuple[str, str]]]:
     """Of one run: a curve has no spread."""
-    together: dict[str, list[dict[str, Any]]] = {}
-    for curve in run["curves"]:
-        together.setdefault(curve["id"].partition(".")[0], []).append(curve)
-    for name, curves in together.items():
-        one = curves[0]
+    by_picture: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_picture.setdefault(curve["id"].partition(".")[0], []).append(curve)
+    for name, several in by_picture.items():
+        one = several[0]
         title = (
             f"{one['what']}, {one['unit']}"
-            if len(curves) == 1
+            if len(several) == 1
             else f"{name.replace('-', ' ')}, {one['unit']}"
         )
-        shown = [svg.Line(each["what"], each["points"]) for each in curves]
+        shown = [svg.Line(each["what"], each["points"]) for each in several]
         yield name, (title, svg.lines(title, one["x"], one["unit"], shown))

@@ -11,6 +11,7 @@ from html import escape
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 78, 24, 48, 84
 _BAR, _LABEL = 26, 250
+_MOST_DOTS = 40
 # Told apart by lightness too, and by the shape of their dashes.
 _COLOURS = (("#0b62c4", "#6cb2ff"), ("#b4480a", "#ffa366"), ("#2c7a3f", "#7ad693"),
             ("#7b3fb5", "#cda4ff"), ("#8a6d00", "#e6c84f"))  # fmt: skip
@@ -100,7 +101,8 @@ def _line(number: int, line: Line, most_x: float, most_y: float) -> Iterator[str
     points = [(_x(x, most_x), _y(y, most_y)) for x, y in sorted(line.points)]
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline class="line {kind}" points="{joined}"/>'
-    for x, y in points:
+    # Of many the line alone is seen.
+    for x, y in points if len(points) <= _MOST_DOTS else ():
         yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
     at, below = LEFT + number % 3 * 220, HEIGHT - 26 + number // 3 * 18
     yield f'<polyline class="line {kind}" points="{at},{below - 4} {at + 28},{below - 4}"/>'

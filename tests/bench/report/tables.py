@@ -1,5 +1,6 @@
 """Tables in Markdown of one run or several, and where they go in a page."""
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
@@ -8,6 +9,10 @@ from tests.bench.results import number
 
 Run = dict[str, Any]
 Row = dict[str, Any]
+Curve = dict[str, Any]
+
+# Of the growth in one run; of more than a hundred steps every tenth or so is enough.
+MOST_STEPS = 12
 
 
 class NoMark(Exception):
@@ -93,14 +98,16 @@ _GROWTH = {
 }
 
 
-def growth(runs: Sequence[Run]) -> str:
-    """The curves of the last run, by the million records that the store held."""
-    curves = {one["id"]: one["points"] for one in runs[-1]["curves"]}
-    shown = [(name, of, curves[id]) for id, (name, of) in _GROWTH.items() if id in curves]
+def growth(curves: Sequence[Curve]) -> str:
+    """The curves by the million records that the store held, the last size among them."""
+    points = {one["id"]: one["points"] for one in curves}
+    shown = [(name, of, points[id]) for id, (name, of) in _GROWTH.items() if id in points]
     sizes = [size for size, _ in shown[0][2]] if shown else []
+    apart = max(math.ceil(len(sizes) / MOST_STEPS), 1)
+    steps = range(len(sizes) - 1, -1, -apart)
     return _table(["million records", *(name for name, _, _ in shown)], (
-        [f"{size / 1e6:.0f}", *(number(points[n][1] / of) for _, of, points in shown)]
-        for n, size in enumerate(sizes)
+        [f"{sizes[n] / 1e6:,.0f}", *(number(each[n][1] / of) for _, of, each in shown)]
+        for n in reversed(steps)
     ))  # fmt: skip
 
 
@@ -150,4 +157,5 @@ def _table(heading: Sequence[str], body: Iterator[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-BY_MARK = {"machine": machine, "bars": bars, "steps": steps, "growth": growth, "rest": rest}
+# What is made of runs alone.
+BY_MARK = {"machine": machine, "bars": bars, "steps": steps, "rest": rest}
