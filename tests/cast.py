@@ -45,7 +45,8 @@ from icrstore.warrant.strict import dump, encode_base64
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
-from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.notices.office import Office, address_of
 from tests.notices.sink import Sink
 from tests.oversight.bodies import Body, header

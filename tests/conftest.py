@@ -1,6 +1,6 @@
 """What every room's tests may ask for; imported once, so that each session has one of each."""
 
-from tests.keeper.pair import own_pair, pair, still_pair, template
+from tests.keeper.pairs import own_pair, pair, still_pair, template
 from tests.sharing import (
     pytest_collection_modifyitems,
     pytest_runtest_teardown,

@@ -20,7 +20,7 @@ from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import StatementError
 from icrstore.wire.signatures import MAX_CLOCK_SKEW_SECONDS
 from tests.attacks.test_revoked import revocation
-from tests.keeper.pair import AUTHORITY, utc_now
+from tests.keeper.papers import AUTHORITY, utc_now
 from tests.vault.rooms import Rooms, add_tenant
 
 HOUR = timedelta(hours=1)

@@ -38,7 +38,7 @@ from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import key_id, raw_public
 from icrstore.warrant.strict import encode_base64
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import (
     COLLECTOR_KEYS,
     ROOT,

@@ -26,7 +26,7 @@ from icrstore.warrant.dsse import raw_public
 from icrstore.warrant.strict import dump, encode_base64
 from tests.api.web import Caller, Told, Web, write_trust
 from tests.collector.household import Ran, run
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import RECEIPT_KEY, Rooms, collector_grant
 
 KEY = Ed25519PrivateKey.generate()

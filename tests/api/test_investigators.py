@@ -17,7 +17,8 @@ from icrstore.query.models import LodgedWarrant, Query
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import dump
 from tests.api.web import ENGINE_STORAGE, Caller, Told, Web, serving
-from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.vault.rooms import Database, Rooms, add_tenant
 
 OTHER = "another authority"

@@ -19,7 +19,7 @@ from icrstore.warrant.strict import dump
 from tests.api.test_enrolment import Doors, body_of, doors, invite
 from tests.api.test_investigators import Desk, content, desk
 from tests.api.web import Caller, Edge, Told, Web
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.oversight.bodies import LISTS, Body, header
 
 __all__ = ["desk", "doors"]

@@ -14,7 +14,7 @@ from icrstore.warrant.machines import Receipt
 from tests.attacks.known import HOURS, Known
 from tests.attacks.loot import Wiretap, broker_socket
 from tests.attacks.thief import atoms_of
-from tests.keeper.pair import template
+from tests.keeper.pairs import template
 from tests.site import Site, last_hours
 
 __all__ = ["template"]

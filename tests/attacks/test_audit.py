@@ -21,7 +21,7 @@ from icrstore.vault.models import Epoch, EpochSeal
 from icrstore.vault.months import make_months, month_of
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import utc_now
+from tests.keeper.papers import utc_now
 from tests.query.asking import Office, lasting, office
 from tests.vault.rooms import RECEIPT_KEY, Database
 from tests.vault.test_gaps import gap, telling

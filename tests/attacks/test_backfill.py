@@ -26,7 +26,9 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import StatementError
 from tests.attacks.test_revoked import bring, revocation
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, copy_pair, rows_of, utc_now
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, TENANT, utc_now
 from tests.keeper.test_expiry import types
 from tests.vault.rooms import Database, Rooms, add_collector, make_rooms, record, state_of
 

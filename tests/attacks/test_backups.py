@@ -19,12 +19,12 @@ from django.db import connections
 from icrstore.keeper import queries
 from icrstore.keeper.keys import CHAIN, KEYS
 from icrstore.keeper.upkeep import keep_up
-from icrstore.seal.epoch import ROLES, Role, other_role
+from icrstore.seal.epoch import HOUR, ROLES, Role, other_role
 from icrstore.vault.register import register_epochs
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.statements import HourRange
 from tests.attacks.thief import Selector, StolenRow, atoms_of, opens_seed, prf
-from tests.keeper.pair import HOUR, Pair, agreed, code_of, held_days
+from tests.keeper.pair import Pair, agreed, code_of, held_days
 from tests.keeper.test_shred import certified, until_expiry
 from tests.vault.rooms import Database, make_rooms, record
 

@@ -39,7 +39,8 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Disclosure, EngineKey, EpochStatement
 from icrstore.warrant.machines import Notice as NoticeStatement
 from icrstore.warrant.strict import StatementError, dump, encode_base64, parse_object
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
 from tests.warrant import cast
 from tests.warrant.cast import NOW, SERVICES
 

@@ -20,7 +20,8 @@ from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.strict import dump
 from tests.keeper.dying import deaths
-from tests.keeper.pair import AUTHORITY, TENANT, Pair, code_of, utc_now
+from tests.keeper.pair import Pair, code_of
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.keeper.test_expiry import LATE, types
 
 

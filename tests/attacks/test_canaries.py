@@ -19,17 +19,9 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import AccountSelector, AddressSelector
 from icrstore.wire.signatures import Headers
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    TENANT,
-    Pair,
-    code_of,
-    copy_pair,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, code_of, rows_of
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour, utc_now
 
 CANARY = "40-nobody"
 

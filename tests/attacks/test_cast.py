@@ -30,7 +30,8 @@ from tests.cast import (
     Member,
     assemble,
 )  # fmt: skip
-from tests.keeper.pair import Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
 from tests.ledger.copies import copy_logs, log_of
 from tests.vault.rooms import Database
 

@@ -24,7 +24,9 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire import hpke
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, copy_pair, last_hour, rows_of, utc_now
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
 
 AWAY = "isp-away"
 OUTSIDERS = ("away engine", "away sealer", "away notifier", "investigator", "root", "stranger")

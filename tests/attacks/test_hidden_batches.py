@@ -25,7 +25,7 @@ from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import HourRange
-from tests.keeper.pair import ACCOUNT, TENANT
+from tests.keeper.papers import ACCOUNT, TENANT
 from tests.query.asking import Office, lasting, office
 from tests.vault.rooms import RECEIPT_KEY, ROOT, add_collector, record, sign_call
 

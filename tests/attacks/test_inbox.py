@@ -21,7 +21,8 @@ from icrstore.seal.epoch import HOUR
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
 from icrstore.warrant.statements import Grant
-from tests.keeper.pair import Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
 from tests.vault.rooms import (
     COLLECTOR_KEYS,
     ROOTS,

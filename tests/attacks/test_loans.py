@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from icrstore.keeper.client import Question
+from icrstore.seal.epoch import HOUR as ONE_HOUR
 from icrstore.seal.epoch import ROLES, Kind, Role
 from icrstore.seal.rows import RowError, SelectorKeys
 from icrstore.warrant.statements import AccountSelector, HourRange
-from tests.keeper.pair import ACCOUNT, Pair, SealedEpoch, code_of, last_hour
-from tests.keeper.pair import HOUR as ONE_HOUR
+from tests.keeper.pair import Pair, SealedEpoch, code_of
+from tests.keeper.papers import ACCOUNT, last_hour
 
 OTHER = "18-max"
 

@@ -18,7 +18,7 @@ from icrstore.seal.rows import Row, SelectorKeys
 from icrstore.vault.models import Epoch
 from icrstore.warrant.statements import AccountSelector, AddressSelector, HourRange, Target
 from tests.attacks.thief import Selector, atoms_of
-from tests.keeper.pair import ACCOUNT
+from tests.keeper.papers import ACCOUNT
 from tests.query.asking import Office, lasting, office
 
 __all__ = ["lasting", "office"]

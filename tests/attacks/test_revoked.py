@@ -24,17 +24,9 @@ from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import encode_base64
 from icrstore.wire.httpunix import Peer
 from tests.desk.office import icr
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    TENANT,
-    Pair,
-    code_of,
-    copy_pair,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, code_of, rows_of
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour, utc_now
 from tests.keeper.test_expiry import types
 from tests.vault.rooms import Database, make_rooms
 

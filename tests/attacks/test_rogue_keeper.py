@@ -14,24 +14,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.keeper.client import Question
-from icrstore.seal.epoch import ROLES, Role, other_role
+from icrstore.seal.epoch import HOUR, ROLES, Role, other_role
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import dump, encode_base64, time_text
 from icrstore.wire import hpke
 from tests.attacks.rogue import Rogue, serving
 from tests.attacks.thief import Selector
-from tests.keeper.pair import (
-    ACCOUNT,
-    HOUR,
-    Pair,
-    SealedEpoch,
-    code_of,
-    copy_pair,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, SealedEpoch, code_of, rows_of
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, last_hour, utc_now
 
 OTHER = "18-max"
 

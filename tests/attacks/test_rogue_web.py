@@ -37,7 +37,8 @@ from icrstore.warrant.strict import dump
 from icrstore.wire import hpke
 from tests.api.web import Caller, Web, web
 from tests.attacks.needles import BINARY
-from tests.keeper.pair import AUTHORITY, ENGINE, TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import AUTHORITY, ENGINE, TENANT, utc_now
 from tests.ledger.copies import acting, copy_logs, trust_of
 from tests.oversight.bodies import Body
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms

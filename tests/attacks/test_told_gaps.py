@@ -12,7 +12,7 @@ from icrstore.seal.epoch import HOUR
 from icrstore.vault.accepted import unsealed
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
-from tests.keeper.pair import ACCOUNT, TENANT
+from tests.keeper.papers import ACCOUNT, TENANT
 from tests.query.asking import Office, coverage, lasting, office
 from tests.vault.rooms import RECEIPT_KEY, record
 from tests.vault.test_gaps import gap, telling

@@ -25,7 +25,9 @@ from icrstore.keeper.fsck import fsck
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.statements import AccountSelector
 from tests.keeper.outside import Outside
-from tests.keeper.pair import ACCOUNT, Pair, last_hour, make_pair, rows_of
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.pairs import make_pair
+from tests.keeper.papers import ACCOUNT, last_hour
 
 # strace counts each call by itself, so those that follow one another are taken one by one.
 CALLS = ("pwrite64", "fdatasync", "fsync,ftruncate,rename,renameat,renameat2,unlink")

@@ -19,7 +19,8 @@ from icrstore.inbox.accept import accept
 from icrstore.inbox.limits import COLLECTOR_BYTES, LONGEST_WAIT, TENANT_BYTES, TooMuch
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import RECEIPT_KEY, Rooms, add_collector, add_tenant
 
 BODY = os.urandom(6000)

@@ -1,3 +1,3 @@
-from tests.keeper.pair import own_pair, pair, template
+from tests.keeper.pairs import own_pair, pair, template
 
 __all__ = ["own_pair", "pair", "template"]

@@ -17,7 +17,9 @@ from pathlib import Path
 from icrstore.seal.epoch import Role
 from icrstore.tlog.checkpoint import Checkpoint, verify_checkpoint
 from icrstore.tlog.merkle import leaf_hash, verify_consistency, verify_inclusion
-from tests.keeper.pair import Pair, last_hour, make_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import make_pair
+from tests.keeper.papers import last_hour
 
 WRITERS, READERS, AT_ONCE = 20, 4, 5
 # How many of a checkpoint's leaves are proven at each look.

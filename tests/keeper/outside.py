@@ -11,7 +11,8 @@ from icrstore.keeper.names import pseudonym_of
 from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.tlog.merkle import root_of
 from icrstore.tlog.tiles import TILE_WIDTH, Tile, bundle
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
 
 
 @dataclass

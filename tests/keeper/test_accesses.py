@@ -6,7 +6,8 @@ import json
 
 from icrstore.keeper import cli
 from icrstore.seal.epoch import ROLES, Role
-from tests.keeper.pair import ACCOUNT, AUTHORITY, TENANT, Pair, code_of, utc_now
+from tests.keeper.pair import Pair, code_of
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, utc_now
 
 
 def told(pair: Pair, role: Role, *more: str) -> str:

@@ -23,16 +23,8 @@ from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.tlog.note import SigningKey, parse_note
 from icrstore.warrant.statements import AccountSelector, HourRange
-from tests.keeper.pair import (
-    ACCOUNT,
-    TENANT,
-    Pair,
-    agreed,
-    code_of,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, agreed, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
 
 YEAR, HOUR = timedelta(days=365), timedelta(hours=1)
 each_role = pytest.mark.parametrize("role", ROLES)

@@ -14,22 +14,13 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.leaves import Leaf
 from icrstore.seal.encode import digest
-from icrstore.seal.epoch import ROLES, Role
+from icrstore.seal.epoch import HOUR, ROLES, Role
 from icrstore.seal.pools import DEFAULT
 from icrstore.warrant.dsse import Envelope, Signature
 from icrstore.warrant.statements import AccountSelector, AddressSelector, HourRange
 from icrstore.warrant.strict import StatementError, dump
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    HOUR,
-    TENANT,
-    Pair,
-    code_of,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour, utc_now
 
 each_role = pytest.mark.parametrize("role", ROLES)
 

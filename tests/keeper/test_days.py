@@ -22,7 +22,9 @@ from icrstore.seal.encode import prf
 from icrstore.seal.epoch import is_expired
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import KeySchedule
-from tests.keeper.pair import TENANT, Pair, agreed, boot_of, held_days, last_hour, rows_of, utc_now
+from tests.keeper.pair import Pair, agreed, held_days, rows_of
+from tests.keeper.papers import TENANT, last_hour, utc_now
+from tests.keeper.processes import boot_of
 
 TODAY = date(2026, 11, 22)
 

@@ -23,7 +23,8 @@ from icrstore.warrant.machines import Notice
 from icrstore.warrant.statements import AccountSelector, AddressSelector
 from icrstore.warrant.strict import decode_base64, time_text
 from icrstore.wire import hpke
-from tests.keeper.pair import ACCOUNT, TENANT, Lent, Pair, code_of, last_hour, utc_now
+from tests.keeper.pair import Lent, Pair, code_of
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
 
 each_role = pytest.mark.parametrize("role", ROLES)
 OTHER = "18-max"

@@ -8,20 +8,12 @@ import pytest
 
 from icrstore.keeper.epochs import register
 from icrstore.keeper.errors import Refused
-from icrstore.seal.epoch import ROLES, Epoch, Role, new_atoms, other_role, seal_atom
+from icrstore.seal.epoch import HOUR, ROLES, Epoch, Role, new_atoms, other_role, seal_atom
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, Grant
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import (
-    ACCOUNT,
-    HOUR,
-    TENANT,
-    Pair,
-    SealedEpoch,
-    code_of,
-    last_hour,
-    rows_of,
-)
+from tests.keeper.pair import Pair, SealedEpoch, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour
 
 each_role = pytest.mark.parametrize("role", ROLES)
 

@@ -15,7 +15,8 @@ from icrstore.keeper.upkeep import keep_up
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.strict import parse_object
 from tests.keeper.dying import deaths
-from tests.keeper.pair import TENANT, Pair, code_of
+from tests.keeper.pair import Pair, code_of
+from tests.keeper.papers import TENANT
 
 MINUTE = timedelta(minutes=1)
 LATE = 15 * MINUTE + timedelta(seconds=30)

@@ -17,7 +17,9 @@ from icrstore.keeper.leaves import Leaf
 from icrstore.keeper.server import EXIT_STORE_LOST
 from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.warrant.statements import AccountSelector
-from tests.keeper.pair import ACCOUNT, Pair, code_of, last_hour, rows_of, run
+from tests.keeper.pair import Pair, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, last_hour
+from tests.keeper.processes import run
 
 # Every sync of the keeper fails, also those of the threads that answer.
 NO_SYNC = (

@@ -26,7 +26,9 @@ from icrstore.warrant.backfill import Backfill
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import HourRange, PoolPolicy
 from tests.attacks.test_revoked import revocation
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, copy_still, last_hour, rows_of, utc_now
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.pairs import copy_still
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
 
 NOT_OF = "is not what its leaves hash to"
 

@@ -2,7 +2,8 @@
 
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.statements import AccountSelector
-from tests.keeper.pair import ACCOUNT, Pair, last_hour, rows_of
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.papers import ACCOUNT, last_hour
 
 
 def test_two_keepers_together_open_what_the_warrant_names(pair: Pair) -> None:

@@ -12,7 +12,8 @@ from icrstore.tlog.note import ED25519, VerifierKey
 from icrstore.tlog.tiles import Tile, parse_bundle, tile_bytes
 from icrstore.wire.httpunix import Response
 from tests.keeper.crowd import crowd
-from tests.keeper.pair import ACCOUNT, TENANT, Pair, last_hour
+from tests.keeper.pair import Pair
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour
 
 each_role = pytest.mark.parametrize("role", ROLES)
 

@@ -14,7 +14,9 @@ from icrstore.keeper.ledger import Ledger
 from icrstore.keeper.queries import tenant
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.strict import encode_base64
-from tests.keeper.pair import AUTHORITY, ENGINE, TENANT, Pair, code_of, run
+from tests.keeper.pair import Pair, code_of
+from tests.keeper.papers import AUTHORITY, ENGINE, TENANT
+from tests.keeper.processes import run
 
 ONE, TWO, THREE = (encode_base64(bytes([n]) * 32) for n in (1, 2, 3))
 

@@ -16,12 +16,13 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keeper import Keeper as StoreOwner
 from icrstore.keeper.pins import pin_tenant
 from icrstore.keeper.policies import pools_of_tenant, take_late, take_policy
-from icrstore.seal.epoch import ROLES, Role, share
+from icrstore.seal.epoch import HOUR, ROLES, Role, share
 from icrstore.seal.pools import DEFAULT, Pool
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import MOST_POOLS, AddressSelector, PoolPolicy, pools_of
 from icrstore.warrant.strict import StatementError, dump, parse_object, time_text
-from tests.keeper.pair import HOUR, TENANT, Pair, SealedEpoch, code_of, last_hour, utc_now
+from tests.keeper.pair import Pair, SealedEpoch, code_of
+from tests.keeper.papers import TENANT, last_hour, utc_now
 
 each_role = pytest.mark.parametrize("role", ROLES)
 BLOCKS = (Pool("198.51.100.0/24", 32, 9), Pool("2001:db8::/32", 56))

@@ -27,16 +27,8 @@ from icrstore.tlog.note import SigningKey
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import PoolPolicy
 from tests.attacks.test_revoked import revocation
-from tests.keeper.pair import (
-    ACCOUNT,
-    TENANT,
-    Pair,
-    SealedEpoch,
-    code_of,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, SealedEpoch, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
 
 NOW = timedelta(0)
 PutBack = Callable[[Role], tuple[Pair, SealedEpoch]]

@@ -1,16 +1,8 @@
 """Put back from a copy, quarantined, recovered: the log goes on, and nothing is lent too much."""
 
-import contextlib
-import shutil
-import threading
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,19 +11,15 @@ from icrstore.keeper.accesses import asked_of
 from icrstore.keeper.answers import KeepersRefused, KeeperUntrue
 from icrstore.keeper.budgets import pin_budget
 from icrstore.keeper.canaries import pin_canaries
-from icrstore.keeper.cli import run
-from icrstore.keeper.client import Question
-from icrstore.keeper.errors import Refused
 from icrstore.keeper.fsck import fsck
-from icrstore.keeper.keys import CHAIN, Chain, Identity
+from icrstore.keeper.keys import Chain, Identity
 from icrstore.keeper.leaves import LeafText
 from icrstore.keeper.ledger import Draft, Ledger
-from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.pins import pin
 from icrstore.keeper.policies import take_late
 from icrstore.keeper.published import source
 from icrstore.keeper.quarantine import take_own
-from icrstore.keeper.recover import Outcome, recover
+from icrstore.keeper.recover import recover
 from icrstore.keeper.recovery import clock_state
 from icrstore.keeper.revocations import revoke
 from icrstore.keeper.store import Store
@@ -49,94 +37,12 @@ from icrstore.warrant.revocation import Revocation
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import encode_base64
 from tests.keeper.outside import Outside
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    TENANT,
-    Pair,
-    SealedEpoch,
-    code_of,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, SealedEpoch, code_of
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour, utc_now
+from tests.keeper.story import Story, code, each_role, is_quarantined, story
 from tests.keeper.test_expiry import LATE, counted, types
 
-NOW = timedelta(0)
-each_role = pytest.mark.parametrize("story", ROLES, indirect=True)
-
-
-@dataclass
-class Story:
-    """A keeper (``role``) that was copied, went on, and was put back; all that is known of it."""
-
-    pair: Pair
-    role: Role
-    folder: Path
-    outside: Outside
-    epochs: list[SealedEpoch] = field(default_factory=list)
-    before: Question | None = None
-    after: Question | None = None
-
-    @property
-    def store(self) -> Path:
-        return self.pair.processes[self.role].folder
-
-    def seal(self, account: str = ACCOUNT) -> None:
-        self.epochs.append(self.pair.seal_epoch(last_hour(), rows_of(account)))
-        assert self.pair.register(self.epochs[-1]) == {role: [None] for role in ROLES}
-
-    def copy(self) -> None:
-        shutil.copytree(self.store, self.folder / "copy")
-
-    def copy_again(self) -> None:
-        shutil.rmtree(self.folder / "copy")
-        self.copy()
-
-    def put_back(self) -> None:
-        """All but the chain's file, which is never put back."""
-        chain = (self.store / CHAIN).read_bytes()
-        shutil.rmtree(self.store)
-        shutil.copytree(self.folder / "copy", self.store)
-        (self.store / CHAIN).write_bytes(chain)
-
-    def recover(self, pins_compared: bool = False) -> list[Outcome]:
-        published = self.outside.publish(self.folder / "published")
-        with self.pair.owner(self.role) as keeper:
-            return recover(keeper, source(str(published)), pins_compared)
-
-    def new_question(self) -> Question:
-        """Under a warrant of now: nobody can have used it before."""
-        pair = self.pair
-        return pair.question(pair.warrant(pair.warrant_of(valid_from=utc_now())))
-
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
-        with self.pair.serving_ahead(NOW):
-            yield
-
-
-@pytest.fixture
-def story(request: pytest.FixtureRequest, still_pair: Pair, tmp_path: Path) -> Story:
-    """Sealed, asked; copied; sealed, asked and disclosed again; put back, and found out."""
-    role: Role = getattr(request, "param", "operator")
-    made = Story(still_pair, role, tmp_path, Outside(still_pair))
-    with made.serving():
-        made.seal()
-        made.before = still_pair.question()
-        still_pair.run(made.before)
-        made.outside.follow()
-    made.copy()
-    with made.serving():
-        made.seal("another")
-        made.after = still_pair.question()
-        still_pair.run(made.after)
-        still_pair.keepers().disclose(made.after, still_pair.disclosure(made.after, ACCOUNT))
-        made.outside.follow()
-    made.put_back()
-    with made.serving(), pytest.raises(KeeperUntrue):
-        still_pair.run(made.new_question())
-    return made
+__all__ = ["story"]
 
 
 @each_role
@@ -229,53 +135,6 @@ def test_what_was_lent_in_the_lost_time_is_not_said_to_have_ended_unreleased(
     assert fsck(story.store, print) == []
 
 
-def is_quarantined(story: Story) -> bool:
-    with story.pair.owner(story.role) as keeper, keeper.store.read() as tx:
-        return salvage.is_quarantined(tx)
-
-
-def refused(story: Story, published: Path) -> str:
-    """The code by which it stays in quarantine, with its log as it was."""
-    with story.pair.owner(story.role) as keeper, pytest.raises(Refused) as caught:
-        recover(keeper, source(str(published)), pins_compared=False)
-    assert is_quarantined(story)
-    return caught.value.code
-
-
-def test_what_is_published_is_believed_in_nothing(story: Story) -> None:
-    outside = story.outside
-    good = outside.publish(story.folder / "good")
-    own = next((good / "ledger" / story.role).iterdir())
-    bundle = next((own / "tile/entries").rglob("*[0-9]"))
-    entries, note = bundle.read_bytes(), (own / "checkpoint").read_text()
-    for at in range(0, len(entries), 97):
-        bundle.write_bytes(entries[:at] + bytes([entries[at] ^ 1]) + entries[at + 1 :])
-        assert refused(story, good) == "published-wrong"
-    bundle.write_bytes(entries)
-    lines = note.splitlines(keepends=True)
-    for wrong in ("".join(lines[:-1]), "".join(lines[:-2]) + lines[-1], note.replace("a", "b")):
-        (own / "checkpoint").write_text(wrong)
-        assert refused(story, good) == "published-wrong"
-    bundle.unlink()
-    (own / "checkpoint").write_text(note)
-    assert refused(story, good) == "not-published"
-    bundle.write_bytes(entries)
-    with story.pair.owner(story.role) as keeper:
-        assert recover(keeper, source(str(good)), pins_compared=False)
-
-
-def test_a_copy_that_ends_before_what_the_peer_cosigned_is_refused(story: Story) -> None:
-    """With the last leaf missing the log would fork again."""
-    pair, role = story.pair, story.role
-    old = Outside(pair)
-    old.seen = {each: list(story.outside.seen[each]) for each in ROLES}
-    old.notes = dict(story.outside.notes)
-    # The peer cosigned the log before it was copied, too: a genuine note, and an old one.
-    old.notes[role] = story.outside.history[role][0]
-    old.seen[role] = old.seen[role][: int(old.notes[role].splitlines()[1])]
-    assert refused(story, old.publish(story.folder / "old")) == "published-too-old"
-
-
 def test_what_was_written_since_is_logged_anew_but_for_questions(
     still_pair: Pair, tmp_path: Path
 ) -> None:
@@ -357,12 +216,6 @@ def read_debts(pair: Pair, role: Role) -> list[int]:
 def leaf_of(pair: Pair, role: Role, number: int) -> str:
     with pair.owner(role) as keeper, keeper.store.read() as tx:
         return queries.leaf(tx, TENANT, number)[0].decode()
-
-
-def code(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
 
 
 def test_nothing_is_planted_as_an_epoch_that_was_lost(story: Story) -> None:
@@ -495,55 +348,3 @@ def test_the_witness_remembers_what_it_cosigned(story: Story) -> None:
     seen = story.outside.seen[peer]
     assert (remembered.size, remembered.root) == (len(seen), root_of(seen))
     assert fsck(story.store, print) == []
-
-
-def test_a_peer_that_forked_meanwhile_is_told_of(story: Story) -> None:
-    peer, outside = other_role(story.role), story.outside
-    entries = outside.seen[peer]
-    entries[3] = entries[3].replace(b"day=2", b"day=1")
-    entries += entries[:9]
-    note = outside.notes[peer].splitlines()
-    forked = Checkpoint(note[0], len(entries), root_of(entries))
-    folders = {role: story.pair.processes[role].folder for role in ROLES}
-    log = SigningKey(note[0], Identity.load(folders[peer]).log)
-    own = Identity.load(folders[story.role])
-    witness = SigningKey(witness_key_name(own.name), own.witness)
-    outside.notes[peer] = (
-        sign_checkpoint(forked, log).encode().decode() + witness.cosign(forked.body(), 1).line()
-    )
-    assert refused(story, outside.publish(story.folder / "forked")) == "peer-forked"
-
-
-def test_the_command_says_what_is_to_be_done(
-    story: Story, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = str(story.store)
-    assert run(["recover", "--store", store, "--from", str(story.folder)]) == 1
-    assert "not-published: " in capsys.readouterr().err
-    assert run(["recover", "--store", store, "--from", str(story.folder / "nowhere")]) == 1
-    assert "neither a folder" in capsys.readouterr().err
-    published = str(story.outside.publish(story.folder / "published"))
-    assert run(["recover", "--store", store, "--from", published]) == 0
-    assert "lost texts: 1 commit, 1 disclosure, 1 epoch, 1 release" in capsys.readouterr().out
-    assert run(["recover", "--store", store, "--from", published]) == 0
-    assert "nothing to recover" in capsys.readouterr().out
-
-
-def test_it_reads_a_stores_url_as_it_reads_a_folder(story: Story) -> None:
-    folder = story.outside.publish(story.folder / "published")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        with story.pair.owner(story.role) as keeper:
-            assert code(lambda: recover(keeper, source(f"{url}/x"), False)) == "not-published"
-            assert recover(keeper, source(url), pins_compared=False)
-        server.shutdown()
-    assert not is_quarantined(story)
-    for other in ("http://icr.example", "ftp://127.0.0.1", "nowhere"):
-        with pytest.raises(ValueError, match="neither a folder nor https"):
-            source(other)

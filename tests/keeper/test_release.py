@@ -23,16 +23,8 @@ from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import Fields, StatementError, decode_base64
 from icrstore.wire import hpke
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    TENANT,
-    Pair,
-    code_of,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, code_of, rows_of
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour, utc_now
 
 each_role = pytest.mark.parametrize("role", ROLES)
 Commits = Mapping[Role, Committed]

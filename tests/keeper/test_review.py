@@ -24,7 +24,9 @@ from icrstore.seal.epoch import ROLES
 from icrstore.tlog.note import parse_note
 from icrstore.tlog.witness import format_request
 from icrstore.warrant.strict import dump
-from tests.keeper.pair import TENANT, Pair, boot_of
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
+from tests.keeper.processes import boot_of
 from tests.keeper.test_faults import needs_strace, without_syncs
 from tests.keeper.test_server import signed, told
 

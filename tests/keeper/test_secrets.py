@@ -8,7 +8,8 @@ from icrstore.seal.epoch import ROLES, Role, share
 from icrstore.seal.rows import RowError, SelectorKeys
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import decode_base64, parse_object
-from tests.keeper.pair import ACCOUNT, Pair, last_hour, rows_of
+from tests.keeper.pair import Pair, rows_of
+from tests.keeper.papers import ACCOUNT, last_hour
 
 SECRET_ACCOUNT = "zoe-who-must-not-be-found"
 

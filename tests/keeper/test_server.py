@@ -19,7 +19,8 @@ from icrstore.warrant.strict import dump, parse_object
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.httpunix import Response
 from icrstore.wire.signatures import new_nonce, sign_request
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
 
 
 def signed(

@@ -22,22 +22,12 @@ from icrstore.keeper.pins import pin_tenant
 from icrstore.keeper.shred import certificates, shred
 from icrstore.keeper.store import Store
 from icrstore.keeper.upkeep import keep_up
-from icrstore.seal.epoch import ROLES
+from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import parse_object
-from tests.keeper.pair import (
-    ACCOUNT,
-    HOUR,
-    TENANT,
-    Pair,
-    Process,
-    agreed,
-    code_of,
-    held_days,
-    last_hour,
-    rows_of,
-    utc_now,
-)
+from tests.keeper.pair import Pair, agreed, code_of, held_days, rows_of
+from tests.keeper.papers import ACCOUNT, TENANT, last_hour, utc_now
+from tests.keeper.processes import Process
 from tests.keeper.test_faults import needs_strace
 
 DAY = timedelta(days=1)

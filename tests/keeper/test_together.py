@@ -20,19 +20,12 @@ from icrstore.keeper.keeper import Keeper
 from icrstore.keeper.ledger import Draft
 from icrstore.keeper.pins import pin, pin_tenant
 from icrstore.seal.encode import prf
-from icrstore.seal.epoch import LIFE_DAYS
+from icrstore.seal.epoch import HOUR, LIFE_DAYS
 from icrstore.tlog import merkle
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import (
-    AUTHORITY,
-    ENGINE,
-    HOUR,
-    TENANT,
-    Pair,
-    SealedEpoch,
-    copy_still,
-    last_hour,
-)
+from tests.keeper.pair import Pair, SealedEpoch
+from tests.keeper.pairs import copy_still
+from tests.keeper.papers import AUTHORITY, ENGINE, TENANT, last_hour
 
 AWAY = "isp-away"
 Call = Callable[[], dict[str, Any]]

@@ -12,7 +12,8 @@ from icrstore.ledger.copying import Copier, copy
 from icrstore.ledger.models import Log
 from icrstore.seal.epoch import ROLES, Role
 from icrstore.warrant.trust import Trust
-from tests.keeper.pair import TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT, utc_now
 from tests.vault.rooms import Database
 
 

@@ -20,16 +20,9 @@ from icrstore.tlog.note import parse_note
 from icrstore.tlog.tiles import Tile, bundle, tile_bytes
 from icrstore.verify.icr_verify import read_trust, verify_fork
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import TENANT, Pair, last_hour, utc_now
-from tests.ledger.copies import (
-    NotThere,
-    acting,
-    copy_logs,
-    copy_strictly,
-    fetch,
-    log_of,
-    read_copy,
-)
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT, last_hour, utc_now
+from tests.ledger.copies import NotThere, acting, copy_logs, copy_strictly, fetch, log_of, read_copy
 from tests.vault.rooms import Database, Rooms, add_tenant
 
 each_role = pytest.mark.parametrize("role", ROLES)

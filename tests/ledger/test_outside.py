@@ -12,7 +12,8 @@ from icrstore.tlog.checkpoint import verify_cosigned
 from icrstore.tlog.errors import LogError
 from icrstore.tlog.note import COSIGNATURE, SigningKey, VerifierKey
 from icrstore.tlog.witness import format_request, parse_request
-from tests.keeper.pair import TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT, utc_now
 from tests.ledger.copies import acting, fetch, log_of, read_copy
 from tests.ledger.outsider import NAME, Outsider, serving
 from tests.tlog.vectors import LOG_KEY, ORIGIN, VECTORS, WITNESS

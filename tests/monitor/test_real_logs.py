@@ -6,7 +6,8 @@ from icrstore.monitor.look import Look, look
 from icrstore.monitor.state import State
 from icrstore.monitor.tally import DEBTS
 from icrstore.seal.epoch import ROLES
-from tests.keeper.pair import ACCOUNT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import ACCOUNT, utc_now
 from tests.ledger.copies import acting, copy_logs, fetch, log_of, trust_of
 from tests.vault.rooms import Database, Rooms
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.keeper.pair import Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
 from tests.notices.office import Office, open_office
 from tests.notices.sink import Sink, serve
 from tests.vault.rooms import Database

@@ -25,7 +25,8 @@ from icrstore.shell.keyfile import KeyFile, write_secret
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import ENGINE, TENANT, Lent, Pair, utc_now
+from tests.keeper.pair import Lent, Pair
+from tests.keeper.papers import ENGINE, TENANT, utc_now
 from tests.notices.sink import Sink
 from tests.vault.rooms import Database, add_tenant, empty_tables
 

@@ -18,7 +18,7 @@ from icrstore.keeper.keeper import Keeper
 from icrstore.notices import report
 from icrstore.notices.mail import Message, NotSent, Outbox, Refused, Smtp, Unreachable
 from icrstore.notices.models import Notice
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.notices.office import SENDER, Office, address_of, later, new_name
 from tests.notices.sink import Sink, serve
 

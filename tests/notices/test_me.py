@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from icrstore.notices.models import NoticeLeaf, Session
-from tests.keeper.pair import AUTHORITY, TENANT
+from tests.keeper.papers import AUTHORITY, TENANT
 from tests.notices.office import Office, new_name
 from tests.notices.test_pages import HOME, account, post, sign_in, web
 from tests.vault.rooms import add_tenant

@@ -17,7 +17,7 @@ from icrstore.seal.epoch import ROLES, Role
 from icrstore.shell.keyfile import write_secret
 from icrstore.verify import icr_verify
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import AUTHORITY, TENANT
+from tests.keeper.papers import AUTHORITY, TENANT
 from tests.notices.office import Office, later, new_name
 from tests.notices.test_sign_in import code_of
 from tests.vault.rooms import add_tenant

@@ -7,7 +7,7 @@ import pytest
 from icrstore.notices import pull
 from icrstore.notices.models import Notice, NoticeLeaf
 from icrstore.seal.epoch import ROLES
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.notices.office import Office, address_of, new_name
 
 

@@ -10,7 +10,7 @@ from icrstore.notices import deliver, sign_in
 from icrstore.notices.models import Session, SignIn
 from icrstore.notices.sign_in import NotSignedIn, TooMany
 from icrstore.wire import hpke
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.notices.office import Office, address_of, later, new_name
 from tests.vault.rooms import add_tenant
 

@@ -14,7 +14,7 @@ from icrstore.notices.models import Notice, OldContact, Subscriber
 from icrstore.notices.subscribers import Contact, NoSubscriber, NotASubscriberFile
 from icrstore.shell.keyfile import PublicKey, write_secret
 from icrstore.warrant.strict import dump
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.notices.office import Office, address_of, later, new_name
 
 HEAD = b"account,channel,contact\n"

@@ -10,7 +10,7 @@ from icrstore.keeper.telling import sign_notice
 from icrstore.notices import report
 from icrstore.notices.models import Notice, NoticeLeaf
 from icrstore.seal.epoch import ROLES
-from tests.keeper.pair import AUTHORITY, TENANT, utc_now
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.notices.office import Office, address_of, later, new_name
 
 

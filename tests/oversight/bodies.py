@@ -14,7 +14,7 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.statements import Grant
 from icrstore.warrant.strict import encode_base64
 from tests.api.web import Caller, Told, Web
-from tests.keeper.pair import utc_now
+from tests.keeper.papers import utc_now
 
 BODY = "commissioner"
 LISTS = ("accesses", "refusals", "notices", "gaps")

@@ -16,7 +16,7 @@ from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import dump
 from tests.api.web import Caller, Edge, Told, Web
-from tests.keeper.pair import AUTHORITY, TENANT, utc_now
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.oversight.bodies import LISTS, Body, header, put
 from tests.vault.rooms import Rooms, add_collector, add_tenant
 from tests.vault.test_gaps import gap, telling

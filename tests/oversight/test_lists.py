@@ -16,7 +16,7 @@ from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.strict import time_text
 from tests.api.web import Web
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.ledger.copies import copy_logs
 from tests.oversight.bodies import Body, put
 from tests.vault.rooms import Database, Rooms, record

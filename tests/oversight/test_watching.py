@@ -22,7 +22,9 @@ from icrstore.warrant.statements import AccountSelector
 from icrstore.warrant.strict import dump, encode_base64
 from tests.api.web import Web
 from tests.desk.office import Ran, icr
-from tests.keeper.pair import TENANT, Pair, copy_pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import TENANT, utc_now
 from tests.ledger.copies import copy_logs
 from tests.oversight.bodies import Body, put
 from tests.vault.rooms import Database, Rooms, make_rooms

@@ -26,7 +26,9 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import HourRange
 from icrstore.warrant.strict import decode_base64
 from icrstore.wire import hpke
-from tests.keeper.pair import ACCOUNT, AUTHORITY, ENGINE, Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
+from tests.keeper.papers import ACCOUNT, AUTHORITY, ENGINE
 from tests.vault.rooms import Database, Rooms, make_rooms, record
 
 STORAGE = hpke.PrivateKey.generate()

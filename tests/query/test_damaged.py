@@ -12,7 +12,8 @@ from icrstore.flow.schema import address_bytes
 from icrstore.seal import account_map, address_map
 from icrstore.seal.epoch import HOUR
 from icrstore.warrant.statements import AddressSelector, HourRange, Target
-from tests.keeper.pair import ACCOUNT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import ACCOUNT
 from tests.query.asking import Office, coverage
 from tests.vault.rooms import Database, Rooms, make_rooms, record
 

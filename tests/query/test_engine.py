@@ -20,7 +20,7 @@ from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import EpochStatement
 from icrstore.warrant.statements import AccountSelector, HourRange
-from tests.keeper.pair import ACCOUNT
+from tests.keeper.papers import ACCOUNT
 from tests.query.asking import STORAGE, Office, coverage, lasting, office
 from tests.vault.rooms import Database, record
 

@@ -17,7 +17,7 @@ from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AccountSelector, HourRange
 from icrstore.warrant.strict import StatementError, encode_base64
 from icrstore.wire import hpke
-from tests.keeper.pair import AUTHORITY, ENGINE, TENANT, utc_now
+from tests.keeper.papers import AUTHORITY, ENGINE, TENANT, utc_now
 from tests.vault.rooms import Rooms
 
 STORAGE = hpke.PrivateKey.generate()

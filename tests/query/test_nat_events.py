@@ -21,7 +21,8 @@ from icrstore.flow.schema import address_bytes
 from icrstore.seal.epoch import HOUR
 from icrstore.warrant.statements import AccountSelector, AddressSelector, HourRange
 from icrstore.warrant.strict import time_text
-from tests.keeper.pair import Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
 from tests.query.asking import Office
 from tests.shared_data import topic
 from tests.vault.rooms import Database, frame, make_rooms, state_of

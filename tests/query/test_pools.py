@@ -27,7 +27,8 @@ from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.statements import AddressSelector, HourRange, PoolPolicy
 from icrstore.warrant.strict import StatementError
-from tests.keeper.pair import Pair, copy_pair
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_pair
 from tests.query.asking import Office
 from tests.vault.rooms import Database, Rooms, make_rooms, record
 

@@ -18,7 +18,8 @@ from icrstore.vault.manifests import copy_manifests
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.wire import hpke
-from tests.keeper.pair import ACCOUNT, AUTHORITY, ENGINE, SealedEpoch, rows_of
+from tests.keeper.pair import SealedEpoch, rows_of
+from tests.keeper.papers import ACCOUNT, AUTHORITY, ENGINE
 from tests.vault.rooms import Rooms
 
 

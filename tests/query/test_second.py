@@ -20,10 +20,9 @@ from icrstore.query.second import Second
 from icrstore.seal.epoch import HOUR
 from icrstore.seal.rows import RowError
 from icrstore.vault import reader
-from icrstore.warrant.statements import (
-    HourRange,
-)
-from tests.keeper.pair import ACCOUNT
+from icrstore.vault.months import month_of
+from icrstore.warrant.statements import HourRange
+from tests.keeper.papers import ACCOUNT
 from tests.query.asking import Office, coverage, lasting
 from tests.query.halves import HOURS, Lent, ask_each, found, lent_by, looks, office, without
 
@@ -115,6 +114,24 @@ def test_an_epoch_that_is_gone_spoils_its_hour_in_either_half(office: Office, ag
         assert office.run() == 1
         told = coverage(office.answer(query))
     assert told == ["INCOMPLETE" if n == ago else "COMPLETE" for n in range(HOURS)][::-1]
+
+
+def test_a_month_that_goes_once_its_statements_are_read_fails_its_hours(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = lent_by(office, monkeypatch)
+    held = full.whole.held()
+    gone = month_of(full.whole.epochs[-1].hour)
+
+    def without_month() -> scope.Looked:
+        with connection.cursor() as cursor:
+            for table in ("vault_segment", "vault_bucket"):
+                cursor.execute(f"DROP TABLE {table}_{gone}")
+        return scope.look(full.whole, held, full.lending)
+
+    looked = without(without_month)
+    assert set(looked.failed) == {e.eid for e in full.whole.epochs if month_of(e.hour) == gone}
+    assert full.alone().fields["records"]
 
 
 @contextmanager

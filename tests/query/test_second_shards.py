@@ -4,7 +4,7 @@ import pytest
 
 from accounts.models import Tenant
 from icrstore.seal.epoch import HOUR
-from tests.keeper.pair import ACCOUNT
+from tests.keeper.papers import ACCOUNT
 from tests.query.asking import Office, lasting
 from tests.query.halves import ask_each, looks, office, without
 from tests.vault.rooms import record

@@ -21,9 +21,10 @@ from icrstore.keeper.recovery import clock_state
 from icrstore.keeper.upkeep import keep_up
 from icrstore.retention.certificates import copy, held
 from icrstore.retention.models import Certificate
-from icrstore.seal.epoch import ROLES
+from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.warrant.strict import parse_object
-from tests.keeper.pair import HOUR, TENANT, Pair, agreed, utc_now
+from tests.keeper.pair import Pair, agreed
+from tests.keeper.papers import TENANT, utc_now
 from tests.vault.rooms import Database, Rooms
 
 A_DAY = 25 * HOUR

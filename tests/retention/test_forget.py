@@ -24,7 +24,7 @@ from icrstore.vault.models import Epoch
 from icrstore.vault.months import make_months, month_of
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
-from tests.keeper.pair import TENANT, utc_now
+from tests.keeper.papers import TENANT, utc_now
 from tests.vault.rooms import RECEIPT_KEY, Database, Rooms, add_tenant
 
 OTHER = "isp-other"

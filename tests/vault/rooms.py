@@ -41,7 +41,8 @@ from icrstore.warrant.trust import Trust
 from icrstore.wire import hpke
 from icrstore.wire.digest import content_digest_of
 from icrstore.wire.signatures import new_nonce, sign_request
-from tests.keeper.pair import AUTHORITY, TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import AUTHORITY, TENANT, utc_now
 from tests.stack import Stack
 
 NAME = "icr_rooms"

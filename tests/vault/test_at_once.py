@@ -23,7 +23,7 @@ from icrstore.vault.models import Epoch
 from icrstore.vault.register import give_receipts, register_epochs
 from icrstore.vault.sealer import seal_waiting
 from icrstore.vault.trying import claimed
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import Database, Rooms, record
 from tests.vault.test_sealer import is_awaited, statement_of
 

@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -15,6 +16,7 @@ from accounts.models import Tenant
 from icrstore.flow.validate import validate as validate_really
 from icrstore.inbox.models import MOST_TRIES, Batch
 from icrstore.seal.epoch import HOUR, hour_start
+from icrstore.seal.group import groups_of as groups_of_really
 from icrstore.seal.intake import IntakeKeyGone, hour_number
 from icrstore.vault import sealer, trying
 from icrstore.vault.backfills import Backfills
@@ -22,7 +24,7 @@ from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.schedule import DayKeys
 from icrstore.vault.sealer import seal_waiting
 from icrstore.warrant.strict import StatementError
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import Rooms, record
 
 POISON = "line-poison"
@@ -42,18 +44,32 @@ def states(*batches: Batch) -> list[tuple[str, int]]:
     return [(batch.state, batch.tries) for batch in batches]
 
 
-@pytest.fixture
-def fragile(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(params=["when it is checked", "when its hour is sealed"])
+def fragile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let the work on what holds the poison fail, by what the test says."""
     failure: list[type[Exception]] = [ValueError]
-    real = validate_really
+
+    def fail_on(accounts: list[str]) -> None:
+        if POISON in accounts:
+            raise failure[0](POISON)
 
     def validate(table: Any, **options: Any) -> Any:
-        if POISON in table.column("account").to_pylist():
-            raise failure[0](POISON)
-        return real(table, **options)
+        fail_on(table.column("account").to_pylist())
+        return validate_really(table, **options)
 
-    monkeypatch.setattr(sealer, "validate", validate)
+    def groups_of(parts: Any) -> Any:
+        for hour, make in groups_of_really(parts):
+            yield hour, partial(made_by, make)
+
+    def made_by(make: Any) -> Any:
+        group = make()
+        fail_on(group.accounts)
+        return group
+
+    if request.param == "when it is checked":
+        monkeypatch.setattr(sealer, "validate", validate)
+    else:
+        monkeypatch.setattr(sealer, "groups_of", groups_of)
     return failure
 
 

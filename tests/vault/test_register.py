@@ -26,7 +26,8 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import PoolPolicy
 from tests.attacks.test_revoked import revocation
-from tests.keeper.pair import TENANT, Pair
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import Database, Rooms, add_tenant, arrow, frame, make_rooms, record
 
 

@@ -17,7 +17,8 @@ from icrstore.vault.sealer import seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import Grant
-from tests.keeper.pair import Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import utc_now
 from tests.vault.rooms import Rooms, add_collector, add_tenant, record
 
 

@@ -14,7 +14,8 @@ from icrstore.seal.epoch import day_of
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import KeySchedule
-from tests.keeper.pair import TENANT, Pair, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.papers import TENANT, utc_now
 
 TODAY = day_of(utc_now())
 

@@ -25,7 +25,7 @@ from icrstore.vault.schedule import DayKeys
 from icrstore.vault.sealer import ClaimLost, seal_empty_hours, seal_waiting
 from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.machines import EpochStatement
-from tests.keeper.pair import TENANT
+from tests.keeper.papers import TENANT
 from tests.vault.rooms import Database, Rooms, add_tenant, arrow, frame, record, state_of
 
 MINUTE = timedelta(minutes=1)

@@ -23,7 +23,9 @@ from icrstore.verify.icr_verify import (
     verify_certificate,
 )
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import TENANT, Pair, copy_still, utc_now
+from tests.keeper.pair import Pair
+from tests.keeper.pairs import copy_still
+from tests.keeper.papers import TENANT, utc_now
 
 AHEAD = timedelta(hours=25)
 Shown = dict[str, Any]

@@ -11,17 +11,9 @@ from icrstore.seal.epoch import HOUR, ROLES
 from icrstore.verify.icr_verify import CheckFailed, read_trust, verify_package
 from icrstore.warrant.statements import HourRange, Request
 from icrstore.warrant.strict import dump, encode_base64
-from tests.keeper.pair import (
-    ACCOUNT,
-    AUTHORITY,
-    TENANT,
-    Lent,
-    Pair,
-    last_hour,
-    pair,
-    rows_of,
-    template,
-)
+from tests.keeper.pair import Lent, Pair, rows_of
+from tests.keeper.pairs import pair, template
+from tests.keeper.papers import ACCOUNT, AUTHORITY, TENANT, last_hour
 
 __all__ = ["pair", "template"]
 

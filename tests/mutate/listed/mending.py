@@ -15,7 +15,7 @@ FSCK = "icrstore/keeper/fsck"
 FOUND_OUT = (
     "tests/keeper/test_quarantine.py::test_the_next_question_finds_it_out_and_it_lends_nothing_more"
 )
-NOT_BELIEVED = "tests/keeper/test_recover.py::test_what_is_published_is_believed_in_nothing"
+NOT_BELIEVED = "tests/keeper/test_recover_published.py::test_what_is_published_is_believed_in_nothing"
 MAY_BE_USED = (
     "tests/keeper/test_recover.py::test_nothing_is_lent_under_a_warrant_that_may_have_been_used"
 )
@@ -86,7 +86,7 @@ MUTATIONS = (
         "recover-floors",
         RECOVER,
         'raise Refused("published-too-old")',
-        "tests/keeper/test_recover.py::test_a_copy_that_ends_before_what_the_peer_cosigned_is_refused",
+        "tests/keeper/test_recover_published.py::test_a_copy_that_ends_before_what_the_peer_cosigned_is_refused",
     ),
     Mutation(
         "recover-chain",
@@ -110,7 +110,7 @@ MUTATIONS = (
         "recover-peer-forked",
         RECOVER,
         'raise Refused("peer-forked")',
-        "tests/keeper/test_recover.py::test_a_peer_that_forked_meanwhile_is_told_of",
+        "tests/keeper/test_recover_published.py::test_a_peer_that_forked_meanwhile_is_told_of",
     ),
     Mutation(
         "recover-warrant-known",
