@@ -70,7 +70,7 @@ _HOUSEHOLD = (
 )
 _HOUR = (
     _most("hour.searchable", "from an hour's end to searchable", "s", 600, 360),
-    _most("hour.urgent", "the same when it is urgent", "s", 60, 10),
+    _most("hour.urgent", "an urgent question about the running hour", "s", 60, 10),
 )
 _KEEPERS = (
     _least("keepers.both", "commits + releases at both, 4 callers", "1/s", 40, 100),

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 from icrstore.warrant.statements import HourRange
@@ -90,17 +91,18 @@ def grow(ours: Store, load: Load, until: datetime) -> Iterator[Point]:
 
 
 def results(points: Sequence[Point]) -> list[Outcome]:
-    """The last third beside the first, of each measure that must stay as it was."""
-    third = max(len(points) // 3, 1)
+    """The end beside the beginning, of each measure that must stay as it was: by the straight line
+    through all steps, since one step alone says what else the machine did."""
+    first, end = points[0], points[-1]
 
     def ratio(name: str) -> float:
-        first, last = (
-            Spread.of([getattr(point, name) for point in some]).median
-            for some in (points[:third], points[-third:])
+        if first is end:
+            return 1.0
+        slope, start = linear_regression(
+            [point.records for point in points], [getattr(point, name) for point in points]
         )
-        return last / first
+        return (start + slope * end.records) / (start + slope * first.records)
 
-    end = points[-1]
     told = {
         "growth.records": ("kept at the end", "million", end.records / 1e6),
         "growth.q2": ("Q2 at the end beside the beginning", "x", ratio("q2_ms")),
@@ -155,7 +157,10 @@ class _Growing:
         added = self._store.add(cut_records(table))
         self._records += load.bulk + load.door
         q1, q2, q3 = self._ask()
-        look = told_by(self._store.site.installation, "sealer", "tests.bench.looking", {})
+        installation = self._store.site.installation
+        look = told_by(installation, "sealer", "tests.bench.looking", {
+            "postgres": installation.supervisor.pid("postgres"),
+        })  # fmt: skip
         cost = added.accept + added.seal
         point = Point(
             self._records, load.door / cost.cpu, cost.wall, q1, q2, q3, *self._sizes(),

@@ -22,11 +22,14 @@ from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.strict import decode_base64
 from tests.bench import store
 from tests.bench.generate import Shape, records
+from tests.bench.measure import Spread
 from tests.bench.peers.same import AnswersDiffer
 from tests.bench.progress import tell
 from tests.bench.results import Outcome, Result
+from tests.bench.roles import told_by
 from tests.bench.running import Bench, Size
 from tests.bench.store import Store, cut_records
+from tests.site import TENANT
 
 # Records of the hour that ended, of the running one, and rounds of the urgent question.
 LOADS: dict[Size, tuple[int, int, int]] = {
@@ -47,12 +50,14 @@ def measure(bench: Bench, size: Size) -> list[Outcome]:
         ours.site.wait_ready()
         seconds = _until_searchable(ours, ended)
         tell(f"hour: {ended:,} records searchable after {seconds:.1f} s")
+        before = _before_keepers(ours)
         pushed: list[pa.Table] = []
         urgent = [_urgent(ours, running, pushed) for _ in range(rounds)]
         tell(f"hour: urgent answers after {', '.join(f'{each:.1f}' for each in urgent)} s")
     return [
         Result.of_bar("hour.searchable", [seconds + SCHEDULE_SECONDS]),
         Result.of_bar("hour.urgent", urgent),
+        before,
     ]
 
 
@@ -74,6 +79,18 @@ def _until_searchable(ours: Store, count: int) -> float:
     if [each["coverage"] for each in answer["hours"]] != ["COMPLETE"]:
         raise AnswersDiffer("the hour is not complete")
     return seconds
+
+
+def _before_keepers(ours: Store) -> Result:
+    """What a question costs for each batch that came around its hours, while nothing waits."""
+    hour = hour_start(datetime.now(UTC)) - HOUR
+    told = told_by(
+        ours.site.installation, "engine", "tests.bench.waiting",
+        {"tenant": TENANT, "hour": hour.isoformat()},
+    )  # fmt: skip
+    each = [milliseconds / told["batches"] for milliseconds in told["milliseconds"]]
+    what = f"before keepers are asked, for each of {told['batches']} batches around the hour"
+    return Result("hour.each-batch", what, "ms", Spread.of(each))
 
 
 def _urgent(ours: Store, count: int, pushed: list[pa.Table]) -> float:

@@ -71,6 +71,15 @@ def test_what_was_not_measured_says_why_and_what_has_no_bar_stands_below(
     assert line(page, "D.x") == ["`D.x`", "a", "s", "1.00", "2.00 - 3.00"]
 
 
+def test_a_bar_that_one_run_did_not_measure_is_not_met(run: Write, page: Path) -> None:
+    met = run("met", Result.of_bar("D.bytes", [11]))
+    for number, other in enumerate(([Unmeasured("D.bytes", "ingest failed")], [])):
+        without = run(f"without-{number}", Result.of_bar("H.bytes", [10]), *other)
+        for runs in ([met, without], [without, met]):
+            assert main([*runs, "--page", str(page)]) == 1
+            assert line(page, "D.bytes")[-1] == "**not measured** in 1 of 2 runs"
+
+
 def test_all_but_what_stands_between_the_marks_is_left_as_it_is(run: Write, page: Path) -> None:
     before = [part.partition("<!-- end -->")[2] for part in page.read_text().split(" -->\n")]
     one = run("one", Result.of_bar("D.bytes", [11]))
@@ -131,7 +140,7 @@ def test_growth_by_itself_is_shown_instead_thinned_to_few_lines(
     grown.write_text(json.dumps({"curves": [curve.to_object()]}))
     main([one, "--growth", str(grown), "--page", str(page)])
     made = page.read_text().partition("<!-- growth -->\n")[2].partition("\n<!-- end -->")[0]
-    assert made.splitlines()[2:] == [f"| {n * 11:,} | {n:.2f} |" for n in range(10, 101, 9)]
+    assert made.splitlines()[2:] == [f"| {n * 11:,} | {n:.2f} |" for n in range(1, 101, 9)]
     (drawn,) = page.with_name("performance").glob("growth-*.svg")
     assert "1 G" in words(drawn.read_text())
 

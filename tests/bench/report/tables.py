@@ -42,7 +42,10 @@ def barred(runs: Sequence[Run]) -> list[str]:
 
 
 def is_missed(runs: Sequence[Run], id: str) -> bool:
-    return any(not row.get("met", True) for row in rows(runs)[id])
+    """Also if one of the runs measured it and another did not, as where its part has failed."""
+    given = rows(runs)[id]
+    measured = [row for row in given if "median" in row]
+    return bool(measured) and (len(measured) < len(runs) or not all(row["met"] for row in measured))
 
 
 def machine(runs: Sequence[Run]) -> str:
@@ -122,14 +125,17 @@ def _bar(runs: Sequence[Run], given: Sequence[Row]) -> list[str]:
     medians += [""] * (len(runs) - len(given))
     aim = f"{one['aim']:g}" if one["aim"] else ""
     return [f"`{one['id']}`", one["what"], one["unit"], *medians, _spread(measured),
-            f"{one['sense']} {one['bar']:g}", aim, _verdict(given, measured)]  # fmt: skip
+            f"{one['sense']} {one['bar']:g}", aim,
+            _verdict(len(runs), given, measured)]  # fmt: skip
 
 
-def _verdict(given: Sequence[Row], measured: Sequence[Row]) -> str:
+def _verdict(runs: int, given: Sequence[Row], measured: Sequence[Row]) -> str:
     if not measured:
         return f"not measured: {given[0]['not_measured']}"
     if not all(row["met"] for row in measured):
         return "**MISSED**"
+    if len(measured) < runs:
+        return f"**not measured** in {runs - len(measured)} of {runs} runs"
     return "met, aim reached" if all(row["aim_reached"] for row in measured) else "met"
 
 
