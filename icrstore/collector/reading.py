@@ -103,6 +103,11 @@ class Reading:
             journal.keep(f"open {self._name} bindings", self._attribute.state())
             self._held.save()
 
+    def close(self) -> None:
+        """Let go of its leases' file."""
+        if self._file:
+            self._file.close()
+
     def saved(self) -> None:
         """The step was kept."""
         if self._is_dirty:

@@ -143,6 +143,7 @@ class Tailing:
         self.dropped.clear()
 
     def close(self) -> None:
+        self.reading.close()
         for follow in self.follows:
             follow.close()
 

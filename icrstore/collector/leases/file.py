@@ -32,11 +32,16 @@ _KINDS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("dnsmasq", re.compile(rb"(\d+ \S+ \S+ \S+ \S+|duid \S+)\n")),
     ("radius", re.compile(rb"^\s*Acct-Status-Type\s*[:+]?=", re.M)),
 )
+# What is appended to, so that it is read on.
+_JOURNALS = ("radius", "isc", "kea")
 
 
 class LeaseFile:
     """One path; ``account`` is the field of its entries that names the account, ``zone`` that of
     times which are written without one.
+
+    A log that is followed (`current`) is kept open until `close`, so that what was written last
+    before it was renamed is read, too.
 
     ``settle_seconds``: how long after it happened a lease may come to be written. Whoever follows
     the file knows nothing of the time since then, so that a record is never named too early.
@@ -49,13 +54,17 @@ class LeaseFile:
         self._path, self._account, self._zone = path, account, zone
         self._settle = round(settle_seconds * SECOND)
         self._log: Log | None = None
+        self._open: BinaryIO | None = None
         self._seen: tuple[int, ...] = ()
         self._read_to = self._looked = self._cost = 0
         self._leases: Leases | None = None
 
     def read(self) -> Leases:
         """Known until the file was written last. Raises `Stop`, naming lines and no account."""
-        return self._known_until(self._load(0).st_mtime_ns)
+        try:
+            return self._known_until(self._load(0).st_mtime_ns)
+        finally:
+            self.close()
 
     def current(self, clock: Callable[[], float] = time.time) -> Leases:
         """Read again if the file has changed. A log is known until now, less the time to settle; a
@@ -73,6 +82,12 @@ class LeaseFile:
             return self._known_until(min(written, now))
         self._log.forget(now - _KEPT_NANOSECONDS)
         return self._known_until(now - self._settle)
+
+    def close(self) -> None:
+        """Follow it no more."""
+        if self._open:
+            self._open.close()
+            self._open = None
 
     @property
     def last(self) -> Leases | None:
@@ -102,9 +117,11 @@ class LeaseFile:
             raise Stop(NO_INPUT, why) from None
 
     def _read(self, file: BinaryIO, stat: os.stat_result) -> Leases:
+        has_more = self._drain(stat)
         if self._log and self._leases and not stat.st_size:
             self._read_to = 0  # Just rotated: the first entry is still to come.
-            return self._leases
+            self._keep_open(file)
+            return self._of(self._log, "rotated", stat.st_mtime_ns) if has_more else self._leases
         kind = _kind(file.read(_HEAD_BYTES))
         file.seek(0)
         if kind is None:
@@ -114,10 +131,28 @@ class LeaseFile:
             return read_csv(self._path, file, stat.st_mtime_ns)
         log = self._log = self._log or self._made(kind)
         # What was appended is read on; a file that is another, or shorter, is read whole.
-        is_same = self._seen[:2] == (stat.st_dev, stat.st_ino) and kind in ("radius", "isc", "kea")
+        is_same = self._seen[:2] == (stat.st_dev, stat.st_ino) and kind in _JOURNALS
         start = self._read_to if is_same and self._read_to <= stat.st_size else 0
         self._read_to = start + _feed(log, file, start, stat.st_mtime_ns)
+        if kind in _JOURNALS:
+            self._keep_open(file)
         return self._of(log, kind, stat.st_mtime_ns)
+
+    def _keep_open(self, file: BinaryIO) -> None:
+        """The log that is followed, which may be renamed, compressed or deleted."""
+        self._open = self._open or os.fdopen(os.dup(file.fileno()), "rb")
+
+    def _drain(self, stat: os.stat_result) -> bool:
+        """Read the log that was followed to its end if it is not the file there any more; whether
+        there was more, which is in no other."""
+        if not (self._log and self._open):
+            return False
+        old = os.fstat(self._open.fileno())
+        if os.path.samestat(old, stat):
+            return False
+        count = _feed(self._log, self._open, self._read_to, old.st_mtime_ns)
+        self.close()
+        return count > 0
 
     def _made(self, kind: str) -> Log:
         if kind == "radius":
