@@ -32,3 +32,24 @@ def test_what_was_written_before_a_log_was_renamed_is_read(
         "ann", None, "bob", None
     ]  # fmt: skip
     followed.close()
+
+
+def test_the_one_before_is_read_until_the_new_one_has_something(tmp_path: Path) -> None:
+    """Whoever writes it is told of the new one only after it is there."""
+    path = tmp_path / "detail"
+    path.write_text(entry("Start", 0))
+    followed = LeaseFile(path)
+    assert who(followed.current(lambda: moment(20)), ADDRESS, 8) == "ann"
+    with path.open("a") as log:
+        path.rename(tmp_path / "detail-1")
+        path.touch()
+        for more, name in ((entry("Stop", 5), "ann"), (entry("Start", 6, "bob", "2"), None)):
+            assert who(followed.current(lambda: moment(20)), ADDRESS, 8) == name
+            log.write(more)
+            log.flush()
+    path.write_text(entry("Stop", 9, "bob", "2"))
+    leases = followed.current(lambda: moment(21))
+    assert [who(leases, ADDRESS, minute) for minute in (4, 5.5, 8, 9)] == [
+        "ann", None, "bob", None
+    ]  # fmt: skip
+    followed.close()

@@ -55,7 +55,7 @@ class LeaseFile:
         self._settle = round(settle_seconds * SECOND)
         self._log: Log | None = None
         self._open: BinaryIO | None = None
-        self._seen: tuple[int, ...] = ()
+        self._seen: tuple[int | None, ...] = ()
         self._read_to = self._looked = self._cost = 0
         self._leases: Leases | None = None
 
@@ -87,7 +87,7 @@ class LeaseFile:
         """Follow it no more."""
         if self._open:
             self._open.close()
-            self._open = None
+            self._open, self._read_to = None, 0
 
     @property
     def last(self) -> Leases | None:
@@ -104,7 +104,8 @@ class LeaseFile:
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
-                seen = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                left = self._left_bytes(stat)
+                seen = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, left)
                 if seen != self._seen:
                     began = time.monotonic_ns()
                     self._leases = self._read(file, stat)
@@ -117,11 +118,15 @@ class LeaseFile:
             raise Stop(NO_INPUT, why) from None
 
     def _read(self, file: BinaryIO, stat: os.stat_result) -> Leases:
-        has_more = self._drain(stat)
+        is_left = self._left_bytes(stat) is not None
+        has_more = is_left and self._drain()
         if self._log and self._leases and not stat.st_size:
-            self._read_to = 0  # Just rotated: the first entry is still to come.
-            self._keep_open(file)
+            # Just rotated: the first entry is still to come, and others may to the one before.
+            if not is_left:
+                self._read_to = 0
             return self._of(self._log, "rotated", stat.st_mtime_ns) if has_more else self._leases
+        if is_left:
+            self.close()
         kind = _kind(file.read(_HEAD_BYTES))
         file.seek(0)
         if kind is None:
@@ -142,16 +147,17 @@ class LeaseFile:
         """The log that is followed, which may be renamed, compressed or deleted."""
         self._open = self._open or os.fdopen(os.dup(file.fileno()), "rb")
 
-    def _drain(self, stat: os.stat_result) -> bool:
-        """Read the log that was followed to its end if it is not the file there any more; whether
-        there was more, which is in no other."""
-        if not (self._log and self._open):
-            return False
-        old = os.fstat(self._open.fileno())
-        if os.path.samestat(old, stat):
-            return False
-        count = _feed(self._log, self._open, self._read_to, old.st_mtime_ns)
-        self.close()
+    def _left_bytes(self, stat: os.stat_result) -> int | None:
+        """How large the log is that was followed, if it is not the file there any more."""
+        old = os.fstat(self._open.fileno()) if self._open else stat
+        return None if os.path.samestat(old, stat) else old.st_size
+
+    def _drain(self) -> bool:
+        """Read what was left to its end; whether there was more, which is in no other file."""
+        assert self._log
+        assert self._open
+        count = _feed(self._log, self._open, self._read_to, 0)
+        self._read_to += count
         return count > 0
 
     def _made(self, kind: str) -> Log:
