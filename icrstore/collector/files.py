@@ -129,6 +129,11 @@ class Place:
             "tail": self.tail, "header": self.header, "is_over": self.is_over,
         }  # fmt: skip
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether more than a header was read: files of one kind begin alike."""
+        return self.header[0] > 0 or self.offset > self.header[1]
+
     def begins(self, content: Content, secret: bytes) -> bool:
         """Whether the file begins as the one that was read. Raises `NotWhole`, OSError."""
         return hmac.compare_digest(content.head(secret, self.offset), self.head)
@@ -177,10 +182,9 @@ class Follow:
         data = content.read(place.offset, CHUNK_BYTES)
         # Nothing is added to what was compressed.
         is_last |= content.is_gzip
-        ending = _ENDINGS.get(header_of, b"\n")
-        end = data.rfind(ending) + len(ending) if ending in data else 0
+        end = _whole_bytes(header_of, data)
         if not end and len(data) == CHUNK_BYTES:
-            end = self._end_of_long_line()
+            end = self._end_of_long_line(is_last=is_last)
             data = data[:CHUNK_BYTES] + b"\n" if end else b""
         elif is_last and len(data) < CHUNK_BYTES and data:
             end = len(data)
@@ -188,22 +192,22 @@ class Follow:
             if content.is_gzip:
                 self.end()
             return None
-        found = header_span(header_of, data[:end], place.offset) or place.header
+        found = header_span(header_of, data[:end], place)
         header = content.read(place.header[0], place.header[1] - place.header[0])
         offset = place.offset + end
         head, tail = content.head(self._secret, offset), content.tail(self._secret, offset)
         self._step(replace(place, offset=offset, header=found, head=head, tail=tail))
         return header, data[:end]
 
-    def _end_of_long_line(self) -> int:
-        """How far a line goes that is longer than a chunk; 0 if it has not ended yet."""
+    def _end_of_long_line(self, *, is_last: bool) -> int:
+        """How far a line or object goes that is longer than a chunk; 0 while it has not ended."""
         assert self.content is not None
         at = CHUNK_BYTES
         while more := self.content.read(self.place.offset + at, CHUNK_BYTES):
             if (newline := more.find(b"\n")) >= 0:
                 return at + newline + 1
             at += len(more)
-        return 0
+        return at if is_last else 0
 
     def end(self) -> None:
         """Nothing more will come of it."""
@@ -231,17 +235,41 @@ class Follow:
         self.place, self.is_dirty = place, True
 
 
-def header_span(format: str, data: bytes, offset: int) -> tuple[int, int] | None:
-    """Where in the file the header is that these lines bring, if they bring one."""
-    if format.endswith("csv"):
-        return (0, data.find(b"\n") + 1) if offset == 0 else None
-    if format != "zeek" or not (data.startswith(b"#") or b"\n#" in data):
-        return None
+def _whole_bytes(format: str, data: bytes) -> int:
+    """How many of them are whole lines, and what is spread over lines is whole, too."""
+    ending = _ENDINGS.get(format, b"\n")
+    end = data.rfind(ending) + len(ending) if ending in data else 0
+    if format != "ndjson":
+        return end
+    start = max(data.rfind(b"\n{", 0, end), data.rfind(b"\n[{", 0, end)) + 1
+    return end if _is_closed(data[start:end]) else start
+
+
+def _is_closed(lines: bytes) -> bool:
+    """Whether the object is whole that begins with these lines, if one does."""
+    first, _, rest = lines.partition(b"\n")
+    begins = first.startswith((b"{", b"[{"))
+    return not begins or first.rstrip(b"],\r ").endswith(b"}") or b"\n}" in b"\n" + rest
+
+
+def header_span(format: str, data: bytes, place: Place) -> tuple[int, int]:
+    """Where in the file the header is that holds behind these lines, which follow the place."""
+    if format.endswith("csv") and not place.offset:
+        return 0, data.find(b"\n") + 1
+    if format != "zeek":
+        return place.header
     # A file may have several, as where Zeek went on in it: the last one holds.
-    start = max(data.rfind(b"\n#separator") + 1, 0)
-    if not data.startswith(b"#separator", start):
-        return None
+    start = data.rfind(b"\n#separator") + 1
+    if data.startswith(b"#separator", start):
+        return place.offset + start, place.offset + _comments_end(data, start)
+    # One that nothing followed yet may go on.
+    goes_on = place.offset == place.header[1]
+    return (place.header[0], place.offset + _comments_end(data, 0)) if goes_on else place.header
+
+
+def _comments_end(data: bytes, start: int) -> int:
+    """Where the comments end that begin there."""
     end = start
     while data.startswith(b"#", end):
-        end = data.find(b"\n", end) + 1
-    return offset + start, offset + end
+        end = data.find(b"\n", end) + 1 or len(data)
+    return end

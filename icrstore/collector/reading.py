@@ -12,7 +12,7 @@ from icrstore.collector.journal import Journal
 from icrstore.collector.leases import LeaseFile
 from icrstore.collector.sources import Given
 from icrstore.flow.readers import Hints, Tally, open_records
-from icrstore.flow.readers.lines import Source
+from icrstore.flow.readers.lines import Input, Source
 from icrstore.shell.stop import Stop
 
 # A lease may come to be written so long after it began: a record waits for it.
@@ -55,9 +55,12 @@ class Reading:
         return self._held.records
 
     def records(self, source: Source, tally: Tally, now: datetime) -> Iterator[pa.RecordBatch]:
-        """Raises what `open_records` does."""
+        """What is retained of some lines, whatever they begin with. Raises what `open_records`
+        does, and then remembers nothing of them."""
         hints = replace(self._hints, now=now)
-        return self.taken(open_records(source, self._given.format, tally, hints), tally)
+        # All is understood before any of it is taken: what failed half way is offered again.
+        rows = list(open_records(Input(source, tally), self._given.format, tally, hints))
+        return self.taken(rows, tally)
 
     def taken(self, batches: Iterable[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
         """What is retained of these rows."""
@@ -99,6 +102,11 @@ class Reading:
         if self._is_dirty:
             journal.keep(f"open {self._name} bindings", self._attribute.state())
             self._held.save()
+
+    def close(self) -> None:
+        """Let go of its leases' file."""
+        if self._file:
+            self._file.close()
 
     def saved(self) -> None:
         """The step was kept."""

@@ -195,6 +195,8 @@ class Service:
             self.receiver.stop()
         for tail in self.tails:
             tail.close()
+        for hearing in self.hearings:
+            hearing.reading.close()
 
     @property
     def unspooled(self) -> int:

@@ -3,14 +3,13 @@
 Every refusal names the setting, as ``tail[0].format``, and its mend.
 """
 
-import fnmatch
 import glob
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -72,7 +71,7 @@ class Tail:
 
     def means(self, path: str) -> bool:
         """Whether one of its patterns is of this path."""
-        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.patterns)
+        return any(PurePath(path).match(pattern) for pattern in self.patterns)
 
     @classmethod
     def read(cls, told: Any, place: str, folder: Path) -> "Tail":

@@ -143,6 +143,7 @@ class Tailing:
         self.dropped.clear()
 
     def close(self) -> None:
+        self.reading.close()
         for follow in self.follows:
             follow.close()
 
@@ -244,7 +245,7 @@ class Tailing:
 
     def _place_in(self, path: str, content: Content) -> Place | None:
         """Where to begin in a new file; None while it must be left alone. Raises `NotWhole`."""
-        for follow in [each for each in self.follows if each.place.offset]:
+        for follow in [each for each in self.follows if each.place.has_rows]:
             if not follow.place.begins(content, self.secret):
                 continue
             if not follow.place.is_over:

@@ -406,6 +406,7 @@ def test_a_file_that_changes_is_read_on_and_a_new_one_keeps_what_was_known(tmp_p
     path.write_text(entry("Interim-Update", 60 * 24 * 5, "bob", "2"))
     leases = followed.current(lambda: moment(60 * 24 * 5 + 1))
     assert [who(leases, ADDRESS, minute) for minute in (5, 8)] == [None, "bob"]
+    followed.close()
 
 
 def test_a_log_that_costs_much_to_read_is_not_read_on_all_the_time(
@@ -418,6 +419,7 @@ def test_a_log_that_costs_much_to_read_is_not_read_on_all_the_time(
     (tmp_path / "detail").write_text(entry("Start", 0) + entry("Stop", 6))
     assert followed.current(lambda: moment(7)) is first
     assert who(followed.current(lambda: moment(8)), ADDRESS, 6) is None
+    followed.close()
 
 
 def test_a_csv_is_known_until_it_was_written(tmp_path: Path) -> None:
@@ -436,6 +438,7 @@ def test_a_file_that_is_away_or_wrong_is_told_and_what_was_known_stays(tmp_path:
     with pytest.raises(Stop, match="name a file of leases"):
         followed.current(lambda: moment(6))
     assert followed.last is known
+    followed.close()
 
 
 def test_reading_twice_says_nothing_new() -> None:

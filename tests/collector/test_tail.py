@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -35,9 +36,11 @@ def ports_of(batch: pa.RecordBatch) -> list[int]:
 class Rig:
     """A follower of some files whose process may be killed; ``ports`` is all that it ever kept."""
 
-    def __init__(self, folder: Path, pattern: str, format: str = "ndjson") -> None:
+    def __init__(self, folder: Path, pattern: str, format: str = "ndjson", **more: Any) -> None:
+        """``more``: of `Given`; without it all is of one account."""
         self.folder, self.ports = folder, list[int]()
-        self._tail = Tail((str(folder / pattern),), Given(format=format, account="line-1"))
+        given = Given(format=format, **more or {"account": "line-1"})
+        self._tail = Tail((str(folder / pattern),), given)
         self._spool_path = folder.parent / "spool"
         self._start()
 

@@ -115,6 +115,14 @@ def test_spread_objects_are_counted_on_the_line_where_they_begin() -> None:
     assert tally.cut_off
 
 
+@pytest.mark.parametrize("start", ["[", "[\n", ",\n", "]\n"])
+def test_objects_of_an_array_may_be_a_line_each_and_begin_anywhere(start: str) -> None:
+    content = start + ",\n".join([json.dumps(LINE)] * 3) + "\n]\n"
+    (connections, _), tally = read(content.encode(), by_line=False)
+    assert len(connections) == 3
+    assert set(tally.not_records) == {"array-bracket"}
+
+
 def test_real_output_of_pmacct_is_read_or_says_what_it_lacks() -> None:
     read_, lacking = 0, 0
     for path in sorted((topic("netflow") / "pmacct").rglob("output-flow-*.json")):

@@ -32,11 +32,16 @@ _KINDS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("dnsmasq", re.compile(rb"(\d+ \S+ \S+ \S+ \S+|duid \S+)\n")),
     ("radius", re.compile(rb"^\s*Acct-Status-Type\s*[:+]?=", re.M)),
 )
+# What is appended to, so that it is read on.
+_JOURNALS = ("radius", "isc", "kea")
 
 
 class LeaseFile:
     """One path; ``account`` is the field of its entries that names the account, ``zone`` that of
     times which are written without one.
+
+    A log that is followed (`current`) is kept open until `close`, so that what was written last
+    before it was renamed is read, too.
 
     ``settle_seconds``: how long after it happened a lease may come to be written. Whoever follows
     the file knows nothing of the time since then, so that a record is never named too early.
@@ -49,13 +54,17 @@ class LeaseFile:
         self._path, self._account, self._zone = path, account, zone
         self._settle = round(settle_seconds * SECOND)
         self._log: Log | None = None
-        self._seen: tuple[int, ...] = ()
+        self._open: BinaryIO | None = None
+        self._seen: tuple[int | None, ...] = ()
         self._read_to = self._looked = self._cost = 0
         self._leases: Leases | None = None
 
     def read(self) -> Leases:
         """Known until the file was written last. Raises `Stop`, naming lines and no account."""
-        return self._known_until(self._load(0).st_mtime_ns)
+        try:
+            return self._known_until(self._load(0).st_mtime_ns)
+        finally:
+            self.close()
 
     def current(self, clock: Callable[[], float] = time.time) -> Leases:
         """Read again if the file has changed. A log is known until now, less the time to settle; a
@@ -74,6 +83,12 @@ class LeaseFile:
         self._log.forget(now - _KEPT_NANOSECONDS)
         return self._known_until(now - self._settle)
 
+    def close(self) -> None:
+        """Follow it no more."""
+        if self._open:
+            self._open.close()
+            self._open, self._read_to = None, 0
+
     @property
     def last(self) -> Leases | None:
         """What the last look that succeeded gave."""
@@ -89,7 +104,8 @@ class LeaseFile:
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
-                seen = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                left = self._left_bytes(stat)
+                seen = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, left)
                 if seen != self._seen:
                     began = time.monotonic_ns()
                     self._leases = self._read(file, stat)
@@ -102,9 +118,15 @@ class LeaseFile:
             raise Stop(NO_INPUT, why) from None
 
     def _read(self, file: BinaryIO, stat: os.stat_result) -> Leases:
+        is_left = self._left_bytes(stat) is not None
+        has_more = is_left and self._drain()
         if self._log and self._leases and not stat.st_size:
-            self._read_to = 0  # Just rotated: the first entry is still to come.
-            return self._leases
+            # Just rotated: the first entry is still to come, and others may to the one before.
+            if not is_left:
+                self._read_to = 0
+            return self._of(self._log, "rotated", stat.st_mtime_ns) if has_more else self._leases
+        if is_left:
+            self.close()
         kind = _kind(file.read(_HEAD_BYTES))
         file.seek(0)
         if kind is None:
@@ -114,10 +136,29 @@ class LeaseFile:
             return read_csv(self._path, file, stat.st_mtime_ns)
         log = self._log = self._log or self._made(kind)
         # What was appended is read on; a file that is another, or shorter, is read whole.
-        is_same = self._seen[:2] == (stat.st_dev, stat.st_ino) and kind in ("radius", "isc", "kea")
+        is_same = self._seen[:2] == (stat.st_dev, stat.st_ino) and kind in _JOURNALS
         start = self._read_to if is_same and self._read_to <= stat.st_size else 0
         self._read_to = start + _feed(log, file, start, stat.st_mtime_ns)
+        if kind in _JOURNALS:
+            self._keep_open(file)
         return self._of(log, kind, stat.st_mtime_ns)
+
+    def _keep_open(self, file: BinaryIO) -> None:
+        """The log that is followed, which may be renamed, compressed or deleted."""
+        self._open = self._open or os.fdopen(os.dup(file.fileno()), "rb")
+
+    def _left_bytes(self, stat: os.stat_result) -> int | None:
+        """How large the log is that was followed, if it is not the file there any more."""
+        old = os.fstat(self._open.fileno()) if self._open else stat
+        return None if os.path.samestat(old, stat) else old.st_size
+
+    def _drain(self) -> bool:
+        """Read what was left to its end; whether there was more, which is in no other file."""
+        assert self._log
+        assert self._open
+        count = _feed(self._log, self._open, self._read_to, 0)
+        self._read_to += count
+        return count > 0
 
     def _made(self, kind: str) -> Log:
         if kind == "radius":

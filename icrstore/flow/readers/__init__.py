@@ -115,7 +115,8 @@ def open_records(
     """Batches of at most 65,536 rows, each in its own finest precision: connections in
     `record_schema`, or NAT events in `event_schema`, as the input has them.
 
-    `format` is one of FORMATS, or None to tell it by the first bytes; either may be gzip. What was
+    `format` is one of FORMATS, or None to tell it by the first bytes; either may be gzip. An
+    `Input` is taken as it is, so that a part of an input is not judged by how it begins. What was
     read, and what was not, is in `tally`, which is complete when the iterator ends. Raises
     FormatRefused for a format that is not known, and for columns that are not (BatchRefused).
     """
@@ -123,7 +124,7 @@ def open_records(
         with source.open("rb") as file:
             yield from open_records(file, format, tally, hints)
         return
-    plain = opened(source, tally)
+    plain = source if isinstance(source, Input) else opened(source, tally)
     given = hints or Hints()
     found = _recognised(plain, format, given)
     for batch in found.read(plain, tally, given):

@@ -41,7 +41,7 @@ def read_mapped_json(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.R
     reader = _Reader(hints, tally)
     while b"\n" not in source.head.lstrip() and source.look_further():
         pass
-    if source.head.lstrip().split(b"\n")[0].strip() in (b"{", b"[", b"[{"):
+    if _is_spread(source.head.lstrip().split(b"\n")[0].strip()):
         for objects in _spread(source, tally):
             yield from reader.by_line(objects, is_open=False)
         return
@@ -51,6 +51,14 @@ def read_mapped_json(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.R
                 yield from reader.by_line(*numbered(part, at))
             else:
                 yield from reader.at_once(table, at)
+
+
+def _is_spread(first: bytes) -> bool:
+    """Whether it is no whole object by itself, and may be a line of an array or of an object.
+
+    What is followed as it grows may begin anywhere between an array's objects.
+    """
+    return first.endswith(b",") or first in (b"{", b"[", b"[{", b"]")
 
 
 class _Reader:

@@ -28,11 +28,16 @@ class Source(Protocol):
 
 
 class Input(io.RawIOBase):
-    """A source whose first bytes can be looked at before it is read; it never seeks."""
+    """A source whose first bytes can be looked at before it is read; it never seeks.
 
-    def __init__(self, source: Source, tally: Tally) -> None:
+    ``is_whole``: it is read from its beginning, and its first bytes may say how it is packed. Those
+    of a part of an input are anybody's.
+    """
+
+    def __init__(self, source: Source, tally: Tally, *, is_whole: bool = False) -> None:
         self._read = getattr(source, "read1", source.read)
         self._tally = tally
+        self.is_whole = is_whole
         self.head = b""
         self.at_end = False
 
@@ -90,12 +95,12 @@ class Input(io.RawIOBase):
 
 def opened(source: Source, tally: Tally) -> Input:
     """The source as an Input, through gzip if it begins like one."""
-    plain = Input(source, tally)
+    plain = Input(source, tally, is_whole=True)
     while len(plain.head) < len(_GZIP) and plain.look_further():
         pass
     if not plain.head.startswith(_GZIP):
         return plain
-    return Input(gzip.GzipFile(fileobj=plain, mode="rb"), tally)
+    return Input(gzip.GzipFile(fileobj=plain, mode="rb"), tally, is_whole=True)
 
 
 def line_blocks(source: Input, tally: Tally, size: int = BLOCK_BYTES) -> Iterator[bytes]:

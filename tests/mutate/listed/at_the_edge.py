@@ -9,6 +9,7 @@ TAIL = "icrstore/collector/tail.py"
 LISTEN = "icrstore/collector/listen.py"
 SERVICE = "icrstore/collector/service.py"
 TAILS = "tests/collector/test_tail.py"
+CHUNKS = "tests/collector/test_tail_chunks.py"
 
 MUTATIONS = (
     Mutation(
@@ -110,6 +111,34 @@ MUTATIONS = (
 """,
         f"{TAILS}::test_a_copied_and_truncated_file_is_read_on_in_its_copy",
         "",
+    ),
+    Mutation(
+        "tail-header-is-no-copy",
+        TAIL,
+        "if each.place.has_rows]:",
+        f"{CHUNKS}::test_files_of_which_only_a_header_was_read_are_no_copies_of_each_other",
+        "if each.place.offset]:",
+    ),
+    Mutation(
+        "tail-objects-whole",
+        FILES,
+        'if format != "ndjson":',
+        f"{CHUNKS}::test_an_array_longer_than_a_chunk_is_read_whole",
+        "if True:",
+    ),
+    Mutation(
+        "reading-understood-first",
+        "icrstore/collector/reading.py",
+        "rows = list(open_records(Input(source, tally), self._given.format, tally, hints))",
+        f"{CHUNKS}::test_what_fails_half_way_leaves_nothing_of_it_in_memory",
+        "rows = open_records(Input(source, tally), self._given.format, tally, hints)",
+    ),
+    Mutation(
+        "hearing-unpacks-nothing",
+        "icrstore/collector/reading.py",
+        "open_records(Input(source, tally), ",
+        "tests/collector/test_hearing.py::test_what_comes_first_decides_nothing_of_what_comes_next",
+        "open_records(source, ",
     ),
     Mutation(
         "listen-allowed",

@@ -71,6 +71,13 @@ MUTATIONS = (
         "return self._known_until(now)",
     ),
     Mutation(
+        "lease-log-read-to-its-end",
+        FILE,
+        "has_more = is_left and self._drain()",
+        "tests/collector/test_lease_rotation.py::test_what_was_written_before_a_log_was_renamed_is_read",
+        "has_more = False",
+    ),
+    Mutation(
         "lease-reply-without-leases",
         WHOSE,
         "named = mine = np.ones(len(times), np.bool_)",

@@ -43,7 +43,7 @@ def read_syslog(source: Input, tally: Tally, hints: Hints) -> Iterator[pa.Record
     while len(source.head) < 16 and source.look_further():
         pass
     reader = Reader(tally, hints)
-    if is_counted(source.head):
+    if source.is_whole and is_counted(source.head):
         tally.line = 1
         for block in uncounted(source.chunks(), tally):
             yield from reader.batches(block)
