@@ -45,7 +45,7 @@ def owing(
     }  # fmt: skip
     public = pair.notifier_key.public_bytes()
     sealed = hpke.seal(public, notice_info(TENANT, "operator", 1, index), dump(content))
-    told = {
+    told: dict[str, Any] = {
         "number": 1, "leaf": index, "notice": None, "proof": [], "sealed": encode_base64(sealed)
     }  # fmt: skip
     patch(teller._keeper, "ask", lambda _: Fields({"due": [told], "checkpoint": ""}))
