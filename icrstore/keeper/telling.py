@@ -109,6 +109,8 @@ class Teller:
         if leaf.index != index:
             raise StatementError("another-leaf", "due")
         notice = notices[0] if notices else None
+        if notice is not None:
+            Fields(parse_object(notice.private.encode()), "notices").time("delivered_at")
         return Debt(number, account, leaf, said, owed_at, notice, None)
 
     def _proven(
@@ -157,4 +159,23 @@ def _said(leaf: Leaf, account: str) -> dict[str, Any]:
         or said.get("subject") != digest("subject", leaf.salt, text(account)).hex()
     ):
         raise StatementError("another-leaf", "due")
+    _check_shown(said)
     return said
+
+
+def _check_shown(said: dict[str, Any]) -> None:
+    """That it says what its subscriber is shown. A keeper writes what it likes into its own leaves:
+    a row that cannot be read later would keep everybody from being told, by the other one too."""
+    fields = Fields(said, "due")
+    fields.hexadecimal("request_sha256", 32)
+    fields.text("authority", 64)
+    fields.text("purpose")
+    fields.text("instrument")
+    fields.items("hours", _hours, 1)
+    if said["type"] == "disclosure":
+        fields.integer("records", 0, 1 << 53)
+
+
+def _hours(value: Any, place: str) -> tuple[datetime, datetime]:
+    fields = Fields(value, place)
+    return fields.hour("from"), fields.hour("to")

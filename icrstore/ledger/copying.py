@@ -231,7 +231,9 @@ def _held_nodes(log: Log) -> merkle.Node:
 
 
 def _text(entry: bytes) -> str:
-    """A leaf is ASCII. Raises `CopyDiffers`."""
+    """A leaf is ASCII, and no text of PostgreSQL's has a NUL. Raises `CopyDiffers`."""
+    if b"\0" in entry:
+        raise CopyDiffers
     try:
         return entry.decode("ascii")
     except UnicodeDecodeError:

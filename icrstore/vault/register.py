@@ -5,7 +5,7 @@ nothing that a receipt says: a collector forgets a batch for it.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -23,12 +23,14 @@ from icrstore.vault.models import EpochSeal
 from icrstore.vault.policies import bring_again
 from icrstore.warrant.authority import SKEW
 from icrstore.warrant.dsse import Envelope, raw_public
-from icrstore.warrant.machines import Receipt
-from icrstore.warrant.strict import StatementError
+from icrstore.warrant.machines import EpochStatement, Receipt
+from icrstore.warrant.strict import MAX_STATEMENT_BYTES, StatementError
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
+# A keeper takes 16 MiB in one call, as text: a third more than these bytes.
+CALL_BYTES = 4 << 20
 # Refusals that mend themselves: by that keeper's clock the hour has not begun; or its store was put
 # right, and policies come again.
 _TOO_EARLY, _POLICY_LOST = "future-hour", "policy-lost"
@@ -94,10 +96,12 @@ def _register_at(keeper: Keeper, keys: SealerKeys, tenant: str, now: datetime) -
             bring_again(revocations_of(tenant), keeper)
             _forget_acknowledged(keeper, tenant, *answer.lost)
         has_asked = True
-        count += _acknowledge(tenant, seals, answer.codes, now)
-        if _POLICY_LOST in answer.codes.values():
+        # Of what the keeper said nothing, it says something later.
+        said = {seal: answer.codes.get(bytes(seal.epoch.eid), _TOO_EARLY) for seal in seals}
+        count += _acknowledge(tenant, said, now)
+        if _POLICY_LOST in said.values():
             bring_again(policies_of(tenant), keeper)
-        if not answer.codes or not _MENDED.isdisjoint(answer.codes.values()):
+        if not _MENDED.isdisjoint(said.values()):
             break
     return count
 
@@ -120,15 +124,57 @@ def _seals_for(keeper: Keeper, tenant: str) -> QuerySet[EpochSeal]:
 def _hand_in(
     keeper: Keeper, keys: SealerKeys, tenant: str, seals: Sequence[EpochSeal]
 ) -> Registered:
-    """What the keeper says of each epoch of one tenant; nothing if it takes none of them."""
-    epochs = [
-        (Envelope.parse(bytes(seal.epoch.statement), "epoch"), bytes(seal.seal)) for seal in seals
-    ]
+    """What the keeper says of each epoch of one tenant; of one that no keeper could read, why. Of
+    those that it was not asked for, or did not take, nothing."""
+    epochs, codes = _readable(tenant, seals)
+    lost = None
     try:
-        return keeper.register(epochs, keys.grants_of(tenant))
+        for some in _calls(epochs):
+            said = keeper.register(some, keys.grants_of(tenant))
+            codes, lost = {**said.codes, **codes}, said.lost or lost
     except (KeeperUnreachable, KeeperUntrue, KeeperRefused) as failure:
         logger.warning("keeper %s logged no epoch: %s", keeper.role, failure.code)
-        return Registered({}, None)
+    return Registered(codes, lost)
+
+
+def _readable(
+    tenant: str, seals: Sequence[EpochSeal]
+) -> tuple[list[tuple[Envelope, bytes]], dict[bytes, str | None]]:
+    """What a keeper is handed, and by eid what is wrong with the others: for one that it could not
+    read it would refuse all that come with it."""
+    epochs: list[tuple[Envelope, bytes]] = []
+    codes: dict[bytes, str | None] = {}
+    for seal in seals:
+        try:
+            epochs.append(_read(tenant, seal))
+        except StatementError as error:
+            codes[bytes(seal.epoch.eid)] = error.code
+    return epochs, codes
+
+
+def _read(tenant: str, seal: EpochSeal) -> tuple[Envelope, bytes]:
+    """Raises `StatementError` for what is none, or another epoch's: somebody wrote the database."""
+    envelope = Envelope.parse(bytes(seal.epoch.statement), "epoch")
+    epoch = EpochStatement.parse(envelope).epoch
+    if (epoch.tenant, epoch.eid) != (tenant, bytes(seal.epoch.eid)):
+        raise StatementError("another-epoch", "statement")
+    if len(seal.seal) > MAX_STATEMENT_BYTES:
+        raise StatementError("too-long", "seal")
+    return envelope, bytes(seal.seal)
+
+
+def _calls(epochs: Sequence[tuple[Envelope, bytes]]) -> Iterator[list[tuple[Envelope, bytes]]]:
+    """In their order, so many in each as CALL_BYTES hold; one that is more goes alone."""
+    some: list[tuple[Envelope, bytes]] = []
+    length = 0
+    for statement, seal in epochs:
+        length += len(statement.payload) + len(seal)
+        if some and length > CALL_BYTES:
+            yield some
+            some, length = [], len(statement.payload) + len(seal)
+        some.append((statement, seal))
+    if some:
+        yield some
 
 
 def _forget_acknowledged(keeper: Keeper, tenant: str, first: date, last: date) -> None:
@@ -146,19 +192,19 @@ def _start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _acknowledge(
-    tenant: str, seals: Sequence[EpochSeal], answers: dict[bytes, str | None], now: datetime
-) -> int:
-    """What the keeper said of each; a refusal is final and shows as an epoch it never lends."""
-    said = {seal: answers.get(bytes(seal.epoch.eid), _TOO_EARLY) for seal in seals}
+def _acknowledge(tenant: str, said: Mapping[EpochSeal, str | None], now: datetime) -> int:
+    """What was said of each, by its code; a refusal is final and shows as an epoch that the keeper
+    never lends. How many it logged."""
     logged = [seal.id for seal, refused in said.items() if refused is None]
     with of_tenant(tenant):
         EpochSeal.objects.filter(id__in=logged).update(acknowledged_at=now)
         for seal, refused in said.items():
             if refused is not None and refused not in _MENDED:
-                logger.error("keeper %s refused epoch %s: %s", seal.role, seal.epoch_id, refused)
+                logger.error(
+                    "epoch %s is none for keeper %s: %s", seal.epoch_id, seal.role, refused
+                )
                 EpochSeal.objects.filter(id=seal.id).update(refused=refused)
-    return sum(1 for refused in answers.values() if refused is None)
+    return len(logged)
 
 
 def _sealing(batch: Batch, keys: SealerKeys) -> Receipt | None:
@@ -184,6 +230,6 @@ def _logged_at(
         with of_tenant(tenant):
             wanted = eids[start : start + AT_ONCE]
             seals = list(_seals_for(keeper, tenant).filter(epoch__eid__in=wanted))
-        codes = _hand_in(keeper, keys, tenant, seals).codes if seals else {}
+        codes = _hand_in(keeper, keys, tenant, seals).codes
         logged |= {eid for eid, refused in codes.items() if refused is None}
     return logged

@@ -15,6 +15,9 @@ from icrstore.vault.manifests import copy_manifests
 from icrstore.vault.months import month_of
 from icrstore.warrant.dsse import Envelope
 
+# A statement of PostgreSQL's takes 65,535 values, and by a backfill a claim may reach a year.
+ROWS_AT_ONCE = 2000
+
 
 @dataclass(frozen=True)
 class MadeEpoch:
@@ -27,7 +30,7 @@ class MadeEpoch:
 
 def store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
     """Epochs, their seals, rows and manifests; inside the caller's transaction."""
-    rows = models.Epoch.objects.bulk_create(
+    epochs = [
         models.Epoch(
             tenant=tenant,
             eid=one.epoch.eid,
@@ -38,12 +41,14 @@ def store(tenant: Tenant, made: Sequence[MadeEpoch]) -> None:
             statement=one.statement.encode(),
         )
         for one in made
-    )
-    models.EpochSeal.objects.bulk_create(
+    ]
+    rows = models.Epoch.objects.bulk_create(epochs, ROWS_AT_ONCE)
+    seals = [
         models.EpochSeal(epoch=row, role=role, instance=instance, seal=seal)
         for row, one in zip(rows, made, strict=True)
         for (role, instance), seal in one.seals.items()
-    )
+    ]
+    models.EpochSeal.objects.bulk_create(seals, ROWS_AT_ONCE)
     through = models.Epoch.batches.through
     through.objects.bulk_create(
         through(epoch=row, batch=batch)

@@ -22,17 +22,19 @@ from icrstore.keeper.answers import KeeperFailure
 from icrstore.quiet import quietly
 from icrstore.seal.epoch import hour_start
 from icrstore.shell.stop import Stop
+from icrstore.warrant.machines import MOST_BATCHES
 
 logger = logging.getLogger(__name__)
 
 # So much waiting is sealed before its hours have ended.
 GROUP_BYTES = 256 << 20
 # A claim takes little more than becomes one group (2 million records are some 30 MB), so that
-# sealers share what waits: what one holds beyond its group is nobody's for as long.
+# sealers share what waits: what one holds beyond its group is nobody's for as long. Nor are there
+# more batches in it than an epoch may name, however small they are.
 CLAIM_BYTES = 48 << 20
 
 # Claim what is ready: hours ended, or somebody with a warrant cannot wait, or so much waits that it
-# is sealed early. Of these, those with the fewest tries: all, then 32 together, then each alone.
+# is sealed early. Of these, those with the fewest tries: many, then 32 together, then each alone.
 # It locks all of it, so another sealer waits for its commit and then sees what it left: one that
 # skips what is locked finds nothing, and leaves everything to the first.
 _CLAIM = f"""
@@ -53,7 +55,7 @@ WITH free AS (
 UPDATE inbox_batch SET claim = %(token)s, tries = inbox_batch.tries + 1
 FROM ready
 WHERE inbox_batch.id = ready.id AND ready.tries = ready.fewest AND ready.before < %(most)s
-  AND (fewest = 0 OR place <= CASE fewest WHEN 1 THEN 32 ELSE 1 END)
+  AND place <= CASE fewest WHEN 0 THEN %(batches)s WHEN 1 THEN 32 ELSE 1 END
 RETURNING inbox_batch.id
 """  # noqa: S608 - constants of ours
 # In the order in which a claim locks: so does the janitor, who takes the bodies of expired batches
@@ -111,6 +113,7 @@ def _claim(
         cursor.execute(_CLAIM, {
             "token": token, "tenant": tenant.name, "shard": shard, "passed": list(passed),
             "ended": hour_start(now), "bytes": GROUP_BYTES, "most": CLAIM_BYTES, "held": held_from,
+            "batches": MOST_BATCHES,
         })  # fmt: skip
         numbers = [number for (number,) in cursor.fetchall()]
         # From here a sealer that is killed leaves each of these with a try more.

@@ -17,6 +17,9 @@ from icrstore.warrant.strict import Fields, StatementError, encode_base64, time_
 from icrstore.wire import hpke
 
 CHANNELS = ("email", "outbox")
+# An epoch names every batch that it was made from, in 47 bytes each as it goes to a keeper. This is
+# a fifth of what one statement may be, so dozens go in one call; of more, sealers make two epochs.
+MOST_BATCHES = 4096
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -117,7 +120,7 @@ class EpochStatement:
             seal_sha256=_once(fields.items("seals", _seal, len(ROLES), 16), "seals"),
             rows=fields.integer("rows", 0, 1 << 40),
             manifest_root=fields.hexadecimal("manifest_root", 32),
-            batches=fields.items("batches", _batch_id, 0, 100_000),
+            batches=fields.items("batches", _batch_id, 0, MOST_BATCHES),
             pools_sha256=fields.hexadecimal("pools_sha256", 32),
             sealed_at=fields.time("sealed_at"),
         )

@@ -10,12 +10,13 @@ from django.test import Client
 from psycopg import errors
 
 from icrstore.keeper.answers import KeeperRefused, KeeperUntrue
-from icrstore.ledger.copying import COSIGNED_EVERY
+from icrstore.ledger.copying import COSIGNED_EVERY, CopyDiffers, _add
 from icrstore.ledger.models import Checkpoint, Fork, Leaf, Log, Node
 from icrstore.monitor.reading import NotProven
 from icrstore.seal.epoch import ROLES, Role
+from icrstore.tlog.checkpoint import Checkpoint as SignedCheckpoint
 from icrstore.tlog.checkpoint import parse_checkpoint
-from icrstore.tlog.merkle import Tree
+from icrstore.tlog.merkle import Tree, leaf_hash
 from icrstore.tlog.note import parse_note
 from icrstore.tlog.tiles import Tile, bundle, tile_bytes
 from icrstore.verify.icr_verify import read_trust, verify_fork
@@ -273,6 +274,14 @@ def test_entries_without_the_signed_root_are_not_kept(
     assert not Leaf.objects.exists()
     assert not Checkpoint.objects.exists()
     assert copy_logs(database, own_pair) == own_pair.leaves("oversight")
+
+
+@pytest.mark.parametrize("entry", [b"v=1\0\n", b"v=\xff\n"])
+def test_a_leaf_that_no_table_takes_is_a_copy_that_differs(copied: Pair, entry: bytes) -> None:
+    """Signed all the same: no fault of the database's, which would end every tenant's copying."""
+    log = Log.objects.create(tenant_id=TENANT, role="operator", origin="o", pseudonym="p")
+    with pytest.raises(CopyDiffers):
+        _add(log, 0, [entry], SignedCheckpoint("o", 1, leaf_hash(entry)))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,12 @@ MUTATIONS = (
         "if False:",
     ),
     Mutation(
+        "debt-says-what-is-shown",
+        "icrstore/keeper/telling.py",
+        "_check_shown(said)",
+        "tests/keeper/test_lying_debts.py::test_a_leaf_that_does_not_say_what_a_subscriber_is_shown_is_no_debt[request_sha256-None]",
+    ),
+    Mutation(
         "telling-of-our-own",
         REPORT,
         "made.verify(public)",

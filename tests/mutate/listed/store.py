@@ -18,6 +18,7 @@ PRINCIPALS = "accounts/principals.py"
 COPYING = "icrstore/ledger/copying.py"
 ROW_SECURITY = "icrstore/query/migrations/0003_row_security.py"
 GRANTS = "deploy/postgres/grants.sql"
+MANY, SPOILT = "tests/vault/test_many_batches.py", "tests/vault/test_spoilt.py"
 
 MUTATIONS = (
     Mutation(
@@ -67,6 +68,32 @@ MUTATIONS = (
         "if not all(set(receipt.epochs) <= eids for eids in logged):",
         "tests/vault/test_register.py::test_acknowledgements_that_somebody_wrote_into_the_table_give_no_receipt",
         "if False:",
+    ),
+    Mutation(
+        "register-in-calls",
+        REGISTER,
+        "if some and length > CALL_BYTES:",
+        f"{MANY}::test_what_waits_is_brought_in_calls_that_a_keeper_takes",
+        "if False:",
+    ),
+    Mutation(
+        "register-this-epoch",
+        REGISTER,
+        'raise StatementError("another-epoch", "statement")',
+        f"{SPOILT}::test_one_that_is_spoilt_keeps_nobody_else_from_being_registered[is_of_another_tenant]",
+    ),
+    Mutation(
+        "register-long-seal",
+        REGISTER,
+        'raise StatementError("too-long", "seal")',
+        f"{SPOILT}::test_one_that_is_spoilt_keeps_nobody_else_from_being_registered[has_a_huge_seal]",
+    ),
+    Mutation(
+        "claim-many",
+        "icrstore/vault/trying.py",
+        "WHEN 0 THEN %(batches)s",
+        f"{MANY}::test_a_claim_has_no_more_batches_than_a_statement_names",
+        "WHEN 0 THEN 9 * %(batches)s",
     ),
     Mutation(
         "receipt-as-sealed",
