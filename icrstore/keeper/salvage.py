@@ -40,9 +40,10 @@ def quarantines(tx: Connection) -> list[Evidence]:
 
 
 def quarantine(tx: Connection, made: Evidence) -> None:
-    """One checkpoint for each log is kept: strangers cannot fill the store with more of them."""
+    """One checkpoint for each log is kept: strangers cannot fill the store with more of them. One
+    that was evidence before is so again."""
     tx.execute(
-        "INSERT OR IGNORE INTO quarantine (origin, note, shown_at) SELECT ?1, ?2, ?3"
+        "INSERT OR REPLACE INTO quarantine (origin, note, shown_at) SELECT ?1, ?2, ?3"
         " WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE origin = ?1 AND ended_at IS NULL)",
         (made.origin, made.note, made.shown_at),
     )
@@ -51,6 +52,14 @@ def quarantine(tx: Connection, made: Evidence) -> None:
 def end_quarantine(tx: Connection, unix_seconds: int) -> None:
     """The checkpoints stay, as evidence."""
     tx.execute("UPDATE quarantine SET ended_at = ? WHERE ended_at IS NULL", (unix_seconds,))
+
+
+def is_given_up(tx: Connection, origin: str) -> bool:
+    """Of a log that has no tenant: whether a quarantine over it has ended."""
+    row = tx.execute(
+        "SELECT 1 FROM quarantine WHERE origin = ? AND ended_at IS NOT NULL LIMIT 1", (origin,)
+    ).fetchone()
+    return row is not None
 
 
 def recovered(tx: Connection, tenant: str) -> list[Recovered]:
