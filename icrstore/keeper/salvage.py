@@ -151,6 +151,7 @@ def cut_log(tx: Connection, tenant: str, size: int) -> None:
     """
     where = (tenant, size)
     tx.execute("DELETE FROM debt WHERE tenant = ? AND leaf >= ?", where)
+    _renumber_debts(tx, tenant)
     tx.execute("UPDATE debt SET notice = NULL WHERE tenant = ? AND notice >= ?", where)
     tx.execute("DELETE FROM shred WHERE tenant = ? AND leaf >= ?", where)
     asked_since = "SELECT sha256 FROM request WHERE tenant = ? AND commit_leaf >= ?"
@@ -173,3 +174,12 @@ def cut_log(tx: Connection, tenant: str, size: int) -> None:
     tx.execute("DELETE FROM leaf WHERE tenant = ? AND number >= ?", where)
     tx.execute("DELETE FROM node WHERE tenant = ? AND (number + 1) << level > ?", where)
     tx.execute("UPDATE tenant SET size = ? WHERE name = ?", (size, tenant))
+
+
+def _renumber_debts(tx: Connection, tenant: str) -> None:
+    """1, 2, .. as before, without those that went: one of a leaf that stays may have come after."""
+    rows = tx.execute("SELECT number FROM debt WHERE tenant = ? ORDER BY number", (tenant,))
+    numbers = enumerate([row[0] for row in rows], 1)
+    moved = [(new, tenant, old) for new, old in numbers if new != old]
+    # The lowest first: the number that each takes is free by then.
+    tx.executemany("UPDATE debt SET number = ? WHERE tenant = ? AND number = ?", moved)

@@ -105,6 +105,14 @@ MUTATIONS = (
         "tests/keeper/test_recover.py::test_trust_that_was_given_in_the_lost_time_must_be_compared",
     ),
     Mutation(
+        "recover-debts-without-gap",
+        SALVAGE,
+        "_renumber_debts(tx, tenant)\n    tx",
+        "tests/keeper/test_recover_debts.py"
+        "::test_a_debt_of_a_leaf_that_is_taken_back_leaves_no_gap_in_the_numbers",
+        "tx",
+    ),
+    Mutation(
         "recover-lost-logs",
         RECOVER,
         "_lost_logs(call, published) or ",
