@@ -21,7 +21,9 @@ def test_a_debt_of_a_leaf_that_is_taken_back_leaves_no_gap_in_the_numbers(
     pair, role = still_pair, story.role
     with story.serving():
         named, lent = pair.question(), pair.question()
-        releases = [pair.keepers().release(one, pair.keepers().commit(one)) for one in (named, lent)]
+        releases = [
+            pair.keepers().release(one, pair.keepers().commit(one)) for one in (named, lent)
+        ]
         story.outside.follow()
     story.copy()
     with story.serving():
