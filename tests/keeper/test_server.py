@@ -200,7 +200,8 @@ def test_a_connection_for_which_no_thread_can_start_takes_no_place(
     still_pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the host has no more processes or memory for a while; then it goes on."""
-    start, failed = threading.Thread.start, []
+    start = threading.Thread.start
+    failed: list[threading.Thread] = []
 
     def fails(thread: threading.Thread) -> None:
         if len(failed) == MAX_CONNECTIONS:

@@ -15,7 +15,9 @@ FSCK = "icrstore/keeper/fsck"
 FOUND_OUT = (
     "tests/keeper/test_quarantine.py::test_the_next_question_finds_it_out_and_it_lends_nothing_more"
 )
-NOT_BELIEVED = "tests/keeper/test_recover_published.py::test_what_is_published_is_believed_in_nothing"
+NOT_BELIEVED = (
+    "tests/keeper/test_recover_published.py::test_what_is_published_is_believed_in_nothing"
+)
 MAY_BE_USED = (
     "tests/keeper/test_recover.py::test_nothing_is_lent_under_a_warrant_that_may_have_been_used"
 )
