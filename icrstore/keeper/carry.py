@@ -126,7 +126,9 @@ class Carrier:
 
     def _largest(self, origin: str) -> _Shown:
         """Of those that threads wait with."""
-        of_log = [one for one in self._waiting if one.checkpoint.origin == origin]
+        # A copy: whoever has what it waited for leaves meanwhile, and would hide its neighbour.
+        waiting = tuple(self._waiting)
+        of_log = [one for one in waiting if one.checkpoint.origin == origin]
         return max(of_log, key=lambda one: one.checkpoint.size)
 
     def _learn(self, logged: Logged, checkpoint: Checkpoint) -> None:

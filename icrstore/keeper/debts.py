@@ -5,8 +5,9 @@ against a release that the peer's witness cosigned, after both logs held the que
 means that somebody may know, and a release that never lent anything troubles nobody. A disclosure
 falls due at once, for each account that it names.
 
-The debts of a tenant are numbered 1, 2, .. and never renumbered or removed: whoever lost what it
-was told asks from its first gap. Which leaf is whose stays with the keeper and the notifier.
+The debts of a tenant are numbered 1, 2, .. and never renumbered or removed, but by a recovery that
+takes their leaves back: whoever lost what it was told asks from its first gap. Which leaf is whose
+stays with the keeper and the notifier.
 """
 
 import hashlib

@@ -18,7 +18,8 @@ MENDS = {
     "published-wrong": "what is there does not lead to what this log signed and its peer cosigned",
     "published-too-old": "the peer has cosigned more than is there: get a newer copy",
     "pins-lost": "in the lost time somebody was pinned, replaced or revoked: compare `show` with"
-    " what must be trusted, recover with --pins-compared, pin and revoke what differs, then serve",
+    " what must be trusted, recover with --pins-compared, pin and revoke what differs, then serve;"
+    " a log in its `quarantine` that is no tenant's was of one pinned then, and is given up so",
     "peer-forked": "the other keeper's log is not what we cosigned: keep all, tell its owner",
 }
 _RECOVER = """\

@@ -123,6 +123,8 @@ def _log_backfill(call: Call, tenant: Tenant, envelope: Envelope, policy: Backfi
     if queries.add_backfill(call.tx, tenant.name, envelope.sha256, first, end, valid_to):
         told = {name: value for name, value in policy.to_fields().items() if name != "v"}
         told["policy_sha256"] = envelope.sha256.hex()
+        # To the second, as it is kept and holds.
+        told["valid_to"] = time_text(policy.valid_to.replace(microsecond=0))
         draft, ledger = Draft("policy", told), call.ledger(tenant.name)
         if not ledger.restore(draft):
             ledger.append(draft, call.now)

@@ -28,7 +28,7 @@ def take_own(keeper: Keeper, body: bytes) -> dict[str, Any]:
     1. Our own log key signed it: nothing else costs us more than that check.
     2. Our log holds it: then it tells us nothing.
     3. A log that was recovered once may have signed heads that nobody took. Of such a log only what
-       the peer cosigned counts.
+       the peer cosigned counts; and nothing of one that was given up (`recover`).
     4. From here we are in quarantine, whatever the clock says; the note is kept.
 
     Raises Refused(malformed, unknown-origin, not-signed).
@@ -67,17 +67,18 @@ def _is_held(keeper: Keeper, tx: Connection, shown: Checkpoint) -> bool:
     try:
         tenant = queries.tenant_of_log(tx, pseudonym_of(shown.origin))
     except Refused:
-        # We signed for a log that we do not have: it is younger than the copy.
         return False
     ledger = Ledger(tx, keeper.identity, tenant)
     return shown.size <= ledger.size and merkle.root(ledger.node, shown.size) == shown.root
 
 
 def _counts(keeper: Keeper, tx: Connection, shown: Checkpoint, body: bytes) -> bool:
-    recovered = {
-        tenant.pseudonym for tenant in queries.tenants(tx) if salvage.recovered(tx, tenant.name)
-    }
-    if pseudonym_of(shown.origin) not in recovered:
+    tenants = {tenant.pseudonym: tenant.name for tenant in queries.tenants(tx)}
+    name = tenants.get(pseudonym_of(shown.origin))
+    if name is None:
+        # We signed for a log that we do not have: it is younger than the copy.
+        return not salvage.is_given_up(tx, shown.origin)
+    if not salvage.recovered(tx, name):
         return True
     try:
         check_cosigned(body, keeper.own_log_keys(queries.peer(tx, keeper.peer_role)))

@@ -54,7 +54,9 @@ def recover(keeper: Keeper, fetch: Fetch, pins_compared: bool) -> list[Outcome]:
        cosigned.
     2. The key chain is where the last certificate says that it was: an older one would revive days.
     3. The witness remembers what it cosigned.
-    4. Where trust was given or taken in the time that is lost, somebody compared it.
+    4. Where trust was given or taken in the time that is lost, somebody compared it. A log of ours
+       that is younger than the copy is of a tenant pinned then: nobody here can say of which, so
+       it is given up.
     5. From here the logs are right: leaves, rows and the quarantine's end are one transaction. The
        clock is in doubt until the peer's agrees.
 
@@ -71,7 +73,8 @@ def recover(keeper: Keeper, fetch: Fetch, pins_compared: bool) -> list[Outcome]:
         if not wrong and not salvage.is_quarantined(call.tx):
             return []
         # 4.
-        if not pins_compared and any(_trust_changed(call, *one) for one in wrong):
+        is_changed = _lost_logs(call, published) or any(_trust_changed(call, *one) for one in wrong)
+        if is_changed and not pins_compared:
             raise Refused("pins-lost")
         # 5.
         made = [_put_right(call, tenant, log) for tenant, log in published]
@@ -151,6 +154,12 @@ def _common(call: Call, tenant: Tenant, log: PublishedLog) -> int:
 
 def _is_behind(call: Call, tenant: Tenant, log: PublishedLog) -> bool:
     return _common(call, tenant, log) < log.checkpoint.size
+
+
+def _lost_logs(call: Call, published: Sequence[tuple[Tenant, PublishedLog]]) -> set[str]:
+    """The logs that it was shown its own signature of, and has no tenant for."""
+    shown = {one.origin for one in salvage.quarantines(call.tx)}
+    return shown - {log.checkpoint.origin for _, log in published}
 
 
 def _trust_changed(call: Call, tenant: Tenant, log: PublishedLog) -> bool:

@@ -40,9 +40,10 @@ def quarantines(tx: Connection) -> list[Evidence]:
 
 
 def quarantine(tx: Connection, made: Evidence) -> None:
-    """One checkpoint for each log is kept: strangers cannot fill the store with more of them."""
+    """One checkpoint for each log is kept: strangers cannot fill the store with more of them. One
+    that was evidence before is so again."""
     tx.execute(
-        "INSERT OR IGNORE INTO quarantine (origin, note, shown_at) SELECT ?1, ?2, ?3"
+        "INSERT OR REPLACE INTO quarantine (origin, note, shown_at) SELECT ?1, ?2, ?3"
         " WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE origin = ?1 AND ended_at IS NULL)",
         (made.origin, made.note, made.shown_at),
     )
@@ -51,6 +52,14 @@ def quarantine(tx: Connection, made: Evidence) -> None:
 def end_quarantine(tx: Connection, unix_seconds: int) -> None:
     """The checkpoints stay, as evidence."""
     tx.execute("UPDATE quarantine SET ended_at = ? WHERE ended_at IS NULL", (unix_seconds,))
+
+
+def is_given_up(tx: Connection, origin: str) -> bool:
+    """Of a log that has no tenant: whether a quarantine over it has ended."""
+    row = tx.execute(
+        "SELECT 1 FROM quarantine WHERE origin = ? AND ended_at IS NOT NULL LIMIT 1", (origin,)
+    ).fetchone()
+    return row is not None
 
 
 def recovered(tx: Connection, tenant: str) -> list[Recovered]:
@@ -142,6 +151,7 @@ def cut_log(tx: Connection, tenant: str, size: int) -> None:
     """
     where = (tenant, size)
     tx.execute("DELETE FROM debt WHERE tenant = ? AND leaf >= ?", where)
+    _renumber_debts(tx, tenant)
     tx.execute("UPDATE debt SET notice = NULL WHERE tenant = ? AND notice >= ?", where)
     tx.execute("DELETE FROM shred WHERE tenant = ? AND leaf >= ?", where)
     asked_since = "SELECT sha256 FROM request WHERE tenant = ? AND commit_leaf >= ?"
@@ -164,3 +174,12 @@ def cut_log(tx: Connection, tenant: str, size: int) -> None:
     tx.execute("DELETE FROM leaf WHERE tenant = ? AND number >= ?", where)
     tx.execute("DELETE FROM node WHERE tenant = ? AND (number + 1) << level > ?", where)
     tx.execute("UPDATE tenant SET size = ? WHERE name = ?", (size, tenant))
+
+
+def _renumber_debts(tx: Connection, tenant: str) -> None:
+    """1, 2, .. as before, without those that went: one of a leaf that stays may have come after."""
+    rows = tx.execute("SELECT number FROM debt WHERE tenant = ? ORDER BY number", (tenant,))
+    numbers = enumerate([row[0] for row in rows], 1)
+    moved = [(new, tenant, old) for new, old in numbers if new != old]
+    # The lowest first: the number that each takes is free by then.
+    tx.executemany("UPDATE debt SET number = ? WHERE tenant = ? AND number = ?", moved)

@@ -1,6 +1,6 @@
 """The keeper's HTTP server: the standard library's, on a Unix socket, with everything bounded.
 
-Its access log has method, path, status and milliseconds, and nothing of what was asked.
+Its access log has method, door, status and milliseconds, and nothing of what was asked.
 """
 
 import io
@@ -52,7 +52,12 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Wait for a free place before there is a thread: the rest waits in the kernel's queue."""
         self._free.acquire()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            # No thread could start, and so none gives the place back.
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -89,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
+    # What was knocked at. Before that a path is whatever a stranger wrote.
+    door = "-"
 
     def setup(self) -> None:
         super().setup()
@@ -105,15 +112,16 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if not self.server.begin():
             return
-        started = time.monotonic()
+        started, is_lost = time.monotonic(), False
         try:
             answer, is_lost = self._answer(has_body)
             self._send(answer)
             self._log_access(answer.status, started)
-            if is_lost:
-                # What is durable is unknown. A restart reads the disk again.
-                os._exit(EXIT_STORE_LOST)
         finally:
+            if is_lost:
+                # What is durable is unknown, whether or not the caller is there to be told so. A
+                # restart reads the disk again.
+                os._exit(EXIT_STORE_LOST)
             self.server.end()
 
     def _answer(self, has_body: bool) -> tuple[Answer, bool]:
@@ -121,6 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self._read_body() if has_body else b""
             knock = Knock(self.command, self.path, self.headers, body)
+            self.door = knock.path
             return self.server.doors.answer(knock), False
         except (StoreLost, sqlite3.OperationalError):
             return self._problem(503, "store-lost"), True
@@ -190,10 +199,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _log_access(self, status: int, started: float) -> None:
-        known = status not in (400, 404)
-        path = self.path.partition("?")[0] if known else "-"
+        door = self.door if status not in (400, 404) else "-"
         milliseconds = (time.monotonic() - started) * 1000
-        log(f"{self.command} {path} {status} {milliseconds:.1f}")
+        log(f"{self.command} {door} {status} {milliseconds:.1f}")
 
     def log_message(self, format: str, *args: Any) -> None:
         """The library would repeat what a caller wrote."""

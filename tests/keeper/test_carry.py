@@ -3,10 +3,12 @@
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from icrstore.keeper.answers import Logged, Proven
-from icrstore.keeper.carry import Carrier
+from icrstore.keeper.carry import Carrier, _Shown
 from icrstore.keeper.evidence import check_leaves
+from icrstore.tlog.checkpoint import Checkpoint
 from icrstore.tlog.known import Known
 from tests.keeper.pair import Pair
 
@@ -76,6 +78,28 @@ def test_a_lone_engine_asks_for_no_proof_that_it_can_make(own_pair: Pair) -> Non
     # The first of each log: what it was before nobody had told.
     assert asked(own_pair, "/consistency") <= 2
     assert asked(own_pair, "/inclusion") == 0
+
+
+class Leaving:
+    """What another thread waited with, which it takes away while it is looked at."""
+
+    def __init__(self, waiting: list[Any], shown: _Shown) -> None:
+        self._waiting, self._shown = waiting, shown
+        waiting.append(self)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        if self in self._waiting:
+            self._waiting.remove(self)
+        return self._shown.checkpoint
+
+
+def test_who_leaves_while_the_largest_is_looked_for_hides_nobody(pair: Pair) -> None:
+    carries = carrier(pair)
+    small, large = (_Shown.read(each.checkpoint) for each in logged(pair, 2))
+    Leaving(carries._waiting, small)
+    carries._waiting.append(large)
+    assert carries._largest(large.checkpoint.origin) is large
 
 
 class Misled(Known):

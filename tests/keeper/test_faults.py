@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,9 +18,11 @@ from icrstore.keeper.leaves import Leaf
 from icrstore.keeper.server import EXIT_STORE_LOST
 from icrstore.seal.epoch import ROLES, Role, other_role
 from icrstore.warrant.statements import AccountSelector
+from icrstore.warrant.strict import dump
 from tests.keeper.pair import Pair, code_of, rows_of
 from tests.keeper.papers import ACCOUNT, last_hour
 from tests.keeper.processes import run
+from tests.keeper.test_server import signed
 
 # Every sync of the keeper fails, also those of the threads that answer.
 NO_SYNC = (
@@ -51,6 +54,19 @@ def test_a_commit_that_cannot_be_synced_is_not_answered(own_pair: Pair, role: Ro
     fails_and_exits(own_pair, role, lambda: own_pair.keepers().commit(question))
     own_pair.processes[role].start()
     assert own_pair.run(question).releases
+
+
+@needs_strace
+def test_it_ends_also_where_whoever_asked_has_gone(own_pair: Pair) -> None:
+    """With a store of which nobody knows what is on the disk it answers nothing more."""
+    body = dump(own_pair.question().to_object())
+    head = {**signed(own_pair, "/v1/commit", body), "Content-Length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    without_syncs(own_pair, "operator")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.connect(str(own_pair.processes["operator"].socket))
+        gone.sendall(f"POST /v1/commit HTTP/1.1\r\n{lines}\r\n".encode() + body)
+    assert own_pair.processes["operator"].wait() == EXIT_STORE_LOST
 
 
 @needs_strace

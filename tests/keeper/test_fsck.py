@@ -58,11 +58,11 @@ def lived(template: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def policies(pair: Pair) -> list[Envelope]:
-    """Pools, and a backfill."""
+    """Pools, and a backfill, which ends within a second."""
     first, hour = last_hour() - timedelta(days=30), timedelta(hours=1)
     rulings = (
         PoolPolicy(TENANT, last_hour() + 9 * hour, ()),
-        Backfill(TENANT, "edge-1", HourRange(first, first + hour), utc_now() + 9 * hour),
+        Backfill(TENANT, "edge-1", HourRange(first, first + hour), utc_now() + 9.0001 * hour),
     )
     return [Envelope.sign("policy", made.to_fields(), pair.keys["tenant"]) for made in rulings]
 

@@ -155,6 +155,15 @@ def test_a_log_that_is_younger_than_the_copy_stops_it_too(still_pair: Pair) -> N
         }
 
 
+def test_what_was_evidence_once_is_so_again(still_pair: Pair) -> None:
+    shown = salvage.Evidence("log", b"note", 0)
+    with still_pair.owner("operator") as keeper, keeper.store.write() as tx:
+        salvage.quarantine(tx, shown)
+        salvage.end_quarantine(tx, 1)
+        salvage.quarantine(tx, shown)
+        assert salvage.quarantines(tx) == [shown]
+
+
 @each_role
 def test_what_others_signed_or_it_knows_stops_it_not(still_pair: Pair, role: Role) -> None:
     good = signed(still_pair, role, 3)

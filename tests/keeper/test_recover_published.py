@@ -12,6 +12,7 @@ from icrstore.keeper.errors import Refused
 from icrstore.keeper.keys import Identity
 from icrstore.keeper.names import witness_key_name
 from icrstore.keeper.published import source
+from icrstore.keeper.quarantine import take_own
 from icrstore.keeper.recover import recover
 from icrstore.seal.epoch import ROLES, other_role
 from icrstore.tlog.checkpoint import Checkpoint, sign_checkpoint
@@ -19,6 +20,7 @@ from icrstore.tlog.merkle import root_of
 from icrstore.tlog.note import SigningKey
 from tests.keeper.outside import Outside
 from tests.keeper.story import Story, code, is_quarantined, story
+from tests.keeper.test_quarantine import signed
 
 __all__ = ["story"]
 
@@ -63,6 +65,25 @@ def test_a_copy_that_ends_before_what_the_peer_cosigned_is_refused(story: Story)
     old.notes[role] = story.outside.history[role][0]
     old.seen[role] = old.seen[role][: int(old.notes[role].splitlines()[1])]
     assert refused(story, old.publish(story.folder / "old")) == "published-too-old"
+
+
+def test_a_log_that_is_younger_than_the_copy_is_given_up_by_whoever_compares_and_then_for_good(
+    story: Story,
+) -> None:
+    """A tenant was pinned since: nothing that is left can say whose log it was."""
+    shown, another = (signed(story.pair, story.role, size, pseudonym="0" * 16) for size in (3, 4))
+    story.recover()
+    with story.pair.owner(story.role) as keeper:
+        assert take_own(keeper, shown) == {"is_quarantined": True}
+    assert code(story.recover) == "pins-lost"
+    assert is_quarantined(story)
+    assert story.recover(pins_compared=True)
+    with story.pair.owner(story.role) as keeper:
+        for note in (shown, another):
+            assert take_own(keeper, note) == {"is_quarantined": False}
+        # Another log that it does not have is news.
+        younger = signed(story.pair, story.role, 3, pseudonym="1" * 16)
+        assert take_own(keeper, younger) == {"is_quarantined": True}
 
 
 def test_a_peer_that_forked_meanwhile_is_told_of(story: Story) -> None:

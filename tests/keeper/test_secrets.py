@@ -1,5 +1,6 @@
 """What a thief of one keeper has: nothing that opens a row, and no trace of who was asked for."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,17 @@ def test_private_files_are_private_and_no_private_key_is_ever_printed(
 def test_the_access_log_holds_nothing_that_was_asked(pair: Pair) -> None:
     pair.day_key("operator", last_hour().date().isoformat())
     pair.raw("operator").call("GET", "/zoe?account=zoe", {})
+    # Refused before it is known which door it would be.
+    for path in (b"/zoe%1b[2J", b"/\x1bzoe"):
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(pair.processes["operator"].socket))
+            raw.sendall(b"POST " + path + b" HTTP/1.1\r\n\r\n")
+            # Its line is written before the connection ends.
+            while raw.recv(1 << 12):
+                pass
     lines = pair.processes["operator"].log.read_text()
     assert "GET /v1/key-schedule 200" in lines
     assert "GET - 404" in lines
+    assert "POST - 411" in lines
     assert "zoe" not in lines
     assert "demo" not in lines

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,12 @@ import pytest
 
 from icrstore.keeper.client import KeeperUntrue
 from icrstore.keeper.names import authority_of
-from icrstore.keeper.server import MAX_BODY_BYTES, MAX_HEADER_CHARACTERS, MAX_HEADERS
+from icrstore.keeper.server import (
+    MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
+    MAX_HEADER_CHARACTERS,
+    MAX_HEADERS,
+)
 from icrstore.seal.epoch import ROLES
 from icrstore.warrant.dsse import key_id
 from icrstore.warrant.strict import dump, parse_object
@@ -188,6 +194,28 @@ def test_a_slow_caller_holds_up_nobody(pair: Pair) -> None:
         started = time.monotonic()
         assert pair.raw("operator").call("GET", "/healthz", {}).status == 200
         assert time.monotonic() - started < 2
+
+
+def test_a_connection_for_which_no_thread_can_start_takes_no_place(
+    still_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the host has no more processes or memory for a while; then it goes on."""
+    start = threading.Thread.start
+    failed: list[threading.Thread] = []
+
+    def fails(thread: threading.Thread) -> None:
+        if len(failed) == MAX_CONNECTIONS:
+            return start(thread)
+        failed.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    with still_pair.serving_ahead(timedelta(0)):
+        monkeypatch.setattr(threading.Thread, "start", fails)
+        for _ in range(MAX_CONNECTIONS):
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.connect(str(still_pair.processes["operator"].socket))
+                assert raw.recv(1) == b""
+        assert still_pair.raw("operator").call("GET", "/healthz", {}).status == 200
 
 
 def test_a_client_with_the_wrong_pins_believes_nothing(pair: Pair) -> None:

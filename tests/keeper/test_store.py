@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -174,16 +174,24 @@ def test_killed_around_the_sync_all_of_it_is_there_or_none(
 
 def _write_and_die(path: Path, answers: Path, is_durable: bool) -> None:
     store = Store(path, SCHEMA)
-    ends = store._end
+    ends, writes, has_answered = store._end, store.write, threading.Event()
 
     def dies(together: stores._Together) -> None:
         if is_durable:
             ends(together)
+        # It lives on for so long that whoever does not wait for it is seen.
+        has_answered.wait(0.2)
         os._exit(9)
 
-    store._end = dies  # type: ignore[method-assign]
-    for each in at_once(store, adds(1), adds(2), adds(3)):
-        each.add_done_callback(lambda _: answers.touch())
+    @contextmanager
+    def answers_after() -> Iterator[Connection]:
+        with writes() as tx:
+            yield tx
+        answers.touch()
+        has_answered.set()
+
+    store._end, store.write = dies, answers_after  # type: ignore[method-assign]
+    at_once(store, adds(1), adds(2), adds(3))
 
 
 def test_memory_that_ends_at_the_commit_leaves_nobody_waiting(tmp_path: Path) -> None:

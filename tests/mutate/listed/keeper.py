@@ -353,6 +353,13 @@ MUTATIONS = (
         "tests/keeper/test_server.py::test_sizes_have_limits",
     ),
     Mutation(
+        "keeper-access-log",
+        SERVER,
+        'door = self.door if status not in (400, 404) else "-"',
+        "tests/keeper/test_secrets.py::test_the_access_log_holds_nothing_that_was_asked",
+        'door = self.path.partition("?")[0]',
+    ),
+    Mutation(
         "together-undone-alone",
         STORE,
         'self._writer.execute("ROLLBACK TO one")',

@@ -22,6 +22,10 @@ MAY_BE_USED = (
     "tests/keeper/test_recover.py::test_nothing_is_lent_under_a_warrant_that_may_have_been_used"
 )
 NAMED = "tests/keeper/test_fsck.py::test_each_fault_is_named"
+YOUNGER = (
+    "tests/keeper/test_recover_published.py"
+    "::test_a_log_that_is_younger_than_the_copy_is_given_up_by_whoever_compares_and_then_for_good"
+)
 
 MUTATIONS = (
     Mutation(
@@ -101,6 +105,28 @@ MUTATIONS = (
         RECOVER,
         'raise Refused("pins-lost")',
         "tests/keeper/test_recover.py::test_trust_that_was_given_in_the_lost_time_must_be_compared",
+    ),
+    Mutation(
+        "recover-debts-without-gap",
+        SALVAGE,
+        "_renumber_debts(tx, tenant)\n    tx",
+        "tests/keeper/test_recover_debts.py"
+        "::test_a_debt_of_a_leaf_that_is_taken_back_leaves_no_gap_in_the_numbers",
+        "tx",
+    ),
+    Mutation(
+        "recover-lost-logs",
+        RECOVER,
+        "_lost_logs(call, published) or ",
+        YOUNGER,
+        "",
+    ),
+    Mutation(
+        "recover-given-up",
+        QUARANTINE,
+        "not salvage.is_given_up(tx, shown.origin)",
+        YOUNGER,
+        "True",
     ),
     Mutation(
         "recover-witness-reminded",
