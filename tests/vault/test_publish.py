@@ -1,7 +1,13 @@
 import json
 import os
 import stat
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +89,32 @@ def test_a_file_whose_replacement_fails_is_left_as_it_was(
     with pytest.raises(OSError, match="No space"):
         replace_file(path, b"half")
     assert path.read_bytes() == before
+    assert [each.name for each in rooms.folder.iterdir()] == ["intake.json"]
+
+
+def test_what_a_killed_sealer_left_beside_the_chain_goes_with_the_next_link(rooms: Rooms) -> None:
+    """It opens every later hour, and would do so for ever."""
+    killed = textwrap.dedent("""
+        import os, sys
+        from pathlib import Path
+        from icrstore.vault.files import replace_file
+        os.fsync = lambda _: os._exit(9)
+        replace_file(Path(sys.argv[1]), b"a link")
+    """)
+    path = rooms.folder / "intake.json"
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == 9
+    assert len(list(rooms.folder.iterdir())) == 2
+    replace_file(path, b"the next link")
+    assert [each.name for each in rooms.folder.iterdir()] == ["intake.json"]
+
+
+def test_sealers_that_replace_a_file_at_once_leave_one_of_theirs_whole(tmp_path: Path) -> None:
+    path, contents = tmp_path / "intake.json", [bytes([n]) * 100_000 for n in range(8)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        for _ in range(10):
+            list(pool.map(partial(replace_file, path), contents))
+            assert path.read_bytes() in contents
 
 
 def test_a_sealer_without_its_files_is_told_what_to_do(rooms: Rooms) -> None:
