@@ -180,6 +180,13 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "links-by-the-keepers-clocks",
+        "icrstore/vault/publish.py",
+        "begun = min(hour_start(now), max(logged) + HOUR)",
+        "tests/vault/test_publish.py::test_a_clock_that_was_a_day_ahead_has_forgotten_no_link_of_today",
+        "begun = hour_start(now)",
+    ),
+    Mutation(
         "opening-proven",
         OPENING,
         "_prove(one, body, proof)",
