@@ -15,6 +15,7 @@ import pyarrow as pa
 import zstandard
 
 from icrstore.flow.gaps import Gap, noted, noting
+from icrstore.vault.messages import is_of_records
 from icrstore.warrant.strict import StatementError
 
 # A batch holds at most this much Arrow.
@@ -22,10 +23,6 @@ MAX_ARROW_BYTES = 512 << 20
 # And as many records: five times what a collector cuts. Equal ones compress to nothing, and each is
 # many times its size once it is sorted and sealed.
 MOST_RECORDS = 1_000_000
-# A message of no records takes some kilobytes once it is read, and next to none in the frame.
-MOST_MESSAGES = 1 << 14
-# Fields of the Arrow format's Message.fbs, in their order.
-_MESSAGE_HEADER, _RECORD_BATCH_COMPRESSION = 2, 3
 
 
 class NotArrow(Exception):
@@ -70,14 +67,14 @@ def read_content(frame: bytes) -> Content:
 def read_arrow(stream: bytes) -> Content:
     """What the stream holds. Raises `NotArrow`, `TooManyRecords`, `WrongGaps`.
 
-    1. It is a schema and record batches that are not compressed once more: a buffer would be
-       unpacked to whatever size it names. They have `MOST_RECORDS` at most, and are as few as
-       `MOST_MESSAGES`.
+    1. Its messages are those of records (`is_of_records`), before Arrow reads one; and the records
+       are `MOST_RECORDS` at most.
     2. Its schema says nothing beside the columns but the gaps, as `noting` writes them.
     """
     try:
         # 1.
-        _check_messages(stream)
+        if not is_of_records(stream):
+            raise NotArrow
         with pa.ipc.open_stream(stream) as reader:
             records = reader.read_all()
     except (pa.ArrowException, struct.error, OSError, EOFError) as error:
@@ -98,29 +95,3 @@ def _gaps(schema: pa.Schema) -> list[Gap]:
     if not is_all or any(column.metadata for column in schema):
         raise WrongGaps
     return gaps
-
-
-def _check_messages(stream: bytes) -> None:
-    for count, message in enumerate(pa.ipc.MessageReader.open_stream(stream), 1):
-        if count > MOST_MESSAGES or message.type not in ("schema", "record batch"):
-            raise NotArrow
-        if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):
-            raise NotArrow
-
-
-def _is_compressed(metadata: bytes) -> bool:
-    (root,) = struct.unpack_from("<I", metadata)
-    header = _field(metadata, root, _MESSAGE_HEADER)
-    (offset,) = struct.unpack_from("<I", metadata, header)
-    return _field(metadata, header + offset, _RECORD_BATCH_COMPRESSION) != 0
-
-
-def _field(buffer: bytes, table: int, number: int) -> int:
-    """Where a table's field lies, 0 if it is absent (FlatBuffers internals, "Tables")."""
-    (back,) = struct.unpack_from("<i", buffer, table)
-    vtable, place = table - back, 4 + 2 * number
-    (size,) = struct.unpack_from("<H", buffer, vtable)
-    if place >= size:
-        return 0
-    (offset,) = struct.unpack_from("<H", buffer, vtable + place)
-    return table + offset if offset else 0

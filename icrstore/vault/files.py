@@ -1,20 +1,19 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, in a folder that several sealers share."""
 
+import fcntl
 import os
-import secrets
 from pathlib import Path
+
+from icrstore.keeper.files import write_whole
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file (mode 0600) so that a crash leaves the old one or the new one, never half."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    """`write_whole`, by one after the other: what is written aside has one name, so that what a
+    killed process left there goes with the next."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        # Held by this open file: nobody who is killed keeps the others waiting.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        write_whole(path, content)
     finally:
-        os.close(directory)
+        os.close(folder)

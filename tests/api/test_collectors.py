@@ -271,6 +271,7 @@ def test_a_collector_that_was_cut_off_for_a_week_pushes_again(edge: Edge) -> Non
                "first_hour": hour_start(times[0])}  # fmt: skip
     old = edge.batch(content, intake_hour=week_ago, **changed)
 
+    rooms.keepers_log(rooms.hour)
     publish_intake_keys(rooms.keys, rooms.now)
     with pytest.raises(IntakeKeyGone):
         rooms.keys.intake().key_pair(hour_number(week_ago))

@@ -32,7 +32,8 @@ from icrstore.keeper.client import Keeper
 from icrstore.seal.epoch import HOUR, ROLES, hour_start
 from icrstore.seal.intake import IntakeChain, batch_info, hour_number
 from icrstore.vault.keyring import SealerKeys, write_intake
-from icrstore.vault.months import make_months
+from icrstore.vault.models import Epoch, EpochSeal
+from icrstore.vault.months import make_months, month_of
 from icrstore.vault.publish import publish_intake_keys
 from icrstore.vault.schedule import DayKeys
 from icrstore.warrant.dsse import Envelope, key_id, raw_public
@@ -204,6 +205,18 @@ class Rooms:
         self, records: Sequence[dict[str, Any]], collector: Collector | None = None, **changed: Any
     ) -> Batch:
         return self.take(frame(arrow(records)), collector, **changed)
+
+    def keepers_log(self, hour: datetime, roles: Sequence[str] = ROLES) -> None:
+        """An epoch of the hour, of which the database says that these keepers logged it."""
+        epoch = Epoch.objects.create(
+            tenant=self.tenant, eid=secrets.token_bytes(16), month=month_of(hour), hour=hour,
+            shard=0, rows=0, statement=b"",
+        )  # fmt: skip
+        for role in ROLES:
+            at = hour if role in roles else None
+            EpochSeal.objects.create(
+                epoch=epoch, role=role, instance=0, seal=b"", acknowledged_at=at
+            )
 
 
 @pytest.fixture

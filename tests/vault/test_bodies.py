@@ -8,7 +8,8 @@ import pytest
 import zstandard
 
 from icrstore.flow.schema import binding_schema
-from icrstore.vault.bodies import MAX_ARROW_BYTES, MOST_MESSAGES, MOST_RECORDS
+from icrstore.vault.bodies import MAX_ARROW_BYTES, MOST_RECORDS
+from icrstore.vault.messages import MOST_MESSAGES
 from icrstore.vault.sealer import seal_waiting
 from tests.vault.rooms import Rooms, arrow, frame, record, state_of
 

@@ -7,6 +7,10 @@ SEALER = "icrstore/vault/sealer.py"
 REGISTER = "icrstore/vault/register.py"
 READER = "icrstore/vault/reader.py"
 BODIES = "icrstore/vault/bodies.py"
+MESSAGES = "icrstore/vault/messages.py"
+SHOWN_TO_ARROW = (
+    "tests/vault/test_messages.py::test_what_arrow_would_make_larger_is_not_shown_to_it"
+)
 OPENING = "icrstore/query/opening.py"
 COVERAGE = "icrstore/query/coverage.py"
 LODGE = "icrstore/query/lodge.py"
@@ -183,10 +187,31 @@ MUTATIONS = (
     ),
     Mutation(
         "body-compressed-twice",
-        BODIES,
-        'if message.type == "record batch" and _is_compressed(message.metadata.to_pybytes()):',
+        MESSAGES,
+        "header.place(_BATCH_COMPRESSION) or ",
         "tests/vault/test_bodies.py::test_a_batch_that_cannot_be_read_is_refused_whole_and_stops_no_other",
+        "",
+    ),
+    Mutation(
+        "body-said-to-be-compressed",
+        MESSAGES,
+        "if message.place(_MESSAGE_SAYS):",
+        f"{SHOWN_TO_ARROW}[compressed, its messages say]",
         "if False:",
+    ),
+    Mutation(
+        "body-of-many-names",
+        MESSAGES,
+        "and schema.count(_SCHEMA_SAYS) <= MOST_SAID",
+        f"{SHOWN_TO_ARROW}[said often]",
+        "",
+    ),
+    Mutation(
+        "links-by-the-keepers-clocks",
+        "icrstore/vault/publish.py",
+        "begun = min(hour_start(now), max(logged) + HOUR)",
+        "tests/vault/test_publish.py::test_a_clock_that_was_a_day_ahead_has_forgotten_no_link_of_today",
+        "begun = hour_start(now)",
     ),
     Mutation(
         "opening-proven",
