@@ -85,8 +85,8 @@ class Attribution:
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
         """What was held, as it came and to be taken as if just read.
 
-        What was observed before the given nanosecond and they do not reach waits no longer: no lease
-        of it is known.
+        What was observed before the given nanosecond, and the leases do not reach, waits no longer:
+        no lease of it is known.
         """
         if self.held is None or self.leases is None:
             return
