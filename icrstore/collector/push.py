@@ -178,11 +178,12 @@ class Push:
             self._accept(batch, response)
             return True
         code = problem(response)[0]
-        if code == "intake-key-gone":
-            self._intake = self._fetch_intake()
-            return False
         if code == "sequence-used":
             self._spool.renumber(batch.id)
+            return False
+        self._spool.take_back(batch.id)
+        if code == "intake-key-gone":
+            self._intake = self._fetch_intake()
             return False
         self._refuse(batch, code or str(response.status))
         return True
@@ -198,7 +199,11 @@ class Push:
             raise _unbelievable("the receipt does not say accepted")
         if is_first:
             self.server.set_clock(made.at)
-        self._spool.accept(batch.id, receipt.encode())
+        with self._spool.transaction():
+            if (made.stream, made.sequence) != self._spool.number(batch.id):
+                # It was there before, as of a spool that was lost.
+                self._spool.take_back(batch.id)
+            self._spool.accept(batch.id, receipt.encode())
         self._tell("accepted", batch, {"new": is_first})
 
     def _ask(self, batch: Spooled) -> Response:

@@ -35,7 +35,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pinned (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS batch (
     id BLOB PRIMARY KEY CHECK (length(id) = 16),
-    -- Given at the first push, so that what waits as too old is no hole in the stream.
+    -- Given at a push and not before, so that what waits as too old is no hole in the stream.
     stream TEXT,
     n INTEGER,
     first_hour TEXT NOT NULL,
@@ -96,7 +96,7 @@ class SpoolInUse(Stop):
 class Spooled:
     """A batch as the spool knows it; ``first_hour`` and ``last_hour`` are RFC 3339 in UTC.
 
-    ``stream`` and ``n`` are None until it is pushed for the first time.
+    ``stream`` and ``n`` are None until it is pushed, and where the server took another number.
     """
 
     id: bytes
@@ -262,8 +262,25 @@ class Spool:
                 return stream, n
             stream, n = self._next_number()
             self.run("UPDATE batch SET stream = ?, n = ? WHERE id = ?", stream, n, batch_id)
-        # From here the number is this batch's for ever, whether or not the server has it.
+        # From here the server may have the batch under this number, until it says that it has not.
         return stream, n
+
+    def take_back(self, batch_id: bytes) -> None:
+        """The server did not take the batch's number: if it is the last, the next batch has it.
+
+        An earlier one stays: under it would come what is newer than the batches around it, and who
+        took that away would leave a number missing where nobody looks for such hours. If the server
+        has it after all, it tells the next batch so (`renumber`).
+        """
+        with self.transaction():
+            stream, n = self.number(batch_id)
+            if self.run(
+                "UPDATE pinned SET value = value - 1 WHERE name = 'last number' AND value = ?"
+                " AND EXISTS (SELECT 1 FROM pinned WHERE name = 'stream' AND value = ?)"
+                " RETURNING 1",
+                str(n), stream,
+            ):  # fmt: skip
+                self.run("UPDATE batch SET stream = NULL, n = NULL WHERE id = ?", batch_id)
 
     def renumber(self, batch_id: bytes) -> None:
         """Begin a new stream with this batch: the server has its number for another one.
@@ -333,10 +350,14 @@ class Spool:
         )
 
     def set_too_old(self, last_hour: datetime) -> None:
-        """Whose last record is of this hour or before waits for a backfill and is not pushed."""
+        """Whose last record is of this hour or before waits for a backfill and is not pushed.
+
+        But for what has a number, which nobody else may use: the server may have it already, or
+        takes it now and tells what of it is too old.
+        """
         self.run(
             "UPDATE batch SET state = 'too-old' WHERE state = 'waiting' AND records > 0"
-            " AND NOT is_backfill AND last_hour <= ?",
+            " AND stream IS NULL AND NOT is_backfill AND last_hour <= ?",
             time_text(last_hour),
         )
 

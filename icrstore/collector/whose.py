@@ -31,6 +31,8 @@ REMEMBERED_NANOSECONDS = 3600 * 10**9
 # In an hour so busy that there are more, the pairs seen longest ago are forgotten; their replies
 # are then counted as inbound.
 MOST_PAIRS = 2_000_000
+# Of those that come together about so many say when they came.
+_SAMPLE = 1000
 _PAIR = (
     "protocol", "source_address", "source_port", "destination_address", "destination_port"
 )  # fmt: skip
@@ -83,24 +85,31 @@ class Attribution:
     def again(self, tally: Tally, give_up_before: int) -> Iterator[pa.RecordBatch]:
         """What was held, as it came and to be taken as if just read.
 
-        What was observed before the given nanosecond waits no longer: no lease of it is known.
+        What was observed before the given nanosecond, and the leases do not reach, waits no longer:
+        no lease of it is known.
         """
         if self.held is None or self.leases is None:
             return
-        # What they do not reach yet is held anew by who takes it.
-        if self.leases is not self._tried:
-            if self.held.is_through:
-                self._trying = self.leases
-            # Of what is later a log says nothing; a promise may.
-            until = FOREVER if self.leases.is_promise else self.leases.until
-            for batch in self.held.take_some(until):
-                _count_again(tally, batch.num_rows)
-                yield batch
-            if self.held.is_through:
-                self._tried = self._trying
-        for batch in self.held.take(give_up_before - 1):
+        for batch in self._due(self.leases, give_up_before - 1):
             _count_again(tally, batch.num_rows)
-            tally.withdraw("no-lease", batch.num_rows)
+            lost = _lost(batch, self.leases, give_up_before)
+            tally.withdraw("no-lease", int(lost.sum()))
+            # What they do not reach yet is held anew by who takes it.
+            if not lost.all():
+                yield _only(batch, ~lost)
+
+    def _due(self, leases: Leases, old: int) -> Iterator[pa.RecordBatch]:
+        """What is held that these leases may reach, some at a time, or is that old."""
+        assert self.held is not None
+        if leases is self._tried:
+            yield from self.held.take(old)
+            return
+        if self.held.is_through:
+            self._trying = leases
+        # Of what is later a log says nothing; a promise may.
+        yield from self.held.take_some(max(old, FOREVER if leases.is_promise else leases.until))
+        if self.held.is_through:
+            self._tried = self._trying
 
     def known(self, batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
         """The records of a time about which leases say something; the others are held."""
@@ -140,6 +149,15 @@ class Attribution:
             held = self.leases.accounts.take(places)
         named: Column = pc.coalesce(batch.column(place), held)
         return batch.set_column(place, batch.schema.field(place), named)
+
+
+def _lost(batch: pa.RecordBatch, leases: Leases, before: int) -> Mask:
+    """Which are so old, and not of a time about which these leases say something."""
+    times = _times(batch)
+    old = np.asarray(times < before)
+    if old.any():
+        old &= ~leases.reach(address_column(batch.column("source_address")), times)
+    return old
 
 
 def _only(batch: pa.RecordBatch, rows: Mask) -> pa.RecordBatch:
@@ -208,7 +226,7 @@ class _Pairs:
         opener[goes_on] = -1
         who = np.append(direction, False)[opener]
         who[goes_on] = opened[pair[first]][goes_on]
-        self._forget(places[known], int(time.max()))
+        self._forget(places[known], int(np.median(time[:: 1 + len(time) // _SAMPLE])))
         ends = starts + _sizes(starts, order) - 1
         stay = (opener < len(order))[run[ends]]
         self._remember(pairs[stay], who[run[ends]][stay], time[ends][stay])
@@ -222,7 +240,10 @@ class _Pairs:
         return places, np.asarray(self._keys[places] == pairs)
 
     def _forget(self, places: Numbers, now: int) -> None:
-        """Those of these places, which will be remembered anew, and those not seen for an hour."""
+        """Those of these places, which will be remembered anew, and those not seen for an hour.
+
+        ``now`` is where most of the last records lie, so that one false clock forgets nothing.
+        """
         stay = self._last >= now - REMEMBERED_NANOSECONDS
         stay[places] = False
         if not stay.all():

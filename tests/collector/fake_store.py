@@ -34,7 +34,8 @@ REQUIRED = (
     "batch-scope",
     "intake-key",
 )
-HOUR = r"\"(\d{4}-\d\d-\d\dT\d\d:00:00Z)\""
+# As the store has it: a batch of before 2000 is refused.
+HOUR = r"\"(2\d{3}-\d\d-\d\dT\d\d:00:00Z)\""
 
 
 def key(name: str) -> Ed25519PrivateKey:
@@ -131,6 +132,8 @@ class FakeStore(Loopback):
         self.on_push(self.pushes)
         if fault == "drop-ack":
             raise Dropped
+        if fault == "take-and-refuse":
+            raise Refused(413, "")
         return status, {"receipt": held.receipt.to_object()}
 
     def _accept(self, covered: Any, body: bytes) -> tuple[int, Held]:
@@ -153,7 +156,7 @@ class FakeStore(Loopback):
             table, now=self.now(), backfilled=self.backfilled, scope=Scope(first, last)
         )
         sha256 = hashlib.sha256(body).digest()
-        receipt = self._receipt("accepted", batch, sha256)
+        receipt = self._receipt("accepted", batch, sha256, stream, n)
         rows = [tuple(row.values()) for row in verdict.good.to_pylist()]
         self.gaps += content.gaps
         held = Held(receipt, rows, dict(verdict.rejected), sha256, stream, n)
@@ -186,7 +189,9 @@ class FakeStore(Loopback):
                 "sealed_receipt": None, "rejected": {"batch-poison": 1},
             }  # fmt: skip
         if held.asked > self.asks_before_sealed:
-            sealed = self._receipt("sealed", batch, held.body_sha256, held).to_object()
+            sealed = self._receipt(
+                "sealed", batch, held.body_sha256, held.stream, held.n, held
+            ).to_object()
         return {
             "batch_id": batch,
             "state": "sealed" if sealed else "accepted",
@@ -195,9 +200,11 @@ class FakeStore(Loopback):
             "rejected": held.rejected,
         }
 
-    def _receipt(self, state: str, batch: str, sha256: bytes, held: Held | None = None) -> Envelope:
+    def _receipt(
+        self, state: str, batch: str, sha256: bytes, stream: str, n: int, held: Held | None = None
+    ) -> Envelope:
         made = Receipt(
-            state, TENANT, COLLECTOR, bytes.fromhex(batch), "main", 1, 0,
+            state, TENANT, COLLECTOR, bytes.fromhex(batch), stream, n, 0,
             hour_start(self.now()), hour_start(self.now()), self.now(), sha256,
             records=len(held.records) if held else 0, rejected=held.rejected if held else None,
         )  # fmt: skip

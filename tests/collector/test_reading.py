@@ -184,3 +184,35 @@ def test_what_waits_for_leases_is_in_the_spool_and_decided_in_parts(
     assert sorted(ports) == [1024 + n for n in range(60)]
     assert rig.spool.used_bytes() == 0
     rig.spool.close()
+
+
+@pytest.mark.parametrize("are_known", [True, False])
+def test_what_waits_is_given_up_only_once_its_leases_were_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch, are_known: bool
+) -> None:
+    """As of a collector that was down for a day: more waits than is decided at once."""
+    monkeypatch.setattr("icrstore.collector.waiting.MOST_TAKEN", 20)
+    leases = path.parent / "leases.csv"
+    since = time_text(NOW - timedelta(days=1))
+    leases.write_text(f"address,account,from,to\n192.0.2.7,line-7,{since},\n")
+    os.utime(leases, (NOW.timestamp() - 3600,) * 2)
+    rig = Rig(path, Given(format="ndjson", leases=leases))
+    for n in range(6):
+        rig.read(*(record(NOW, 10 * n + each, account=None) for each in range(10)))
+    later = NOW + timedelta(hours=25)
+    if are_known:
+        os.utime(leases, (later.timestamp(),) * 2)
+    rig.kill()
+    assert rig.reading.held_records == 60
+    tally, accounts = Tally(), list[str]()
+    while rig.reading.held_records:
+        again = rig.reading.refresh(later)
+        assert again is not None
+        assert again.tally.records + again.tally.not_records["no-lease"] == 20
+        accounts += [row["account"] for batch in again.batches for row in batch.to_pylist()]
+        tally.not_records.update(again.tally.not_records)
+        rig.save()
+    given_up = 0 if are_known else 60
+    assert (len(accounts), tally.not_records["no-lease"]) == (60 - given_up, given_up)
+    assert set(accounts) <= {"line-7"}
+    rig.spool.close()

@@ -175,6 +175,14 @@ def test_the_pairs_seen_longest_ago_are_forgotten_first(
     assert dict(why) == {"reply": 10, "inbound": 10}
 
 
+def test_one_false_clock_forgets_no_pair(leases: Leases) -> None:
+    out = Packet(1, ANN, OUT)
+    others = [Packet(2, ANN, OUT, n) for n in range(10)]
+    far = Packet(100_000, ANN, OUT, 11, account="carl")
+    _, why, _ = attribute(leases, [[out], [*others, far], [out.reversed(3)]])
+    assert (why["reply"], why["inbound"]) == (1, 0)
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_any_precision_is_joined(leases: Leases, unit: Unit) -> None:
     tally = Tally()

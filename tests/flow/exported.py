@@ -103,9 +103,12 @@ def flow(
 
 
 def read(
-    *payloads: bytes, exports: Exports | None = None, received: int = NOON * SECOND
+    *payloads: bytes, exports: Exports | None = None, received: int = 0
 ) -> tuple[list[dict[str, Any]], Tally]:
-    """The rows that these datagrams of one exporter give, and the tally once nothing more comes."""
+    """The rows that these datagrams of one exporter give, and the tally once nothing more comes.
+
+    As of a file, which does not say when they came, unless they were ``received``.
+    """
     used = exports or Exports(Tally())
     rows = rows_of(used, [Datagram(received, EXPORTER, each) for each in payloads])
     if exports is None:

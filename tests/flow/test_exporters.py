@@ -225,6 +225,31 @@ def test_what_stays_missing_of_a_gap_is_told_once_its_time_is_over(
 
 
 @VERSIONS
+@pytest.mark.parametrize("ahead", [60 - NOON, 9 * 365 * 86_400])
+def test_an_exporters_clock_does_not_say_when_what_never_came_was_sent(
+    version: int, lost: dict[str, int], ahead: int
+) -> None:
+    """It begins at 1970, or years ahead, until it is told the time; or somebody forges it."""
+    exports = Exports(Tally())
+    for n, clock, came in ((0, ahead, 0), (4, 1, 2), (5, 32, 33)):
+        payload = exports_of(version, n, clock, 60_000 + came * 1000)
+        read(payload, exports=exports, received=(NOON + came) * SECOND)
+    assert exports.tally.not_records == lost
+    assert exports.tally.gaps == [gap(0, 2, "exporter-sequence")]
+
+
+def test_nor_when_what_could_not_be_read_was_sent() -> None:
+    exports = Exports(Tally())
+    bad = ipfix(a_set(2, described(255, FLOW)), sent=60)
+    for n, payload in enumerate((data(sent=60), bad, bad[:-1])):
+        read(payload, exports=exports, received=(NOON + 10 * n) * SECOND)
+    exports.end()
+    assert set(exports.tally.gaps) == {
+        gap(0, 0, "no-template"), gap(10, 10, "undecodable"), gap(20, 20, "undecodable"),
+    }  # fmt: skip
+
+
+@VERSIONS
 def test_a_restart_is_no_gap(version: int, lost: dict[str, int]) -> None:
     before = [exports_of(version, n, n, 60_000 + n * 1000) for n in (8, 9)]
     after = [exports_of(version, n, 70 + n, 1_000 + n * 1000) for n in (0, 1)]

@@ -8,6 +8,7 @@ FILES = "icrstore/collector/files.py"
 TAIL = "icrstore/collector/tail.py"
 LISTEN = "icrstore/collector/listen.py"
 SERVICE = "icrstore/collector/service.py"
+NUMBERS = "tests/collector/test_numbers.py"
 TAILS = "tests/collector/test_tail.py"
 CHUNKS = "tests/collector/test_tail_chunks.py"
 
@@ -88,6 +89,20 @@ MUTATIONS = (
         "self._spool.set_too_old(hour_start(self.server.now() - OLDEST) - HOUR)",
         "tests/collector/test_too_old.py::test_an_old_file_waits_and_is_not_pushed",
         "pass",
+    ),
+    Mutation(
+        "push-number-however-old",
+        SPOOL,
+        " AND stream IS NULL",
+        f"{NUMBERS}::test_a_number_that_was_given_is_used_however_old_its_batch_becomes",
+        "",
+    ),
+    Mutation(
+        "push-number-of-a-fresh-spool",
+        PUSH,
+        "if (made.stream, made.sequence) != self._spool.number(batch.id):",
+        f"{NUMBERS}::test_what_a_fresh_spool_pushes_again_uses_no_number_up",
+        "if False:",
     ),
     Mutation(
         "tail-known-by-its-bytes",

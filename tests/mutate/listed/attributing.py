@@ -85,6 +85,13 @@ MUTATIONS = (
         "named, mine = np.ones(len(times), np.bool_), np.zeros(len(times), np.bool_)",
     ),
     Mutation(
+        "lease-looked-at-before-given-up",
+        WHOSE,
+        """        old &= ~leases.reach(address_column(batch.column("source_address")), times)""",
+        "tests/collector/test_reading.py::test_what_waits_is_given_up_only_once_its_leases_were_looked_at",
+        "        pass",
+    ),
+    Mutation(
         "lease-file-as-a-whole",
         PUSH,
         "if waiting:",

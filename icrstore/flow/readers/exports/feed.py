@@ -56,7 +56,8 @@ class Exports:
 
     def feed(self, datagrams: Iterable[Datagram]) -> Iterator[pa.RecordBatch]:
         """The records of these datagrams, by time in each batch; nothing waits for more but data
-        that came before its template. ``received`` is 0 where it is not known."""
+        that came before its template. ``received`` is 0 where it is not known: what cannot be read
+        came then when its exporter says that it was sent."""
         for datagram in datagrams:
             self._take(datagram)
             if self._rows >= MOST_ROWS or self._bytes >= _MOST_BYTES:
@@ -83,10 +84,10 @@ class Exports:
         counts = [self._set(key, sender, message, *each) for each in message.sets]
         self.tally.drop("sampled", int(message.is_sampled))
         if not message.is_whole:
-            self._undecodable(message.sent)
+            self._undecodable(self._now)
             counts.append(None)
         records = None if None in counts else sum(count or 0 for count in counts)
-        if what := sender.sequence.take(message, records):
+        if what := sender.sequence.take(message, records, self._now):
             self.tally.drop(what)
 
     def _set(
@@ -117,12 +118,12 @@ class Exports:
                 for waiting in self._held.take(key, name):
                     self._data(sender, known, waiting)
         except BadTemplate:
-            self._undecodable(message.sent)
+            self._undecodable(self._now)
 
     def _data(self, sender: _Sender, template: Template, data: Waiting) -> int:
         records = template.records(data.content)
         if not records.is_whole:
-            self._undecodable(data.sent)
+            self._undecodable(data.came)
         booted = data.booted if data.booted is not None else sender.booted
         if not records.count:
             return 0
@@ -179,7 +180,7 @@ class Exports:
     def _give_up(self, sets: list[Waiting]) -> None:
         for each in sets:
             self.tally.drop("no-template")
-            note(self.tally.gaps, _gap(each.sent, each.sent, "no-template"))
+            note(self.tally.gaps, _gap(each.came, each.came, "no-template"))
 
     def _undecodable(self, moment: int) -> None:
         self.tally.drop("undecodable")

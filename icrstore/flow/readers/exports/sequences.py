@@ -3,8 +3,11 @@
 Each version counts something else. v5: flows, before this export. v9: exports. IPFIX: data records,
 before this message. Some exporters count as another version does, or after the message: two
 messages in a row that fit another way of counting are believed, and what seemed to be missing is
-not. What is missing is known once the next export comes, and is believed to be lost once exports of
-half a minute later are here: until then it may still come late.
+not. What is missing is known once the next export comes, and is believed to be lost half a minute
+later: until then it may still come late.
+
+What is missing was sent between the two exports around it. When that was says the clock by which
+they came: an exporter's own may begin at 1970, and be set meanwhile.
 
 An exporter whose numbers go back while its clock goes on, or whose sysUpTime began anew, has
 restarted; whether that lost anything nobody knows.
@@ -40,7 +43,8 @@ class Counts(Enum):
 
 @dataclass
 class _Hole:
-    """``size`` numbers from ``start`` on that did not come between two exports."""
+    """``size`` numbers from ``start`` on that did not come; the exports around them did, ``first``
+    and ``last``."""
 
     start: int
     size: int
@@ -55,6 +59,7 @@ class _Last:
     number: int
     records: int | None
     sent: int
+    came: int
     booted: int | None
 
 
@@ -68,8 +73,9 @@ class Sequence:
     _holes: list[_Hole] = field(default_factory=list)
     _doubts: dict[Counts, int] = field(default_factory=dict)  # how often in a row others fitted
 
-    def take(self, message: Message, records: int | None) -> str | None:
-        """The next message, of so many data records (None: they cannot be counted).
+    def take(self, message: Message, records: int | None, came: int) -> str | None:
+        """The next message, of so many data records (None: they cannot be counted), and when it
+        ``came``, in nanoseconds.
 
         Returns "late-export" or "exporter-restart" where it is one.
         """
@@ -85,9 +91,9 @@ class Sequence:
             self._fill(*self._covers(message.sequence, records or 0))
             return "late-export"
         if ahead > 0:
-            self._open(ahead, message, records or 0)
-        self._mature(message.sent - PATIENCE_NANOSECONDS)
-        self._last = _Last(message.sequence, records, message.sent, message.booted)
+            self._open(ahead, message, records or 0, came)
+        self._mature(came - PATIENCE_NANOSECONDS)
+        self._last = _Last(message.sequence, records, message.sent, came, message.booted)
         return "exporter-restart" if has_restarted else None
 
     def end(self) -> None:
@@ -133,11 +139,11 @@ class Sequence:
             case Counts.AFTER:
                 return number - records + 1, records
 
-    def _open(self, size: int, message: Message, records: int) -> None:
+    def _open(self, size: int, message: Message, records: int, came: int) -> None:
         assert self._last is not None
         start = self._covers(message.sequence, records)[0] - size
-        first = self._last.sent
-        self._holes.append(_Hole(start % _WRAP, size, first, max(message.sent, first)))
+        first = self._last.came
+        self._holes.append(_Hole(start % _WRAP, size, first, max(came, first)))
         if len(self._holes) > _MOST_HOLES:
             self._lose(self._holes.pop(0))
 
