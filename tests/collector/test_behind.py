@@ -19,7 +19,8 @@ from icrstore.collector.spool import Spool
 from icrstore.seal.epoch import HOUR, hour_start
 from icrstore.warrant.strict import time_text
 
-NOW = hour_start(datetime.now(UTC))
+# At noon: what lasts for hours lies in one day, which is one batch.
+NOW = hour_start(datetime.now(UTC)).replace(hour=12) - timedelta(days=1)
 SECRET = b"s" * 32
 
 
