@@ -1,7 +1,7 @@
 """Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence, Set
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import accumulate
 from operator import attrgetter
@@ -73,13 +73,30 @@ def cover(
     3. COMPLETE: everything listed is held and proven.
     """
     by_hour: dict[datetime, list[ListedEpoch]] = {}
+    asked = list(hours)
     for epoch in listed.told:
         by_hour.setdefault(epoch.hour, []).append(epoch)
         # Who writes the database takes no shard away of which something is sealed.
         shards = max(shards, epoch.shard + 1)
-    return [
-        _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, waiting, failed) for hour in hours
-    ]
+    made = {
+        hour: _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, reaching, failed)
+        for hour, reaching in _reaching(sorted(asked), waiting)
+    }
+    return [made[hour] for hour in asked]
+
+
+def _reaching(
+    hours: Sequence[datetime], waiting: Sequence[Unsealed]
+) -> Iterator[tuple[datetime, list[Unsealed]]]:
+    """What reaches each hour, in the order in which it waits. Of the hours in their order, so that
+    each looks only at what reaches the one before it or begins since."""
+    to_come = sorted(range(len(waiting)), key=lambda place: waiting[place].first, reverse=True)
+    places: list[int] = []
+    for hour in hours:
+        while to_come and waiting[to_come[-1]].first <= hour:
+            insort(places, to_come.pop())
+        places = [place for place in places if hour <= waiting[place].last]
+        yield hour, [waiting[place] for place in places]
 
 
 class Coverage:
@@ -104,10 +121,9 @@ def _of_hour(
     epochs: Sequence[ListedEpoch],
     odd: Set[ListedEpoch],
     shards: int,
-    waiting: Sequence[Unsealed],
+    reaching: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    reaching = [one for one in waiting if one.first <= hour <= one.last] if waiting else ()
     sealed = {epoch.shard for epoch in epochs}
     if not (odd or failed or reaching) and len(sealed) == shards:
         # So it is with nearly all of thousands of hours.

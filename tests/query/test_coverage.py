@@ -169,3 +169,29 @@ def test_an_epoch_that_a_keeper_lists_twice_is_opened_once(twice: Role) -> None:
     listed: dict[Role, list[ListedEpoch]] = {"operator": [B, A], "oversight": [A, B]}
     listed[twice] = [B, A, A, epoch(3, TEN)]
     assert Listed(*listed.values()).alike == [A, B]
+
+
+def test_each_hour_looks_only_at_what_reaches_it() -> None:
+    """Of a year there may be half a million, which nearly nine thousand hours would each look at;
+    and what is said of an hour is what it would be said of it alone."""
+
+    class Looked(Sequence[Unsealed]):
+        looks = 0
+
+        def __getitem__(self, place: Any) -> Any:
+            self.looks += 1
+            return waiting[place]
+
+        def __len__(self) -> int:
+            return len(waiting)
+
+    asked = [NINE + n * HOUR for n in range(400)]
+    listed = [epoch(1, hour) for hour in asked]
+    waiting = [waits(hour, hour + n % 3 * HOUR, n) for n, hour in enumerate(reversed(asked))]
+    waiting += [waits(NINE, NINE + 900 * HOUR, 401), waits(NINE - HOUR, NINE - HOUR, 402)]
+    looked = Looked()
+    together = covered(listed, hours=asked, waiting=looked)
+    assert looked.looks < 10 * len(waiting)
+    assert together == [
+        one for hour in asked for one in covered(listed, hours=[hour], waiting=waiting)
+    ]
