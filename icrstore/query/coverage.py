@@ -61,11 +61,12 @@ def cover(
 ) -> list[HourCoverage]:
     """The coverage of every hour asked for, with the epochs that any keeper lists, by eid.
 
-    ``waiting``: what was accepted and is not proven sealed, or is missing as a collector told, the
-    oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
-    between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
-    differs, or has a row that is missing or does not open; ``shards``: as many as the database
-    says, but no fewer than the epochs that the keepers logged have.
+    ``hours``: in their order, as a request has them; ``waiting``: what was accepted and is not
+    proven sealed, or is missing as a collector told, the oldest first, and the hours that had not
+    ended, read *before* the commit (a batch sealed in between would else be in neither);
+    ``failed``: what is wrong with an epoch that is missing, differs, or has a row that is missing
+    or does not open; ``shards``: as many as the database says, but no fewer than the epochs that
+    the keepers logged have.
 
     1. INCOMPLETE: the keepers list different epochs, a listed one fails, or a collector told of a
        gap that reaches the hour.
@@ -73,21 +74,19 @@ def cover(
     3. COMPLETE: everything listed is held and proven.
     """
     by_hour: dict[datetime, list[ListedEpoch]] = {}
-    asked = list(hours)
     for epoch in listed.told:
         by_hour.setdefault(epoch.hour, []).append(epoch)
         # Who writes the database takes no shard away of which something is sealed.
         shards = max(shards, epoch.shard + 1)
-    made = {
-        hour: _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, reaching, failed)
-        for hour, reaching in _reaching(sorted(asked), waiting)
-    }
-    return [made[hour] for hour in asked]
+    return [
+        _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, reaching, failed)
+        for hour, reaching in _reaching(hours, waiting)
+    ]
 
 
 def _reaching(
-    hours: Sequence[datetime], waiting: Sequence[Unsealed]
-) -> Iterator[tuple[datetime, list[Unsealed]]]:
+    hours: Iterable[datetime], waiting: Sequence[Unsealed]
+) -> Iterator[tuple[datetime, Sequence[Unsealed]]]:
     """What reaches each hour, in the order in which it waits. Of the hours in their order, so that
     each looks only at what reaches the one before it or begins since."""
     to_come = sorted(range(len(waiting)), key=lambda place: waiting[place].first, reverse=True)
@@ -95,8 +94,9 @@ def _reaching(
     for hour in hours:
         while to_come and waiting[to_come[-1]].first <= hour:
             insort(places, to_come.pop())
-        places = [place for place in places if hour <= waiting[place].last]
-        yield hour, [waiting[place] for place in places]
+        if places:
+            places = [place for place in places if hour <= waiting[place].last]
+        yield hour, [waiting[place] for place in places] if places else ()
 
 
 class Coverage:

@@ -142,7 +142,7 @@ def test_incomplete_is_worse_than_unsealed_and_says_both() -> None:
 
 
 def test_every_hour_asked_for_is_answered_in_order_and_no_other() -> None:
-    hours = [TEN, NINE, NINE + 5 * HOUR]
+    hours = [NINE, TEN, NINE + 5 * HOUR]
     told = covered([A, epoch(2, TEN), epoch(3, NINE + 9 * HOUR)], hours=hours)
     assert [hour.hour for hour in told] == hours
     assert [hour.state for hour in told] == ["COMPLETE", "COMPLETE", "UNSEALED"]
