@@ -216,7 +216,7 @@ def make_request(paper: WarrantPaper, key: KeyFile, asked: Asked, *, is_urgent: 
     try:
         check_within(Request.parse(envelope), paper.warrant)
     except StatementError as error:
-        mend = "ask for what `icr warrant show` shows"
+        mend = "ask for what `icr warrant show` shows, or for less of it at once"
         raise Stop(DATA, f"the request is not one of this warrant ({error}): {mend}") from None
     return envelope
 

@@ -12,6 +12,7 @@ from icrstore.keeper.queries import RequestRow
 from icrstore.keeper.release import tenant_of_request
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Disclosure
+from icrstore.warrant.scope import most_named
 from icrstore.warrant.statements import AccountSelector
 
 
@@ -63,7 +64,7 @@ def _check_named(case: Case, named: Disclosure) -> None:
     """
     warrant, request = case.warrant_said, case.request_said
     if warrant.purpose == "resolve":
-        if len(named.accounts) > max(warrant.max_candidates, 1) * len(request.selectors):
+        if len(named.accounts) > most_named(request, warrant):
             raise Refused("too-many-names")
         return
     asked = {each.account for each in request.selectors if isinstance(each, AccountSelector)}

@@ -1,7 +1,7 @@
 """Coverage: what an answer can say of each hour, so that a short list is never a silent one."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence, Set
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import accumulate
 from operator import attrgetter
@@ -61,11 +61,12 @@ def cover(
 ) -> list[HourCoverage]:
     """The coverage of every hour asked for, with the epochs that any keeper lists, by eid.
 
-    ``waiting``: what was accepted and is not proven sealed, or is missing as a collector told, the
-    oldest first, and the hours that had not ended, read *before* the commit (a batch sealed in
-    between would else be in neither); ``failed``: what is wrong with an epoch that is missing,
-    differs, or has a row that is missing or does not open; ``shards``: as many as the database
-    says, but no fewer than the epochs that the keepers logged have.
+    ``hours``: in their order, as a request has them; ``waiting``: what was accepted and is not
+    proven sealed, or is missing as a collector told, the oldest first, and the hours that had not
+    ended, read *before* the commit (a batch sealed in between would else be in neither);
+    ``failed``: what is wrong with an epoch that is missing, differs, or has a row that is missing
+    or does not open; ``shards``: as many as the database says, but no fewer than the epochs that
+    the keepers logged have.
 
     1. INCOMPLETE: the keepers list different epochs, a listed one fails, or a collector told of a
        gap that reaches the hour.
@@ -78,8 +79,24 @@ def cover(
         # Who writes the database takes no shard away of which something is sealed.
         shards = max(shards, epoch.shard + 1)
     return [
-        _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, waiting, failed) for hour in hours
+        _of_hour(hour, by_hour.get(hour, ()), listed.odd, shards, reaching, failed)
+        for hour, reaching in _reaching(hours, waiting)
     ]
+
+
+def _reaching(
+    hours: Iterable[datetime], waiting: Sequence[Unsealed]
+) -> Iterator[tuple[datetime, Sequence[Unsealed]]]:
+    """What reaches each hour, in the order in which it waits. Of the hours in their order, so that
+    each looks only at what reaches the one before it or begins since."""
+    to_come = sorted(range(len(waiting)), key=lambda place: waiting[place].first, reverse=True)
+    places: list[int] = []
+    for hour in hours:
+        while to_come and waiting[to_come[-1]].first <= hour:
+            insort(places, to_come.pop())
+        if places:
+            places = [place for place in places if hour <= waiting[place].last]
+        yield hour, [waiting[place] for place in places] if places else ()
 
 
 class Coverage:
@@ -104,10 +121,9 @@ def _of_hour(
     epochs: Sequence[ListedEpoch],
     odd: Set[ListedEpoch],
     shards: int,
-    waiting: Sequence[Unsealed],
+    reaching: Sequence[Unsealed],
     failed: Mapping[bytes, str],
 ) -> HourCoverage:
-    reaching = [one for one in waiting if one.first <= hour <= one.last] if waiting else ()
     sealed = {epoch.shard for epoch in epochs}
     if not (odd or failed or reaching) and len(sealed) == shards:
         # So it is with nearly all of thousands of hours.

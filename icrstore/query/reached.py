@@ -1,7 +1,7 @@
 """Purpose 3: did this account reach one of these networks while it was the service's?
 
 YES      with how often, and when first and last.
-NO       only where every hour of the target's time is COMPLETE.
+NO       only where every hour of the target's time that was asked for is COMPLETE, one at least.
 UNKNOWN  no such record, but the coverage forbids a no.
 """
 
@@ -25,6 +25,7 @@ Verdict = Literal["YES", "NO", "UNKNOWN"]
 LIMITS = (
     "A record says that a connection began, not what was said or seen.",
     "An address may serve many names at once: reaching it is not proof of reaching one of them.",
+    "YES, NO and the counts are of the hours asked for, not of the rest of a network's time.",
 )
 _MAPPED = np.frombuffer(bytes(10) + b"\xff\xff", np.uint8)
 _START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -32,6 +32,7 @@ import numpy as np
 
 from icrstore.query.coverage import Coverage
 from icrstore.seal import address_map
+from icrstore.seal.epoch import HOUR
 from icrstore.seal.pools import Pool, Pools
 from icrstore.seal.runs import ANY_PROTOCOL, HAS_PORT, LAST_PORT, MERGED, TOLD
 from icrstore.warrant.statements import AddressSelector
@@ -112,7 +113,7 @@ def resolve(
     accounts = tuple(sorted(found))
     is_open = not known and any(one.is_open for one in fits)
     if selector.port is None and any(
-        each.of(selector.address).has_blocks for each in pools.values()
+        pools[hour].of(selector.address).has_blocks for hour in pools if _touches(selector, hour)
     ):
         # Nobody's blocks were looked at, so that not even "nobody" can be said.
         return Resolution(selector, "AMBIGUOUS", accounts)
@@ -135,6 +136,12 @@ def records_of(bindings: Iterable[address_map.Bindings]) -> Counter[str]:
         for account, count in zip(held.account, held.count.tolist(), strict=True):
             made[account] += count
     return made
+
+
+def _touches(selector: AddressSelector, hour: datetime) -> bool:
+    """Whether the time asked for meets the hour. What a NAT told of may reach to the hour's end."""
+    earliest, latest = selector.at - selector.tolerance, selector.at + selector.tolerance
+    return hour <= latest and earliest <= hour + HOUR
 
 
 def _without_port(fits: list[_Fits]) -> set[str]:

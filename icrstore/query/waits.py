@@ -15,7 +15,9 @@ from icrstore.warrant.dsse import Envelope, raw_public
 from icrstore.warrant.strict import Fields, StatementError, time_text
 
 KIND = "waiting"
-_MOST = 100_000
+# No statement that anybody hands in: the engine wrote it, so it may be as long as what waits. In a
+# jsonb no text is longer.
+_LONGEST = 256 << 20
 
 
 def keep(waiting: Sequence[Unsealed], engine_key_sha256: bytes, key: Ed25519PrivateKey) -> Envelope:
@@ -35,12 +37,12 @@ def keep(waiting: Sequence[Unsealed], engine_key_sha256: bytes, key: Ed25519Priv
 
 def kept(value: Any, engine_key_sha256: bytes, key: Ed25519PrivateKey) -> list[Unsealed]:
     """Raises `StatementError` unless this engine kept it for this key (its statement's digest)."""
-    envelope = Envelope.read(value, KIND)
+    envelope = Envelope.read(value, KIND, longest=_LONGEST)
     envelope.verify(raw_public(key))
-    fields = envelope.fields()
+    fields = envelope.fields(_LONGEST)
     if fields.hexadecimal("engine_key_sha256", 32) != engine_key_sha256:
         raise StatementError("wrong-engine-key", KIND)
-    made = fields.items("waiting", _read, 0, _MOST)
+    made = fields.items("waiting", _read, 0, _LONGEST)
     fields.finish()
     return list(made)
 

@@ -10,12 +10,13 @@ Those told later are looked for by what the rows say of their hours, and right a
 stream by their numbers: a collector that comes back tells then what it missed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 from accounts.policies import policies_of, read_backfill
+from accounts.tenancy import of_tenant
 from icrstore.flow.validate import NEWEST, OLDEST
 from icrstore.inbox.gaps import SET_ASIDE
 from icrstore.seal.epoch import HOUR, first_living, hour_start
@@ -61,9 +62,10 @@ def unsealed(
     until = last + OLDEST + _PUSHED_LATE
     windows = [Window(first - HOUR, until), *_backfills(tenant, first, last)]
     kept_since = first_living(now) + OLDEST + _PUSHED_LATE
-    found = {one for window in windows for one in _of_window(tenant, window, trust, kept_since)}
-    for row in late(tenant, first, last, until):
-        found.update(_of_row(tenant, row, trust)[1])
+    with of_tenant(tenant):
+        found = {one for window in windows for one in _of_window(tenant, window, trust, kept_since)}
+        for row in late(tenant, first, last, until):
+            found.update(_of_row(tenant, row, trust)[1])
     return sorted(one for one in found if one.first <= last and first <= one.last)
 
 
@@ -83,19 +85,20 @@ def _of_window(
 ) -> Iterator[Unsealed]:
     for rows in near(tenant, window):
         yield from _of_stream(tenant, rows, trust, window, kept_since)
-        yield from _misdated(tenant, rows, trust, window)
 
 
 def _of_stream(
-    tenant: str, rows: Sequence[Row], trust: Trust, window: Window, kept_since: datetime
+    tenant: str, rows: Iterable[Row], trust: Trust, window: Window, kept_since: datetime
 ) -> Iterator[Unsealed]:
-    known: list[Row] = []
+    # The last that a receipt vouches for: no more of what was read is kept.
+    known: deque[Row] = deque(maxlen=2 * AFTER_SILENCE - 1)
     for row in rows:
         is_known, found = _of_row(tenant, row, trust)
-        if is_known:
-            known.append(row)
         yield from found
-    yield from _gaps(tenant, known, trust, window, kept_since)
+        yield from _misdated(tenant, row, trust, window)
+        if is_known:
+            yield from _gap(tenant, known, row, trust, window, kept_since)
+            known.append(row)
 
 
 def _of_row(tenant: str, row: Row, trust: Trust) -> tuple[bool, list[Unsealed]]:
@@ -139,27 +142,27 @@ def _state(set_aside: Sequence[str]) -> str:
     return f"set aside ({set_aside[0]})" if set_aside else "not sealed"
 
 
-def _gaps(
-    tenant: str, known: Sequence[Row], trust: Trust, window: Window, kept_since: datetime
-) -> Iterator[Unsealed]:
-    """Numbers that nobody has between two that are known, or before a stream's first.
+def _gap(
+    tenant: str, known: Sequence[Row], after: Row, trust: Trust, window: Window,
+    kept_since: datetime,
+) -> Iterator[Unsealed]:  # fmt: skip
+    """Numbers that nobody has between the last known batch and this, or before a stream's first.
 
     What is missing came between its neighbours, with records from `OLDEST` before to `NEWEST`
     after, or a backfill's. One that was lost and pushed again came later than those after it, and
     maybe its neighbours too: it was made after what the records before it tell. One of the first
     after a silence may have told of all of it.
     """
-    for place, (before, after) in enumerate(pairwise([None, *known])):
-        number = before.sequence if before else 0
-        if after is None or after.sequence <= number + 1:
-            continue
-        until = _came(after, tenant, trust) or _NEVER
-        if until > max(kept_since, window.first):
-            since = (_came(before, tenant, trust) if before else None) or _EVER
-            earlier = known[: max(1, place + 1 - AFTER_SILENCE)] if before else []
-            began = _began(earlier[-AFTER_SILENCE:], tenant, trust)
-            hours = window.backfill or _hours_of(min(began, since, until), until)
-            yield Unsealed(since, hours.first, hours.end - HOUR, _missing(after, number + 1))
+    number = known[-1].sequence if known else 0
+    if after.sequence <= number + 1:
+        return
+    until = _came(after, tenant, trust) or _NEVER
+    if until > max(kept_since, window.first):
+        since = (_came(known[-1], tenant, trust) if known else None) or _EVER
+        earlier = list(known)[: max(1, len(known) + 1 - AFTER_SILENCE)]
+        began = _began(earlier, tenant, trust)
+        hours = window.backfill or _hours_of(min(began, since, until), until)
+        yield Unsealed(since, hours.first, hours.end - HOUR, _missing(after, number + 1))
 
 
 def _began(rows: Sequence[Row], tenant: str, trust: Trust) -> datetime:
@@ -183,16 +186,15 @@ def _missing(after: Row, first: int) -> str:
     return f"{numbers} of collector {after.collector} (stream {after.stream}): missing"
 
 
-def _misdated(tenant: str, rows: Sequence[Row], trust: Trust, window: Window) -> Iterator[Unsealed]:
+def _misdated(tenant: str, row: Row, trust: Trust, window: Window) -> Iterator[Unsealed]:
     """A row that came long before or after says that nothing beyond it matters: it must be true
     that it came then, and of which hours it is."""
-    for row in rows:
-        if window.first <= row.accepted_at <= window.last:
-            continue
-        made = _accepted(row, tenant, trust)
-        if not made or (made.at, made.first_hour) != (row.accepted_at, row.first_hour):
-            what = f"{row.name}: no receipt says when it came"
-            yield Unsealed(row.accepted_at, _EVER, _NEVER, what)
+    if window.first <= row.accepted_at <= window.last:
+        return
+    made = _accepted(row, tenant, trust)
+    if not made or (made.at, made.first_hour) != (row.accepted_at, row.first_hour):
+        what = f"{row.name}: no receipt says when it came"
+        yield Unsealed(row.accepted_at, _EVER, _NEVER, what)
 
 
 def _came(row: Row, tenant: str, trust: Trust) -> datetime | None:

@@ -1,10 +1,13 @@
 """Which batches came around some hours, stream by stream, as the database and their receipts tell.
 
 Nothing here grows with what is kept: a stream's ends around the hours are found by index, and what
-lies between them is as much as came then.
+lies between them is as much as came then. That is read page by page: a year of a busy stream is
+half a million batches with two receipts each, which is more than an engine may hold.
+
+All is to be read within a transaction that sees the tenant's rows (`of_tenant`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +15,6 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from accounts.tenancy import of_tenant
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.machines import Receipt
 from icrstore.warrant.statements import HourRange
@@ -67,12 +69,13 @@ CROSS JOIN LATERAL (
 WHERE %(collector)s::text IS NULL OR c.name = %(collector)s
 ORDER BY c.name, s.stream
 """
-# The batches of one stream with these numbers. Asked apart: joined to the above, PostgreSQL looks
-# at every batch of the collector.
+# A page of the batches of one stream with these numbers. Asked apart: joined to the above,
+# PostgreSQL looks at every batch of the collector.
+_PAGE = 500
 _NUMBERED = f"""
 SELECT %(name)s, b.stream, {_ROW} FROM inbox_batch AS b
 WHERE b.tenant_id = %(tenant)s AND b.collector_id = %(collector)s AND b.stream = %(stream)s
-  AND b.sequence BETWEEN %(lowest)s AND %(highest)s ORDER BY b.sequence
+  AND b.sequence BETWEEN %(lowest)s AND %(highest)s ORDER BY b.sequence LIMIT %(page)s
 """  # noqa: S608 - the columns are constants of ours
 # What came later than that and, as its row has it, reaches these hours with a gap or unsealed. Two
 # partial indexes serve it, batch_tells_of_gaps and batch_unacknowledged: with an OR, PostgreSQL
@@ -135,24 +138,26 @@ class Row(NamedTuple):
         return receipt
 
 
-def near(tenant: str, window: Window) -> Iterator[list[Row]]:
-    """Stream by stream."""
-    with of_tenant(tenant), connection.cursor() as cursor:
+def near(tenant: str, window: Window) -> Iterator[Iterator[Row]]:
+    """Stream by stream, each in the order of its numbers."""
+    with connection.cursor() as cursor:
         cursor.execute(_NEAR, {
             "tenant": tenant, "collector": window.collector, "first": window.first,
             "last": window.last, "after_silence": AFTER_SILENCE, "most": _MOST_SEQUENCE,
         })  # fmt: skip
         streams = cursor.fetchall()
     for collector, name, stream, lowest, highest in streams:
-        yield _rows(
-            _NUMBERED,
-            tenant=tenant,
-            collector=collector,
-            name=name,
-            stream=stream,
-            lowest=lowest,
-            highest=highest,
-        )
+        asked = {"tenant": tenant, "collector": collector, "name": name, "stream": stream}
+        yield _numbered(asked, lowest, highest)
+
+
+def _numbered(stream: Mapping[str, Any], lowest: int, highest: int) -> Iterator[Row]:
+    count = _PAGE
+    while count == _PAGE:
+        count = 0
+        for row in _rows(_NUMBERED, **stream, lowest=lowest, highest=highest, page=_PAGE):
+            count, lowest = count + 1, row.sequence + 1
+            yield row
 
 
 def late(tenant: str, first: datetime, last: datetime, until: datetime) -> list[Row]:
@@ -160,9 +165,9 @@ def late(tenant: str, first: datetime, last: datetime, until: datetime) -> list[
     return _rows(_LATE, tenant=tenant, first=first, last=last, until=until)
 
 
-def _rows(query: str, tenant: str, **values: Any) -> list[Row]:
-    with of_tenant(tenant), connection.cursor() as cursor:
-        cursor.execute(query, {"tenant": tenant, **values})
+def _rows(query: str, **values: Any) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
         return [_row(found) for found in cursor.fetchall()]
 
 

@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from icrstore.warrant.strict import (
+    MAX_STATEMENT_BYTES,
     Fields,
     StatementError,
     dump,
@@ -72,12 +73,14 @@ class Envelope:
         return cls.read(parse_object(encoded), kind)
 
     @classmethod
-    def read(cls, value: Any, kind: str, place: str = "") -> "Envelope":
-        """The same from an object that stands inside another (already parsed strictly)."""
+    def read(cls, value: Any, kind: str, place: str = "",
+             longest: int = MAX_STATEMENT_BYTES) -> "Envelope":  # fmt: skip
+        """The same from an object that stands inside another (already parsed strictly), with a
+        payload of at most ``longest`` bytes."""
         fields = Fields(value, place)
         if fields.text("payloadType") != _TYPE.format(kind=kind):
             raise StatementError("wrong-kind", "payloadType")
-        payload = fields.base64("payload")
+        payload = fields.base64("payload", longest=longest)
         signatures = fields.items("signatures", _signature, 1, MOST_SIGNATURES)
         fields.finish()
         if len({signature.keyid for signature in signatures}) != len(signatures):
@@ -103,9 +106,9 @@ class Envelope:
         """Every ``x_sha256`` of a statement: over the payload bytes."""
         return hashlib.sha256(self.payload).digest()
 
-    def fields(self) -> Fields:
+    def fields(self, longest: int = MAX_STATEMENT_BYTES) -> Fields:
         """The payload's fields, its version checked."""
-        fields = Fields(parse_object(self.payload))
+        fields = Fields(parse_object(self.payload, longest))
         fields.version()
         return fields
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from icrstore.seal.epoch import ROLES, Epoch, Role
 from icrstore.warrant.dsse import Envelope
 from icrstore.warrant.gaps import Gap
-from icrstore.warrant.statements import read_account
+from icrstore.warrant.statements import MOST_ACCOUNTS, read_account
 from icrstore.warrant.strict import Fields, StatementError, encode_base64, time_text
 from icrstore.wire import hpke
 
@@ -74,8 +74,8 @@ class Disclosure:
         fields = envelope.fields()
         made = cls(
             request_sha256=fields.hexadecimal("request_sha256", 32),
-            accounts=fields.items("accounts", read_account, 0, 1000),
-            records=fields.items("records", _records, 0, 1000),
+            accounts=fields.items("accounts", read_account, 0, MOST_ACCOUNTS),
+            records=fields.items("records", _records, 0, MOST_ACCOUNTS),
             opened_accounts=fields.integer("opened_accounts", 0, 1 << 32),
             answer_sha256=fields.hexadecimal("answer_sha256", 32),
         )

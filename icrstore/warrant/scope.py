@@ -3,12 +3,19 @@
 from datetime import datetime, timedelta
 
 from icrstore.seal.epoch import hour_start
-from icrstore.warrant.statements import AddressSelector, HourRange, Request, Warrant
+from icrstore.warrant.statements import (
+    MOST_ACCOUNTS,
+    AddressSelector,
+    HourRange,
+    Request,
+    Warrant,
+)
 from icrstore.warrant.strict import StatementError
 
 
 def check_within(request: Request, warrant: Warrant) -> None:
-    """Everything the request asks is within the warrant: selectors, targets, hours.
+    """Everything the request asks is within the warrant: selectors, targets, hours; and one
+    disclosure can name all whom the warrant lets its answer name.
 
     Raises `StatementError` with the field that reaches outside.
     """
@@ -23,6 +30,17 @@ def check_within(request: Request, warrant: Warrant) -> None:
     if not all(_covers(request, selector) for selector in request.selectors
                if isinstance(selector, AddressSelector)):  # fmt: skip
         raise StatementError("outside-the-hours", "selectors")
+    if most_named(request, warrant) > MOST_ACCOUNTS:
+        # Told only once the answer is to be logged, it would be after the records were opened.
+        raise StatementError("too-many-names", "selectors")
+
+
+def most_named(request: Request, warrant: Warrant) -> int:
+    """How many accounts the answer may name: those asked for, or of each address as many as may be
+    told, and one always."""
+    if warrant.purpose == "resolve":
+        return len(request.selectors) * max(warrant.max_candidates, 1)
+    return len(request.selectors)
 
 
 def asks_of(request: Request, moment: datetime) -> bool:

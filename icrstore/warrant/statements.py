@@ -23,6 +23,8 @@ Purpose = Literal["resolve", "services", "reached"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 GRANT_ROLES = ("applicant", "approver", "investigator", "sealer", "collector", "oversight")
 MOST_HOURS = 24 * 366
+# A disclosure names no more, each in a leaf of its own with its proof.
+MOST_ACCOUNTS = 1000
 MOST_POOLS = 4096
 
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/\d{1,3}", re.ASCII)

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)", re.ASCII
 )
+_HEXADECIMAL = re.compile(r"[0-9a-f]*", re.ASCII)
 MAX_STATEMENT_BYTES = 1 << 20
 _MAX_INT = 1 << 53
 
@@ -37,13 +38,7 @@ def parse_object(payload: bytes, longest: int = MAX_STATEMENT_BYTES) -> dict[str
     if len(payload) > longest:
         raise StatementError("too-long")
     try:
-        parsed = json.loads(
-            payload.decode("utf-8"),
-            object_pairs_hook=_no_duplicates,
-            parse_float=_no_float,
-            parse_constant=_no_float,
-            parse_int=_small_int,
-        )
+        parsed = _READER.decode(payload.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise StatementError("not-json") from error
     if not isinstance(parsed, dict):
@@ -141,7 +136,7 @@ class Fields:
 
     def hexadecimal(self, name: str, size: int) -> bytes:
         value = self.text(name)
-        if not re.fullmatch(r"[0-9a-f]*", value, re.ASCII) or len(value) != 2 * size:
+        if not _HEXADECIMAL.fullmatch(value) or len(value) != 2 * size:
             self._refuse("not-hexadecimal", name)
         return bytes.fromhex(value)
 
@@ -157,7 +152,8 @@ class Fields:
         value = self.take(name)
         if not isinstance(value, list) or not least <= len(value) <= most:
             self._refuse("not-a-list", name)
-        return tuple(read(item, f"{self._at(name)}[{i}]") for i, item in enumerate(value))
+        place = self._at(name)
+        return tuple(read(item, f"{place}[{i}]") for i, item in enumerate(value))
 
     def nested(self, name: str) -> "Fields":
         return Fields(self.take(name), self._at(name))
@@ -227,3 +223,12 @@ def _small_int(digits: str) -> int:
     if len(digits) > 17 or abs(int(digits)) > _MAX_INT:
         raise ValueError("too large an integer")
     return int(digits)
+
+
+# Made once: it takes as long to make one as to read a short statement.
+_READER = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_float=_no_float,
+    parse_constant=_no_float,
+    parse_int=_small_int,
+)

@@ -15,6 +15,7 @@ from icrstore.flow.validate import validate
 from icrstore.seal.bindings import MOST_BLOCKS, bindings_by_hour
 from icrstore.seal.epoch import HOUR, Epoch, new_atoms
 from icrstore.seal.group import by_hour
+from icrstore.seal.pools import DEFAULT
 from icrstore.seal.sealing import seal_epoch
 from icrstore.warrant.statements import AddressSelector
 from tests.query.provider import (
@@ -274,6 +275,28 @@ def test_it_resolves_by_pools(case: str) -> None:
     told, asked, verdict, accounts = BY_POOLS[case]
     # Somebody else's, far away in the same hour, so that the hour has an epoch.
     made = Lending([*told, at(5, "x", 9, "203.0.113.200")], BY_POLICY).ask(asked)
+    assert (made.verdict, "".join(made.accounts)) == (verdict, accounts)
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict", "accounts"),
+    [
+        (who(75, None, address=BY_EIGHTS), "HOLDER", "a"),
+        (who(95, None, address=BY_EIGHTS), "NONE", ""),
+        (who(65, None, address=BY_EIGHTS, tolerance=4), "HOLDER", "a"),
+        # A NAT's piece of the hour before may end in this very moment.
+        (who(65, None, address=BY_EIGHTS, tolerance=5), "AMBIGUOUS", "a"),
+        (who(59, None, address=BY_EIGHTS), "AMBIGUOUS", ""),
+    ],
+)
+def test_by_which_ports_an_address_was_lent_in_another_hour_is_nothing_to_a_question(
+    asked: AddressSelector, verdict: str, accounts: str
+) -> None:
+    """The hours of another address of the same request, or more than the question needs."""
+    pools = {FIRST: BY_POLICY[FIRST], FIRST + HOUR: DEFAULT}
+    # Somebody else's in the hour before, so that it has an epoch.
+    told = [Lent("a", 65, 85, None, TCP, BY_EIGHTS), at(5, "x", 9, "203.0.113.200")]
+    made = Lending(told, pools).ask(asked)
     assert (made.verdict, "".join(made.accounts)) == (verdict, accounts)
 
 

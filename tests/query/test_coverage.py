@@ -142,7 +142,7 @@ def test_incomplete_is_worse_than_unsealed_and_says_both() -> None:
 
 
 def test_every_hour_asked_for_is_answered_in_order_and_no_other() -> None:
-    hours = [TEN, NINE, NINE + 5 * HOUR]
+    hours = [NINE, TEN, NINE + 5 * HOUR]
     told = covered([A, epoch(2, TEN), epoch(3, NINE + 9 * HOUR)], hours=hours)
     assert [hour.hour for hour in told] == hours
     assert [hour.state for hour in told] == ["COMPLETE", "COMPLETE", "UNSEALED"]
@@ -169,3 +169,29 @@ def test_an_epoch_that_a_keeper_lists_twice_is_opened_once(twice: Role) -> None:
     listed: dict[Role, list[ListedEpoch]] = {"operator": [B, A], "oversight": [A, B]}
     listed[twice] = [B, A, A, epoch(3, TEN)]
     assert Listed(*listed.values()).alike == [A, B]
+
+
+def test_each_hour_looks_only_at_what_reaches_it() -> None:
+    """Of a year there may be half a million, which nearly nine thousand hours would each look at;
+    and what is said of an hour is what it would be said of it alone."""
+
+    class Looked(Sequence[Unsealed]):
+        looks = 0
+
+        def __getitem__(self, place: Any) -> Any:
+            self.looks += 1
+            return waiting[place]
+
+        def __len__(self) -> int:
+            return len(waiting)
+
+    asked = [NINE + n * HOUR for n in range(400)]
+    listed = [epoch(1, hour) for hour in asked]
+    waiting = [waits(hour, hour + n % 3 * HOUR, n) for n, hour in enumerate(reversed(asked))]
+    waiting += [waits(NINE, NINE + 900 * HOUR, 401), waits(NINE - HOUR, NINE - HOUR, 402)]
+    looked = Looked()
+    together = covered(listed, hours=asked, waiting=looked)
+    assert looked.looks < 10 * len(waiting)
+    assert together == [
+        one for hour in asked for one in covered(listed, hours=[hour], waiting=waiting)
+    ]

@@ -159,7 +159,7 @@ def test_an_account_without_records_did_not_reach_it() -> None:
         (-600, 60, "NO"),
     ],
 )
-def test_no_is_said_only_where_every_hour_of_the_targets_time_is_complete(
+def test_no_is_said_only_where_every_hour_asked_for_of_the_targets_time_is_complete(
     state: State, start: float, end: float, verdict: str
 ) -> None:
     made = ask([], target("192.0.2.0/24", start, end), ("COMPLETE", state, "COMPLETE"))

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Disclosure
 from icrstore.warrant.scope import asks_of, check_within
 from icrstore.warrant.statements import (
     AccountSelector,
@@ -133,6 +135,35 @@ def test_the_hours_of_the_request_count_and_not_the_warrants() -> None:
     warrant = replace(RESOLVE, selectors=(across,))
     assert _refusal(_asked(warrant, (18, 19), (20, 21)), warrant)[0] == "outside-the-hours"
     check_within(_asked(warrant, (19, 20), (20, 21)), warrant)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "candidates", "is_taken"),
+    [(10, 100, True), (11, 100, False), (11, 90, True), (100, 10, True), (100, 11, False),
+     (100, 0, True)],
+)  # fmt: skip
+def test_no_more_may_be_asked_than_one_disclosure_can_name(
+    addresses: int, candidates: int, is_taken: bool
+) -> None:
+    """Else it is the answer that cannot be logged, after the records were opened."""
+    asked = tuple(replace(cast.ADDRESS, port=port) for port in range(addresses))
+    warrant = replace(RESOLVE, selectors=asked, max_candidates=candidates)
+    if is_taken:
+        check_within(_asked(warrant), warrant)
+        most = tuple(f"line-{n}" for n in range(addresses * max(candidates, 1)))
+        disclosure = Disclosure(bytes(32), most, (1,) * len(most), len(most), bytes(32))
+        signed = Envelope.sign("disclosure", disclosure.to_fields(), cast.STRANGER)
+        assert Disclosure.parse(signed) == disclosure
+    else:
+        assert _refusal(_asked(warrant), warrant) == ("too-many-names", "selectors")
+        # Under the same warrant fewer may be asked, one after the other.
+        check_within(replace(_asked(warrant), selectors=asked[:9]), warrant)
+
+
+def test_who_asks_for_many_by_their_accounts_may_be_told_of_all() -> None:
+    asked = tuple(AccountSelector(f"line-{n}") for n in range(100))
+    warrant = replace(SERVICES, selectors=asked, max_candidates=100)
+    check_within(_asked(warrant), warrant)
 
 
 def test_a_record_is_asked_of_from_the_first_hour_to_before_the_end() -> None:

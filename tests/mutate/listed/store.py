@@ -264,7 +264,7 @@ MUTATIONS = (
     Mutation(
         "coverage-waiting",
         COVERAGE,
-        "if one.first <= hour <= one.last]",
+        "if hour <= waiting[place].last]",
         "tests/query/test_coverage.py::test_a_batch_that_waits_makes_each_hour_of_its_scope_unsealed",
         "if False]",
     ),

@@ -151,6 +151,12 @@ MUTATIONS = (
         "tests/warrant/test_scope.py::test_the_tolerance_of_a_selector_stays_inside_the_hours",
     ),
     Mutation(
+        "scope-names",
+        SCOPE,
+        'raise StatementError("too-many-names", "selectors")',
+        "tests/warrant/test_scope.py::test_no_more_may_be_asked_than_one_disclosure_can_name",
+    ),
+    Mutation(
         "dsse-signature",
         DSSE,
         "ed25519.verify(public_key, signature.sig, pae(self.kind, self.payload))",
