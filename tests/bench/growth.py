@@ -30,7 +30,6 @@ from tests.bench.ground import Ground
 from tests.bench.measure import Spread
 from tests.bench.progress import tell
 from tests.bench.results import Curve, Outcome, Result
-from tests.bench.roles import told_by
 from tests.bench.running import Bench, Size
 from tests.bench.store import Store, cut_records
 from tests.site import TENANT
@@ -157,14 +156,10 @@ class _Growing:
         added = self._store.add(cut_records(table))
         self._records += load.bulk + load.door
         q1, q2, q3 = self._ask()
-        installation = self._store.site.installation
-        look = told_by(installation, "sealer", "tests.bench.looking", {
-            "postgres": installation.supervisor.pid("postgres"),
-        })  # fmt: skip
         cost = added.accept + added.seal
         point = Point(
             self._records, load.door / cost.cpu, cost.wall, q1, q2, q3, *self._sizes(),
-            vacuum_seconds, dead, 1000 * look["cpu"],
+            vacuum_seconds, dead, 1000 * self._store.look(),
         )  # fmt: skip
         tell(f"growth: {point.records:,} records: {point.ingest_per_second:,.0f}/cpu-s,"
              f" Q1 {q1:.1f} ms, Q2 {q2:.0f} ms, Q3 {q3:.0f} ms")  # fmt: skip
