@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from icrstore.collector.files import Content, Follow, Key, NotWhole, Place
+from icrstore.collector.files import MARK_BYTES, Content, Follow, Key, NotWhole, Place
 from icrstore.collector.journal import Journal
 from icrstore.collector.reading import Read, Reading
 from icrstore.collector.sources import Tail, matches
@@ -221,7 +221,9 @@ class Tailing:
 
     def _goes_on(self, place: Place, content: Content) -> bool:
         try:
-            if place.offset and place.is_in(content, self.secret):
+            # One header is as another: of a file of which no more was read this says nothing.
+            is_told_apart = place.has_rows or content.key == place.key
+            if place.offset and is_told_apart and place.is_in(content, self.secret):
                 return True
         except (NotWhole, OSError):
             pass
@@ -245,7 +247,11 @@ class Tailing:
 
     def _place_in(self, path: str, content: Content) -> Place | None:
         """Where to begin in a new file; None while it must be left alone. Raises `NotWhole`."""
-        for follow in [each for each in self.follows if each.place.has_rows]:
+        for follow in self.follows:
+            if not follow.place.has_rows:
+                if _is_copy(content, follow):
+                    return None
+                continue
             if not follow.place.begins(content, self.secret):
                 continue
             if not follow.place.is_over:
@@ -314,6 +320,14 @@ def _was_done(follow: Follow) -> bool:
     """Whether all was read when it was last seen, and nobody had written it for a while."""
     size, written = follow.seen or (follow.place.offset + 1, 0)
     return size <= follow.place.offset and (time.time_ns() - written > QUIET_SECONDS * 10**9)
+
+
+def _is_copy(content: Content, follow: Follow) -> bool:
+    """Whether a file begins as another does that has rows which were not read yet."""
+    if follow.content is None or follow.place.is_over:
+        return False
+    begun = follow.content.read(0, MARK_BYTES)
+    return len(begun) > follow.place.offset and content.read(0, len(begun)) == begun
 
 
 def _opened(path: str) -> Content | None:

@@ -223,6 +223,14 @@ def lease(address: str, first: float, end: float | None, name: str, state: str =
     )
 
 
+def test_half_a_block_says_nothing_of_the_next(tmp_path: Path) -> None:
+    half = lease("10.0.0.1", 0, None, "alice").removesuffix("}\n")
+    nameless = lease("10.0.0.2", 0, None, "x").replace('  client-hostname "x-pc";\n', "")
+    (tmp_path / "dhcpd.leases").write_text(half + nameless + lease("10.0.0.3", 0, None, "bob"))
+    made = LeaseFile(tmp_path / "dhcpd.leases", "hostname").read()
+    assert [who(made, f"10.0.0.{n}", 1) for n in (1, 2, 3)] == [None, None, "bob-pc"]
+
+
 def test_dhcpd_leases_are_a_journal(tmp_path: Path) -> None:
     (tmp_path / "dhcpd.leases").write_text(
         "# a comment\nauthoring-byte-order little-endian;\n\n"

@@ -22,6 +22,8 @@ from tests.collector.test_tail import Rig, ports_of
 Follower = Callable[..., Rig]
 NAMES = ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")
 HEADER = "#separator \\x09\n#unset_field\t-\n#path\tconn\n#fields\t" + "\t".join(NAMES) + "\n"
+CSV_HEADER = "observed_at,protocol,source_address,source_port,destination_address,destination_port"
+ROW = "2026-03-01T12:00:00Z,6,192.0.2.1,{port},192.0.2.2,443\n"
 
 
 @pytest.fixture
@@ -134,12 +136,11 @@ def test_lines_further_down_that_begin_as_gzip_does_are_lines(
 def test_files_of_which_only_a_header_was_read_are_no_copies_of_each_other(
     folder: Path, follow: Follower
 ) -> None:
-    header = "observed_at,protocol,source_address,source_port,destination_address,destination_port"
+    header, rig = CSV_HEADER, follow("*.csv", "csv")
 
     def row(port: int) -> str:
-        return f"2026-03-01T12:00:00Z,6,192.0.2.1,{port},192.0.2.2,443\n"
+        return ROW.format(port=port)
 
-    rig = follow("*.csv", "csv")
     (folder / "a.csv").write_text(header + "\n")
     assert rig.read() == []
     (folder / "b.csv").write_text(header + "\n" + row(1))
@@ -152,6 +153,41 @@ def test_files_of_which_only_a_header_was_read_are_no_copies_of_each_other(
     rig.kill()
     assert rig.read() == [2]
     assert rig.gaps == []
+
+
+def test_a_copy_of_what_was_read_but_for_its_rows_is_not_read_too(
+    folder: Path, follow: Follower
+) -> None:
+    rig = follow("*.csv*", "csv")
+    path, copy = folder / "a.csv", folder / "a.csv.1.gz"
+    path.write_text(CSV_HEADER + "\n")
+    assert rig.read() == []
+    with path.open("a") as file:
+        file.write(ROW.format(port=7))
+    copy.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert rig.read() + rig.read() == [7]
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_of_a_header_alone_only_the_file_itself_goes_on(
+    folder: Path, follow: Follower, is_moved: bool
+) -> None:
+    rig = follow("a.csv", "csv")
+    path = folder / "a.csv"
+    path.write_text(CSV_HEADER + "\n")
+    assert rig.read() == []
+    rig.kill()
+    with path.open("a") as file:
+        file.write(ROW.format(port=7))
+    path.rename(folder / "a.csv.1")
+    # Held open, so that no new file has its number.
+    with (folder / "a.csv.1").open() as old:
+        if not is_moved:
+            Path(old.name).unlink()
+        path.write_text(CSV_HEADER + "\n" + ROW.format(port=8))
+        assert rig.read() + rig.read() == ([7, 8] if is_moved else [8])
+    assert [gap.why for gap in rig.gaps] == ([] if is_moved else ["input-lost"])
 
 
 def test_what_fails_half_way_leaves_nothing_of_it_in_memory(folder: Path, follow: Follower) -> None:

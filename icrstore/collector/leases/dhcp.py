@@ -69,6 +69,7 @@ class Journal:
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _BLOCK = re.compile(r"^\s*(lease|ia-na|ia-ta|ia-pd|iaaddr|iaprefix)\s+(.+?)\s*\{\s*$")
 _STATED = re.compile(r"^\s*(?:set\s+|option\s+)?([\w.-]+(?: state| ethernet)?)\s*=?\s+(.*?);\s*$")
+_OUTERMOST = ("lease", "ia-na", "ia-ta", "ia-pd")
 _RENAMED = {"hardware ethernet": "hardware", "uid": "client-id", "client-hostname": "hostname",
             "agent.circuit-id": "circuit-id", "agent.remote-id": "remote-id"}  # fmt: skip
 
@@ -84,6 +85,9 @@ class Isc(Journal):
     def feed(self, lines: Iterable[str], written: int) -> None:
         for line in lines:
             if found := _BLOCK.match(line):
+                if found[1] in _OUTERMOST:
+                    # What lies open was cut off: nothing of it is said of what comes after it.
+                    self._blocks.clear()
                 outer = dict(self._blocks[-1][1]) if self._blocks else Fields()
                 if found[1] in ("ia-na", "ia-ta", "ia-pd"):
                     # IAID and DUID in one: four octets, then the DUID.
