@@ -130,9 +130,23 @@ MUTATIONS = (
     Mutation(
         "tail-header-is-no-copy",
         TAIL,
-        "if each.place.has_rows]:",
+        "if not follow.place.has_rows:",
         f"{CHUNKS}::test_files_of_which_only_a_header_was_read_are_no_copies_of_each_other",
-        "if each.place.offset]:",
+        "if not follow.place.offset:",
+    ),
+    Mutation(
+        "tail-copy-of-unread-rows",
+        TAIL,
+        "if _is_copy(content, follow):",
+        f"{CHUNKS}::test_a_copy_of_what_was_read_but_for_its_rows_is_not_read_too",
+        "if False:",
+    ),
+    Mutation(
+        "tail-header-goes-on-nowhere",
+        TAIL,
+        "place.has_rows or content.key == place.key",
+        f"{CHUNKS}::test_of_a_header_alone_only_the_file_itself_goes_on[True]",
+        "True",
     ),
     Mutation(
         "tail-objects-whole",
