@@ -190,6 +190,7 @@ def _write_and_die(path: Path, answers: Path, is_durable: bool) -> None:
         answers.touch()
         has_answered.set()
 
+    # Of this store alone, in a process that dies: how it commits is what is looked at.
     store._end, store.write = dies, answers_after  # type: ignore[method-assign]
     at_once(store, adds(1), adds(2), adds(3))
 
