@@ -58,11 +58,15 @@ class Push:
         wait_seconds: float,
         tell: Tell,
         sleep: Callable[[float], object] = time.sleep,
+        await_news: Callable[[float], object] | None = None,
     ) -> None:
+        """``sleep`` waits while the server is away or busy; ``await_news`` while what it accepted
+        is not sealed, and may end as soon as there is more to push."""
         self._config = config
         self._spool = spool
         self._frames = Frames(spool, config.collector_secret())
         self._patience = Patience(wait_seconds, sleep)
+        self._sealing = Patience(wait_seconds, await_news or sleep)
         self._tell = tell
         self._last_asked: dict[bytes, int] = {}
         self._set_aside: set[bytes] = set()
@@ -80,7 +84,6 @@ class Push:
         what we cannot believe (65); the spool then holds everything that is not sealed.
         """
         self._intake = self._fetch_intake()
-        self.set_too_old()
         while left := self._left():
             waiting = [each for each in left if each.state == "waiting"]
             for batch in waiting or left:
@@ -90,20 +93,23 @@ class Push:
     def hand_in(self) -> None:
         """Push what waits, and ask after nothing. Raises `Stop` as `run` does."""
         self._intake = self._fetch_intake()
-        self.set_too_old()
         for batch in [each for each in self._left() if each.state == "waiting"]:
             self._step(batch)
 
-    def set_too_old(self) -> None:
-        """What the store would reject for its age, by the store's clock, waits for a backfill."""
-        self._spool.set_too_old(hour_start(self.server.now() - OLDEST) - HOUR)
-
     def _left(self) -> list[Spooled]:
-        """What can be pushed or asked after, those first that were not asked after for longest."""
-        this_hour = time_text(hour_start(self.server.now()))
+        """What can be pushed or asked after, those first that were not asked after for longest.
+
+        What the store would reject for its age, by the store's clock, waits for a backfill.
+        """
+        now = self.server.now()
+        this_hour = time_text(hour_start(now))
+        with self._spool.transaction():
+            # Nothing is spooled in between.
+            self._spool.set_too_old(hour_start(now - OLDEST) - HOUR)
+            unfinished = self._spool.unfinished()
         left = [
             each
-            for each in self._spool.unfinished()
+            for each in unfinished
             if each.state != "too-old"
             and each.id not in self.refused
             and (self.awaits_hour or each.state == "waiting" or each.last_hour < this_hour)
@@ -122,8 +128,10 @@ class Push:
         gained = self._pushed(batch, response) if is_waiting else self._asked(batch, response)
         if gained:
             self._patience.progress()
+            self._sealing.progress()
         else:
-            self._wait(None, "the server has not taken or sealed everything")
+            patience = self._patience if is_waiting else self._sealing
+            self._wait(patience, None, "the server has not taken or sealed everything")
         return gained
 
     def _attempt(self, call: Callable[[], Response]) -> Response:
@@ -132,14 +140,15 @@ class Push:
             try:
                 response = call()
             except CallFailed as error:
-                self._wait(None, f"the server does not answer ({error.reason})")
+                self._wait(self._patience, None, f"the server does not answer ({error.reason})")
                 continue
             if response.status != 429 and response.status < 500:
                 return response
-            self._wait(retry_after(response), f"the server is busy ({response.status})")
+            busy = f"the server is busy ({response.status})"
+            self._wait(self._patience, retry_after(response), busy)
 
-    def _wait(self, asked_seconds: float | None, why: str) -> None:
-        if not self._patience.wait(asked_seconds):
+    def _wait(self, patience: Patience, asked_seconds: float | None, why: str) -> None:
+        if not patience.wait(asked_seconds):
             left = len(self._spool.unfinished())
             raise Stop(TEMPORARY, f"{why}: {left} batches stay in the spool, push again later")
 

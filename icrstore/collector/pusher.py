@@ -45,7 +45,7 @@ class Pusher:
         self._note = note
         self._stopping = threading.Event()
         self._news = threading.Event()
-        self._push = Push(config, key, spool, FOREVER, self._told, self._pause)
+        self._push = Push(config, key, spool, FOREVER, self._told, self._pause, self._await_news)
         self._clock_right_at = utc_now()
         self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
 
@@ -93,12 +93,11 @@ class Pusher:
     def _run(self) -> None:
         patience, again = Patience(FOREVER, self._pause), time.monotonic() + _AGAIN_SECONDS
         while not self._stopping.is_set():
-            self._news.clear()
             try:
                 self._push.run()
                 self._check_clock()
                 patience.progress()
-                self._news.wait(_IDLE_SECONDS)
+                self._await_news(_IDLE_SECONDS)
             except Drained:
                 return
             except Stop as stop:
@@ -118,6 +117,13 @@ class Pusher:
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
             raise Drained
+
+    def _await_news(self, seconds: float) -> None:
+        """Until there is something to push, but no longer."""
+        self._news.wait(seconds)
+        # What is spooled from here on is news; what was before, whoever looks now sees.
+        self._news.clear()
+        self._pause(0)
 
     def _told(self, event: str, batch: object, more: dict[str, object]) -> None:
         self._check_clock()

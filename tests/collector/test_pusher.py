@@ -39,11 +39,14 @@ class Rig:
             self.gaps.append,
         )
 
-    def put(self, count: int) -> None:
-        path = write(self.folder / "log.ndjson", records(count))
+    def put(self, count: int, end: datetime | None = None) -> None:
+        path = write(self.folder / "log.ndjson", records(count, end=end))
         frames = Frames(self.spool, self.secret)
         for made in cut(iter_records([str(path)], None, None, Tally()), Tally().not_records):
             frames.put(made, datetime.now(UTC))
+
+    def states(self) -> list[str]:
+        return sorted(each.state for each in self.spool.unfinished())
 
     def wait_until(self, is_true: Callable[[], object]) -> None:
         deadline = time.monotonic() + 10
@@ -83,6 +86,41 @@ def test_what_comes_later_is_pushed_when_it_comes(site: Site, store: FakeStore) 
     rig.wait_until(lambda: not rig.spool.unfinished())
     rig.close()
     assert rig.told[-1][0] == "sealed"
+
+
+def test_what_comes_later_waits_for_no_seal_of_what_came_first(
+    site: Site, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 3600.0)
+    monkeypatch.setattr(client, "LONGEST_WAIT_SECONDS", 3600.0)
+    store.asks_before_sealed = 1_000_000
+    rig = Rig(site, store)
+    rig.put(3)
+    rig.pusher.start()
+    rig.wait_until(lambda: any(held.asked for held in store.held.values()))
+    rig.put(5)
+    rig.put(7, end=datetime.now(UTC) - timedelta(days=9))
+    rig.pusher.wake()
+    rig.wait_until(lambda: rig.states() == ["accepted", "accepted", "too-old"])
+    rig.close()
+    assert store.pushes == 2
+
+
+def test_a_server_that_is_away_is_not_asked_more_often_for_what_comes_later(
+    site: Site, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 3600.0)
+    monkeypatch.setattr(client, "LONGEST_WAIT_SECONDS", 3600.0)
+    store.faults = ["drop-request"]
+    rig = Rig(site, store)
+    rig.put(3)
+    rig.pusher.start()
+    rig.wait_until(lambda: not store.faults)
+    rig.put(5)
+    rig.pusher.wake()
+    time.sleep(0.3)
+    assert store.pushes == 1
+    rig.close()
 
 
 def test_a_store_that_will_not_have_us_is_asked_again_and_again(

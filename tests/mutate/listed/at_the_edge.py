@@ -86,9 +86,16 @@ MUTATIONS = (
     Mutation(
         "push-too-old-waits",
         PUSH,
-        "self._spool.set_too_old(hour_start(self.server.now() - OLDEST) - HOUR)",
+        "self._spool.set_too_old(hour_start(now - OLDEST) - HOUR)",
         "tests/collector/test_too_old.py::test_an_old_file_waits_and_is_not_pushed",
         "pass",
+    ),
+    Mutation(
+        "push-news-waits-for-no-seal",
+        PUSH,
+        "Patience(wait_seconds, await_news or sleep)",
+        "tests/collector/test_pusher.py::test_what_comes_later_waits_for_no_seal_of_what_came_first",
+        "Patience(wait_seconds, sleep)",
     ),
     Mutation(
         "push-number-however-old",
