@@ -90,11 +90,11 @@ class _Chunks:
 
 
 class _Asked(NamedTuple):
-    """A chunk that is looked for, or is the one after the last, if the last is just before it."""
+    """A chunk that is looked for; and, where it may be the last, the proof that none follows."""
 
     chunks: _Chunks
     number: int
-    is_after: bool
+    may_be_last: bool
 
 
 def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[list[Opened]]:
@@ -105,7 +105,7 @@ def open_rows(lent: Iterable[Lent], rows: Rows, failed: Failures) -> Iterator[li
     there are more chunks, all of a part are asked for at once, and that none follows.
     """
     asked = [_Chunks(one) for one in lent]
-    _look([_Asked(each, n, is_after=n == 1) for each in asked for n in (0, 1)], rows, failed)
+    _look([_Asked(each, 0, may_be_last=True) for each in asked], rows, failed)
     for part in _parts(asked):
         _look([one for each in part for one in _further(each, failed)], rows, failed)
         yield [one for each in part for one in _taken(each, failed)]
@@ -146,8 +146,8 @@ def _further(chunks: _Chunks, failed: Failures) -> Iterator[_Asked]:
     if last >= chunks.lent.epoch.rows:
         failed.add(chunks.lent.epoch, "a row names more than there are")
     elif last > 0:
-        yield from (_Asked(chunks, number, is_after=False) for number in range(1, last + 1))
-        yield _Asked(chunks, last + 1, is_after=True)
+        for number in range(1, last + 1):
+            yield _Asked(chunks, number, may_be_last=number == last)
 
 
 def _taken(chunks: _Chunks, failed: Failures) -> Iterator[Opened]:
@@ -168,42 +168,41 @@ def _look(asked: Sequence[_Asked], rows: Rows, failed: Failures) -> None:
     if not asked:
         return
     wanted = [
-        Wanted(each.lent.epoch, each.keys.label_and_key(number)[0], not is_after)
-        for each, number, is_after in asked
+        Wanted(
+            chunks.lent.epoch,
+            chunks.keys.label_and_key(number)[0],
+            chunks.keys.label_and_key(number + 1)[0] if may_be_last else None,
+        )
+        for chunks, number, may_be_last in asked
     ]
     # Under no name: what raises here would keep it, and with it the connection, in its traceback.
-    for (each, number, is_after), one, (body, proof) in zip(
+    for (chunks, number, _), one, (body, proof, proof_after) in zip(
         asked, wanted, rows(wanted[0].epoch.month, wanted), strict=True
     ):
-        # Whether it is the one after the last, the first has just said.
-        if is_after and number != max(each.last, 0) + 1:
-            continue
+        epoch, label, after = one
+        why = "a row is missing" if body is None else "a row is not the one sealed"
         try:
-            _prove(one, body, proof)
-            if not is_after:
-                each.take(number, body)
+            _prove(epoch, label, body, proof)
+            chunks.take(number, body)
+            # Whether it is the last, the first has just said.
+            if after is not None and number == max(chunks.last, 0):
+                why = "a row follows the last"
+                _prove(epoch, after, None, proof_after)
         except BucketError:
-            failed.add(one.epoch, "its manifest is not the one of its statement")
+            failed.add(epoch, "its manifest is not the one of its statement")
         except ManifestError:
-            failed.add(one.epoch, _why(is_after, body))
+            failed.add(epoch, why)
         except RowError:
-            failed.add(one.epoch, "a row does not open")
+            failed.add(epoch, "a row does not open")
 
 
-def _why(is_after: bool, body: bytes | None) -> str:
-    if is_after:
-        return "a row follows the last"
-    return "a row is missing" if body is None else "a row is not the one sealed"
-
-
-def _prove(wanted: Wanted, body: bytes | None, proof: BucketProof | None) -> None:
-    rows = wanted.epoch.rows
-    if not rows:
+def _prove(epoch: HeldEpoch, label: bytes, body: bytes | None, proof: BucketProof | None) -> None:
+    if not epoch.rows:
         if body is not None:
             raise ManifestError("an epoch without rows has one")
         return
     if proof is None:
         raise BucketError("the bucket is missing")
-    if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, rows - BUCKET * proof.index):
+    if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, epoch.rows - BUCKET * proof.index):
         raise BucketError("the bucket has more or less rows than the statement says")
-    check(proof, wanted.epoch.manifest_root, wanted.label, body)
+    check(proof, epoch.manifest_root, label, body)

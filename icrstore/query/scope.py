@@ -19,7 +19,7 @@ from icrstore.vault.months import month_of
 from icrstore.vault.reader import Held, HeldEpoch
 from icrstore.warrant.statements import Request, Selector, Warrant
 
-# Asked for together: two rows each, a few kilobytes of proof and up to 40 of records.
+# Asked for together: of each a row with two proofs, some kilobytes and up to 40 of records.
 GROUP_SELECTORS = 1024
 
 Lending = Mapping[Role, Shares]

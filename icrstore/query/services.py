@@ -152,22 +152,25 @@ def _ordered(lines: _Lines) -> _Lines:
 def _told(account: str, lines: _Lines, written: Written) -> list[dict[str, Any]]:
     raw, numbers = lines.addresses.tobytes(), lines.service.tolist()
     texts = [address_text(raw[at : at + 16]) for at in range(0, len(raw), 16)]
-    named = {number: _fields(number) for number in set(numbers)}
-    columns = zip(
-        [texts[each] for each in lines.destination.tolist()],
-        numbers,
-        lines.records.tolist(),
-        strict=True,
-    )
-    told = [
-        {"account": account, "destination_address": address, **named[number], "records": records}
-        for address, number, records in columns
-    ]
+    # A copy takes half as long as a line made of its fields.
+    blank = {number: _blank(account, number) for number in set(numbers)}
+    told = [blank[number].copy() for number in numbers]
+    columns = zip(told, lines.destination.tolist(), lines.records.tolist(), strict=True)
+    for line, destination, records in columns:
+        line["destination_address"], line["records"] = texts[destination], records
     # The times come last: they may be written elsewhere meanwhile.
     times = written()
     for line, first, last in zip(told, times[: len(told)], times[len(told) :], strict=True):
         line["first"], line["last"] = first, last
     return told
+
+
+def _blank(account: str, number: int) -> dict[str, Any]:
+    """A line of a service, but for where, how often and when."""
+    return {
+        "account": account, "destination_address": "", **_fields(number),
+        "records": 0, "first": "", "last": "",
+    }  # fmt: skip
 
 
 def _fields(number: int) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import hashlib
 import json
 from binascii import a2b_base64
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, LiteralString, NamedTuple
 
 from django.db import transaction
+from psycopg import Cursor
 
 from accounts.exchange import exchange
 from accounts.policies import read_pools
@@ -29,8 +30,10 @@ MISSING = "it is not in the store"
 NO_STATEMENT = "its statement is none"
 ANOTHER_STATEMENT = "its statement is not the one that the keepers logged"
 
-# Of rows in the order asked for, so many come together.
-ROWS_AT_ONCE = 64
+# So few are found at once, by a statement that is planned once a connection.
+FEW = 64
+# Of more so many come together: what they bring stays in a core's caches until it is looked at.
+_AT_ONCE = 8
 
 # Where the payload of an envelope begins.
 _PAYLOAD = b'"payload":"'
@@ -41,22 +44,29 @@ LEFT JOIN accounts_policy AS p ON p.tenant_id = t.name AND p.about = 'pools'
 WHERE t.name = %(tenant)s
 """
 
-_EPOCHS = "SELECT eid, id, statement FROM vault_epoch WHERE tenant_id = %s AND eid = ANY(%b)"
+_EPOCHS = """
+SELECT eid, id, statement FROM vault_epoch
+WHERE tenant_id = %(tenant)s AND eid = ANY(%(eids)b)
+"""
 
-# The body under each label whose row is wanted, and the bucket that answers for the label: each by
-# one probe of a primary key, which LIMIT keeps the planner from doing in any other way.
+_BUCKET = f"""
+    SELECT {COLUMNS} FROM vault_bucket
+    WHERE month = %b AND epoch_no = w.epoch_no AND begins <= w.{{}}
+    ORDER BY begins DESC LIMIT 1"""  # noqa: S608 - a constant of ours
+
+# Of each label the body and the bucket that answers for it, and the bucket that answers for the
+# label after it: each by one probe of a primary key, which LIMIT keeps the planner from doing in
+# any other way. For no label there is no bucket.
 _ROWS = f"""
-SELECT s.body, {COLUMNS}
-FROM unnest(%b::bigint[], %b::bytea[], %b::boolean[]) WITH ORDINALITY
-    AS w(epoch_no, label, has_row, n)
+SELECT s.body, b.*, a.*
+FROM unnest(%b::bigint[], %b::bytea[], %b::bytea[]) WITH ORDINALITY
+    AS w(epoch_no, label, after, n)
 LEFT JOIN LATERAL (
     SELECT body FROM vault_segment
-    WHERE w.has_row AND month = %b AND epoch_no = w.epoch_no AND label = w.label
+    WHERE month = %b AND epoch_no = w.epoch_no AND label = w.label
     LIMIT 1) AS s ON true
-LEFT JOIN LATERAL (
-    SELECT {COLUMNS} FROM vault_bucket
-    WHERE month = %b AND epoch_no = w.epoch_no AND begins <= w.label
-    ORDER BY begins DESC LIMIT 1) AS b ON true
+LEFT JOIN LATERAL ({_BUCKET.format("label")}) AS b ON true
+LEFT JOIN LATERAL ({_BUCKET.format("after")}) AS a ON true
 ORDER BY w.n
 """  # noqa: S608 - constants of ours
 
@@ -101,14 +111,16 @@ class Held(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A label in an epoch: its row and the proof of it, or only the proof that there is none."""
+    """A label in an epoch, whose row is wanted with its proof; and one of which only the proof is,
+    that there is no row, if any."""
 
     epoch: HeldEpoch
     label: bytes
-    has_row: bool
+    after: bytes | None
 
 
-Found = tuple[bytes | None, BucketProof | None]  # the body, and the bucket that answers for it
+# The body, the bucket that answers for its label, and the one that answers for the label after it.
+Found = tuple[bytes | None, BucketProof | None, BucketProof | None]
 
 
 def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
@@ -117,10 +129,20 @@ def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
     An epoch names its pools by their digest, so who exchanges or deletes a policy makes epochs that
     fail, and no name that is not theirs.
     """
-    with transaction.atomic():
-        # In one round trip with its beginning.
-        _, told = exchange(see(tenant), (_TENANT, {"tenant": tenant}))
-        checked, wrong = _epochs(tenant, logged)
+    by_eid: dict[bytes, list[ListedEpoch]] = {}
+    for epoch in logged:
+        # Two, should both keepers have logged two statements of it: only one can be held.
+        by_eid.setdefault(epoch.eid, []).append(epoch)
+    values = {"tenant": tenant, "eids": list(by_eid)}
+    begin = see(tenant), (_TENANT, values)
+    if len(by_eid) <= FEW:
+        # All in one round trip, which is a transaction.
+        _, told, found = exchange(*begin, (_EPOCHS, values))
+        checked, wrong = _epochs(tenant, by_eid, found)
+    else:
+        with transaction.atomic(), binary_cursor() as cursor:
+            _, told = exchange(*begin)
+            checked, wrong = _epochs(tenant, by_eid, _stream(cursor, _EPOCHS, values))
     policies = [read_pools(statement) for _, statement in told if statement is not None]
     pools = {one.sha256: one for one in (*policies, DEFAULT) if one is not None}
     in_order = [checked[epoch] for epoch in logged if epoch in checked]
@@ -128,15 +150,11 @@ def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
 
 
 def _epochs(
-    tenant: str, logged: Sequence[ListedEpoch]
+    tenant: str, by_eid: dict[bytes, list[ListedEpoch]], found: Iterable[tuple[bytes, int, bytes]]
 ) -> tuple[dict[ListedEpoch, HeldEpoch], dict[bytes, str]]:
     """The epochs that are as the keepers logged them, and what is wrong with the others, by eid."""
-    by_eid: dict[bytes, list[ListedEpoch]] = {}
-    for epoch in logged:
-        # Two, should both keepers have logged two statements of it: only one can be held.
-        by_eid.setdefault(epoch.eid, []).append(epoch)
     checked, wrong = {}, {}
-    for eid, number, statement in _asked(_EPOCHS, [tenant, list(by_eid)], len(by_eid)):
+    for eid, number, statement in found:
         for epoch in by_eid.pop(eid):
             try:
                 checked[epoch] = _checked(tenant, epoch, number, statement)
@@ -150,23 +168,30 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
     asked = [
         [one.epoch.number for one in wanted],
         [one.label for one in wanted],
-        [one.has_row for one in wanted],
+        [one.after for one in wanted],
     ]
-    found = _asked(_ROWS, [*asked, month, month], len(wanted))
-    for one, (body, number, leaf, path) in zip(wanted, found, strict=True):
-        proof = None if leaf is None else proof_of(one.epoch.rows, number, leaf, path)
-        yield body, proof
+    found = _asked(_ROWS, [*asked, month, month, month], len(wanted))
+    for one, (body, *buckets) in zip(wanted, found, strict=True):
+        rows = one.epoch.rows
+        yield body, _proof(rows, *buckets[:3]), _proof(rows, *buckets[3:])
+
+
+def _proof(rows: int, number: int | None, leaf: bytes, path: bytes) -> BucketProof | None:
+    return None if number is None else proof_of(rows, number, leaf, path)
 
 
 def _asked(query: LiteralString, values: Sequence[Any], many: int) -> Iterator[Any]:
     """The rows that a statement finds, at most so many."""
     with binary_cursor() as cursor:
-        if many <= ROWS_AT_ONCE:
-            # Planned once a connection, which takes as long as the looking.
+        if many <= FEW:
             yield from cursor.execute(query, values, prepare=True)
         else:
-            # Looked at while PostgreSQL is still looking for the next.
-            yield from cursor.stream(query, values, size=ROWS_AT_ONCE)
+            yield from _stream(cursor, query, values)
+
+
+def _stream(cursor: Cursor[Any], query: LiteralString, values: Any) -> Iterator[Any]:
+    """Rows that are looked at while PostgreSQL is still looking for the next."""
+    return cursor.stream(query, values, size=_AT_ONCE)
 
 
 def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes) -> HeldEpoch:

@@ -182,7 +182,8 @@ def time_text(moment: datetime) -> str:
 
 def hours_between(first: datetime, end: datetime) -> list[datetime]:
     """The UTC hours from ``first`` (included) to ``end`` (excluded)."""
-    return [first + timedelta(hours=n) for n in range(int((end - first) / timedelta(hours=1)))]
+    hour = timedelta(hours=1)
+    return [first + n * hour for n in range((end - first) // hour)]
 
 
 def encode_base64(value: bytes) -> str:

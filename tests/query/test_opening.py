@@ -39,12 +39,15 @@ class Made:
         operator, oversight = (share(self.atoms[role], "account", selector) for role in ROLES)
         return Lent(self.held, "account", selector, operator, oversight)
 
-    def proof(self, wanted: Wanted) -> BucketProof | None:
-        """As the reader makes it of what is stored."""
-        if not self.manifest.rows:
+    def found(self, wanted: Wanted) -> Found:
+        """As the reader finds it in what is stored."""
+        of_label, of_after = (self._proof(wanted, each) for each in (wanted.label, wanted.after))
+        return self.rows.get(wanted.label), of_label, of_after
+
+    def _proof(self, wanted: Wanted, label: bytes | None) -> BucketProof | None:
+        if label is None or not self.manifest.rows:
             return None
-        buckets = buckets_of(wanted.epoch.rows)
-        return prove(self.manifest, wanted.label)._replace(buckets=buckets)
+        return prove(self.manifest, label)._replace(buckets=buckets_of(wanted.epoch.rows))
 
     def label(self, selector: bytes = ZOE, chunk: int = 0) -> bytes:
         return self.lent(selector).keys().label_and_key(chunk)[0]
@@ -86,10 +89,7 @@ class Store:
         held = {made.held.number: made for made in self.epochs if made.held.month == month}
         for one in wanted:
             made = held.get(one.epoch.number)
-            if made is None:
-                yield None, None
-            else:
-                yield made.rows.get(one.label) if one.has_row else None, made.proof(one)
+            yield made.found(one) if made else (None, None, None)
 
     def open(self, *lent: Lent) -> "Result":
         failed = Failures()
@@ -128,8 +128,8 @@ def test_many_selectors_in_many_epochs_are_looked_for_twice() -> None:
     first, second = make({ZOE: chunked(2)}, 1), make({ZOE: chunked(1), YAN: chunked(3)}, 2)
     store = Store([first, second])
     made = store.open(*(each.lent(name) for each in (first, second) for name in (ZOE, YAN)))
-    # Of each the first chunk and what follows; then of two the others, and what follows those.
-    assert store.asked == [8, (1 + 1) + (2 + 1)]
+    # Of each the first chunk, with what follows; then of two the others, with what follows those.
+    assert store.asked == [4, 1 + 2]
     assert (len(made.of(ZOE)), len(made.of(YAN))) == (3, 3)
 
 
@@ -137,7 +137,7 @@ def test_what_has_one_chunk_is_looked_for_once_in_any_number_of_hours() -> None:
     epochs = [make({ZOE: chunked(1)}, n, hour=NINE + n * HOUR) for n in range(40)]
     store = Store(epochs)
     made = store.open(*(epoch.lent() for epoch in epochs))
-    assert (store.asked, len(made.of(ZOE)), made.failed) == ([80], 40, {})
+    assert (store.asked, len(made.of(ZOE)), made.failed) == ([40], 40, {})
 
 
 def test_a_part_has_whole_hours_and_few_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_chunks_of_every_part_are_looked_for_apart(monkeypatch: pytest.MonkeyPat
     epochs = [make({ZOE: chunked(3)}, n, hour=NINE + n * HOUR) for n in range(3)]
     store = Store(epochs)
     made = store.open(*(epoch.lent() for epoch in epochs))
-    assert store.asked == [6, 3, 3, 3]
+    assert store.asked == [3, 2, 2, 2]
     assert [len(part) for part in made.parts] == [3, 3, 3]
 
 
@@ -275,11 +275,12 @@ def test_chunks_that_disagree_about_the_last_fail_the_epoch() -> None:
         assert set(opened(epoch).failed) == {epoch.eid}
 
 
-def test_the_chunk_after_the_last_is_proven_absent() -> None:
-    epoch = make({ZOE: [Segment(0, 0, 1, b"a"), Segment(1, 0, 1, b"b")]}, others=10)
-    made = opened(epoch)
-    assert made.failed == {epoch.eid: "a row follows the last"}
-    assert columns(made) == [b"a"]
+@pytest.mark.parametrize("chunks", [1, 2, 4])
+def test_the_chunk_after_the_last_is_proven_absent(chunks: int) -> None:
+    made = [Segment(n, max(n, chunks - 1), 1, b"a") for n in range(chunks + 1)]
+    epoch = make({ZOE: made}, others=10)
+    assert opened(epoch).failed == {epoch.eid: "a row follows the last"}
+    assert len(columns(opened(epoch))) == chunks
 
 
 def test_a_chunk_that_names_more_than_the_epoch_has_asks_for_none_of_them() -> None:

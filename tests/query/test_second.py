@@ -169,7 +169,7 @@ def test_rows_are_left_once_something_raises_among_them(
     """Whoever handles it asks PostgreSQL by the same connection, and would wait for ever."""
     full = lent_by(office, monkeypatch)
     held = full.whole.held()
-    monkeypatch.setattr(reader, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(reader, "FEW", 2)
     monkeypatch.setattr(opening, "_prove", broken)
     try:
         scope.look(full.whole, held, full.lending)

@@ -91,9 +91,9 @@ MUTATIONS = (
     Mutation(
         "opening-chunk-after-the-last",
         OPENING,
-        "if is_after and number != max(each.last, 0) + 1:",
-        "tests/query/test_opening.py::test_the_chunk_after_the_last_is_proven_absent",
-        "if is_after:",
+        "if after is not None and number == max(chunks.last, 0):",
+        "tests/query/test_opening.py::test_the_chunk_after_the_last_is_proven_absent[2]",
+        "if number < max(chunks.last, 0):",
     ),
     Mutation(
         "audit-sealer",
