@@ -13,9 +13,8 @@ from operator import attrgetter
 from typing import Any, LiteralString, NamedTuple
 
 from django.db import transaction
-from psycopg import Cursor
 
-from accounts.exchange import exchange
+from accounts.exchange import PLANNED_ONCE, exchange
 from accounts.policies import read_pools
 from accounts.tenancy import see
 from icrstore.keeper.answers import ListedEpoch
@@ -30,7 +29,7 @@ MISSING = "it is not in the store"
 NO_STATEMENT = "its statement is none"
 ANOTHER_STATEMENT = "its statement is not the one that the keepers logged"
 
-# So few are found at once, by a statement that is planned once a connection.
+# So few come all at once, by a statement that is planned once a connection.
 FEW = 64
 # Of more so many come together: what they bring stays in a core's caches until it is looked at.
 _AT_ONCE = 8
@@ -51,7 +50,7 @@ WHERE tenant_id = %(tenant)s AND eid = ANY(%(eids)b)
 
 _BUCKET = f"""
     SELECT {COLUMNS} FROM vault_bucket
-    WHERE month = %b AND epoch_no = w.epoch_no AND begins <= w.{{}}
+    WHERE month = %(month)b AND epoch_no = w.epoch_no AND begins <= w.{{}}
     ORDER BY begins DESC LIMIT 1"""  # noqa: S608 - a constant of ours
 
 # Of each label the body and the bucket that answers for it, and the bucket that answers for the
@@ -59,11 +58,11 @@ _BUCKET = f"""
 # any other way. For no label there is no bucket.
 _ROWS = f"""
 SELECT s.body, b.*, a.*
-FROM unnest(%b::bigint[], %b::bytea[], %b::bytea[]) WITH ORDINALITY
+FROM unnest(%(epochs)b::bigint[], %(labels)b::bytea[], %(after)b::bytea[]) WITH ORDINALITY
     AS w(epoch_no, label, after, n)
 LEFT JOIN LATERAL (
     SELECT body FROM vault_segment
-    WHERE month = %b AND epoch_no = w.epoch_no AND label = w.label
+    WHERE month = %(month)b AND epoch_no = w.epoch_no AND label = w.label
     LIMIT 1) AS s ON true
 LEFT JOIN LATERAL ({_BUCKET.format("label")}) AS b ON true
 LEFT JOIN LATERAL ({_BUCKET.format("after")}) AS a ON true
@@ -137,12 +136,12 @@ def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
     begin = see(tenant), (_TENANT, values)
     if len(by_eid) <= FEW:
         # All in one round trip, which is a transaction.
-        _, told, found = exchange(*begin, (_EPOCHS, values))
+        _, told, _, found = exchange(*begin, PLANNED_ONCE, (_EPOCHS, values))
         checked, wrong = _epochs(tenant, by_eid, found)
     else:
-        with transaction.atomic(), binary_cursor() as cursor:
+        with transaction.atomic():
             _, told = exchange(*begin)
-            checked, wrong = _epochs(tenant, by_eid, _stream(cursor, _EPOCHS, values))
+            checked, wrong = _epochs(tenant, by_eid, _many(_EPOCHS, values))
     policies = [read_pools(statement) for _, statement in told if statement is not None]
     pools = {one.sha256: one for one in (*policies, DEFAULT) if one is not None}
     in_order = [checked[epoch] for epoch in logged if epoch in checked]
@@ -165,12 +164,13 @@ def _epochs(
 
 def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
     """What is there of each, in their order; all of them of epochs of one month."""
-    asked = [
-        [one.epoch.number for one in wanted],
-        [one.label for one in wanted],
-        [one.after for one in wanted],
-    ]
-    found = _asked(_ROWS, [*asked, month, month, month], len(wanted))
+    values = {
+        "month": month,
+        "epochs": [one.epoch.number for one in wanted],
+        "labels": [one.label for one in wanted],
+        "after": [one.after for one in wanted],
+    }
+    found = _few(values) if len(wanted) <= FEW else _many(_ROWS, values)
     for one, (body, *buckets) in zip(wanted, found, strict=True):
         rows = one.epoch.rows
         yield body, _proof(rows, *buckets[:3]), _proof(rows, *buckets[3:])
@@ -180,18 +180,15 @@ def _proof(rows: int, number: int | None, leaf: bytes, path: bytes) -> BucketPro
     return None if number is None else proof_of(rows, number, leaf, path)
 
 
-def _asked(query: LiteralString, values: Sequence[Any], many: int) -> Iterator[Any]:
-    """The rows that a statement finds, at most so many."""
-    with binary_cursor() as cursor:
-        if many <= FEW:
-            yield from cursor.execute(query, values, prepare=True)
-        else:
-            yield from _stream(cursor, query, values)
+def _few(values: Mapping[str, Any]) -> Iterable[Any]:
+    _, found = exchange(PLANNED_ONCE, (_ROWS, values))
+    return found
 
 
-def _stream(cursor: Cursor[Any], query: LiteralString, values: Any) -> Iterator[Any]:
+def _many(query: LiteralString, values: Mapping[str, Any]) -> Iterator[Any]:
     """Rows that are looked at while PostgreSQL is still looking for the next."""
-    return cursor.stream(query, values, size=_AT_ONCE)
+    with binary_cursor() as cursor:
+        yield from cursor.stream(query, values, size=_AT_ONCE)
 
 
 def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes) -> HeldEpoch:
