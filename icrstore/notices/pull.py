@@ -8,6 +8,7 @@ again for a hundred debts from somewhere among them (`recheck`). A year of fifty
 gone through within the hour.
 """
 
+import hashlib
 import logging
 import random
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from icrstore.keeper.telling import Debt, Teller
 from icrstore.notices.models import Notice, NoticeLeaf, Pull
 from icrstore.notices.names import LookupKey, leaf_place
 from icrstore.seal.epoch import Role
+from icrstore.warrant.dsse import Envelope
+from icrstore.warrant.machines import Notice as NoticeStatement
 from icrstore.warrant.strict import Fields, StatementError, dump, parse_object
 
 logger = logging.getLogger(__name__)
@@ -118,7 +121,7 @@ def _keep(lookup: LookupKey, teller: Teller, tenant: str, debt: Debt, now: datet
     )
     place = leaf_place(tenant, found, teller.role, debt.leaf.index)
     access = lookup.access(tenant, debt.account)
-    _, is_new = NoticeLeaf.objects.update_or_create(
+    row, is_new = NoticeLeaf.objects.update_or_create(
         tenant_id=tenant,
         role=teller.role,
         number=debt.number,
@@ -132,6 +135,10 @@ def _keep(lookup: LookupKey, teller: Teller, tenant: str, debt: Debt, now: datet
             "logged": debt.notice is not None,
         },
     )
+    if _is_of_another(row, debt):
+        row.statement = None
+        row.save(update_fields=["statement"])
+        is_new = True
     if debt.notice is not None:
         _restore(notice, debt.notice.private)
     elif is_new:
@@ -155,7 +162,19 @@ def _says(lookup: LookupKey, row: NoticeLeaf, debt: Debt) -> bool:
         and (row.leaf, row.is_disclosure, row.owed_at)
         == (debt.leaf.index, debt.is_disclosure, debt.owed_at)
         and not (row.logged and debt.notice is None)
+        and not _is_of_another(row, debt)
     )
+
+
+def _is_of_another(row: NoticeLeaf, debt: Debt) -> bool:
+    """Whether it was told of another leaf of this index: a keeper that recovers goes on from a copy
+    of its log, and numbers anew what comes after that."""
+    try:
+        said = NoticeStatement.parse(Envelope.parse(bytes(row.statement or b""), "notice"))
+    except StatementError:
+        # None, or no telling: `report` finds that out.
+        return False
+    return said.leaf_sha256 != hashlib.sha256(debt.leaf.text.encode()).digest()
 
 
 def _role(row: NoticeLeaf) -> Role:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from icrstore.keeper.telling import sign_notice
 from icrstore.notices import pull
 from icrstore.notices.models import Notice, NoticeLeaf
 from icrstore.seal.epoch import ROLES
@@ -122,6 +123,24 @@ def test_each_look_asks_again_for_some(office: Office, account: str) -> None:
         pull.recheck_one(office.keys.lookup, tellers, utc_now())
         if not NoticeLeaf.objects.filter(notice=office.notice(account), logged=True).exists():
             break
+    is_told_once(office, account)
+
+
+@pytest.mark.parametrize("is_altered", [False, True])
+def test_a_telling_of_what_stood_there_before_a_recovery_is_none_of_what_stands_there_now(
+    office: Office, account: str, is_altered: bool
+) -> None:
+    """A keeper numbers leaves and debts anew from where its copy ends."""
+    for row in office.leaves(account):
+        before = sign_notice(
+            TENANT, row.leaf, "what stood there", "email", row.owed_at, office.keys.signing
+        )
+        row.statement = before.encode()
+        row.sealed = b"of before" if is_altered else row.sealed
+        row.save()
+    assert office.look() == 0
+    assert len(office.owed_at_keepers(account)) == 4
+    assert office.recheck(since(office, account)) == 4
     is_told_once(office, account)
 
 
