@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -21,7 +21,7 @@ from icrstore.keeper.answers import ListedEpoch
 from icrstore.seal.epoch import Epoch
 from icrstore.seal.manifest import BucketProof
 from icrstore.seal.pools import DEFAULT, Pools
-from icrstore.vault.binary import binary_cursor
+from icrstore.vault.binary import stream
 from icrstore.vault.manifests import COLUMNS, proof_of
 from icrstore.vault.months import month_of
 
@@ -141,7 +141,7 @@ def held(tenant: str, logged: Sequence[ListedEpoch]) -> Held:
     else:
         with transaction.atomic():
             _, told = exchange(*begin)
-            checked, wrong = _epochs(tenant, by_eid, _many(_EPOCHS, values))
+            checked, wrong = _epochs(tenant, by_eid, stream(_EPOCHS, values, _AT_ONCE))
     policies = [read_pools(statement) for _, statement in told if statement is not None]
     pools = {one.sha256: one for one in (*policies, DEFAULT) if one is not None}
     in_order = [checked[epoch] for epoch in logged if epoch in checked]
@@ -170,7 +170,7 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         "labels": [one.label for one in wanted],
         "after": [one.after for one in wanted],
     }
-    found = _few(values) if len(wanted) <= FEW else _many(_ROWS, values)
+    found = _few(values) if len(wanted) <= FEW else stream(_ROWS, values, _AT_ONCE)
     for one, (body, *buckets) in zip(wanted, found, strict=True):
         rows = one.epoch.rows
         yield body, _proof(rows, *buckets[:3]), _proof(rows, *buckets[3:])
@@ -183,12 +183,6 @@ def _proof(rows: int, number: int | None, leaf: bytes, path: bytes) -> BucketPro
 def _few(values: Mapping[str, Any]) -> Iterable[Any]:
     _, found = exchange(PLANNED_ONCE, (_ROWS, values))
     return found
-
-
-def _many(query: LiteralString, values: Mapping[str, Any]) -> Iterator[Any]:
-    """Rows that are looked at while PostgreSQL is still looking for the next."""
-    with binary_cursor() as cursor:
-        yield from cursor.stream(query, values, size=_AT_ONCE)
 
 
 def _checked(tenant: str, logged: ListedEpoch, number: int, encoded: bytes) -> HeldEpoch:

@@ -216,7 +216,7 @@ MUTATIONS = (
     Mutation(
         "opening-proven",
         OPENING,
-        "_prove(one, body, proof)",
+        "_prove(epoch, label, body, proof)",
         "tests/query/test_opening.py::test_rows_that_the_manifest_does_not_name_fail_the_epoch",
     ),
     Mutation(
