@@ -32,7 +32,7 @@ ANOTHER_STATEMENT = "its statement is not the one that the keepers logged"
 # So few come all at once, by a statement that is planned once a connection.
 FEW = 64
 # Of more so many come together: what they bring stays in a core's caches until it is looked at.
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 # Where the payload of an envelope begins.
 _PAYLOAD = b'"payload":"'
