@@ -3,7 +3,7 @@
 What it sends is no part of the statement, so no error's text shows it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -21,7 +21,9 @@ def binary_cursor() -> Iterator[Cursor[Any]]:
         yield cursor
 
 
-def stream(query: LiteralString, values: Mapping[str, Any], size: int) -> Iterator[tuple[Any, ...]]:
+def stream(
+    query: LiteralString, values: Mapping[str, Any], size: int
+) -> Generator[tuple[Any, ...], None, None]:
     """The rows of a statement, which come so many together: they can be looked at while PostgreSQL
     is still looking for the next."""
     with binary_cursor() as cursor:

@@ -31,7 +31,7 @@ def test_a_pipeline_can_be_the_next(taken: int) -> None:
     alone(*next_one)  # which are prepared from here on
     rows = stream(_NUMBERS, {"many": 20}, 8)
     assert [next(rows)[0] for _ in range(taken)] == list(range(1, taken + 1))
-    rows.close()  # type: ignore[attr-defined] # it is a generator
+    rows.close()
     assert alone(*next_one)[1] == [(1,)]
 
 
