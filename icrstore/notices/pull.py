@@ -82,7 +82,7 @@ def recheck(lookup: LookupKey, teller: Teller, tenant: str, after: int, now: dat
             if debt.number in held_rows and not _says(lookup, held_rows[debt.number], debt)
         ]
         for debt in wrong:
-            # What we signed of this leaf stays: a telling that is no telling is found out by `report`.
+            # What we signed of this leaf stays: what is no telling, `report` finds out.
             _keep(lookup, teller, tenant, debt, now)
     if wrong:
         logger.error("due: %s rows were not what keeper %s said", len(wrong), teller.role)
