@@ -168,11 +168,9 @@ def _look(asked: Sequence[_Asked], rows: Rows, failed: Failures) -> None:
     if not asked:
         return
     wanted = [
-        Wanted(
-            chunks.lent.epoch,
-            chunks.keys.label_and_key(number)[0],
-            chunks.keys.label_and_key(number + 1)[0] if may_be_last else None,
-        )
+        Wanted(chunks.lent.epoch, *chunks.keys.labels(number))
+        if may_be_last
+        else Wanted(chunks.lent.epoch, chunks.keys.label_and_key(number)[0], None)
         for chunks, number, may_be_last in asked
     ]
     # Under no name: what raises here would keep it, and with it the connection, in its traceback.

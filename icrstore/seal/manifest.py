@@ -107,19 +107,19 @@ def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> 
 
     Raises `ManifestError`; for the first two, `BucketError`.
     """
+    bucket, next_label, index, buckets, path = proof
     # The leaf's two parts stand side by side: cut elsewhere, a row would hide in the next label.
-    if len(proof.next_label) != _LABEL_BYTES:
+    if len(next_label) != _LABEL_BYTES:
         raise BucketError("the bucket is cut at another place")
-    leaf = merkle.leaf_hash(proof.bucket + proof.next_label)
     try:
-        merkle.verify_inclusion(leaf, proof.index, proof.buckets, proof.path, root)
+        merkle.verify_inclusion(merkle.leaf_hash(bucket + next_label), index, buckets, path, root)
     except ProofError as error:
         raise BucketError("the bucket does not belong to the epoch") from error
 
-    if label >= proof.next_label or label < proof.begins:
+    if label >= next_label or label < proof.begins:
         raise BucketError("the bucket does not answer for this label")
 
-    found = _entries(proof.bucket, label)
+    found = _entries(bucket, label)
     expected = [] if body is None else [entry(label, body)]
     if found != expected:
         raise ManifestError("the row differs from the manifest")

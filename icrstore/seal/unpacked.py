@@ -73,10 +73,7 @@ class Unpacked:
         return made if column.width == 16 else made.view(f"<u{column.width}").reshape(len(made))
 
     def _unpack(self, form: Form, planes: bytes, counts: Sequence[int], most_rest: int) -> _Layout:
-        plain, packed = (
-            int.from_bytes(planes[at : at + BITMAP_BYTES], "little") for at in (0, BITMAP_BYTES)
-        )
-        layout = _layout(form, plain, packed)
+        layout = _layout(form, planes[:_BITMAPS])
         frame_at = _BITMAPS + sum(map(mul, layout.plain, counts))
         size = sum(map(mul, layout.packed, counts))
         if len(planes) < frame_at:
@@ -127,7 +124,10 @@ def numbered(codes: Numbers, rows: Numbers, counts: Numbers) -> Numbers:
 
 
 @lru_cache(maxsize=1 << 10)
-def _layout(form: Form, plain: int, packed: int) -> _Layout:
+def _layout(form: Form, bitmaps: bytes) -> _Layout:
+    plain, packed = (
+        int.from_bytes(each, "little") for each in (bitmaps[:BITMAP_BYTES], bitmaps[BITMAP_BYTES:])
+    )
     kinds = 1 + max(column.of for column in form.columns)
     column_of = [column.of for column, numbers in form.numbered() for _ in numbers]
     planes = len(column_of)

@@ -4,7 +4,9 @@ So that a proof costs one probe, whatever the epoch's size. Not trusted: a bucke
 under the root that the epoch's statement signs.
 """
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from django.db import connection
 
@@ -33,8 +35,16 @@ def copy_manifests(epochs: Iterable[tuple[int, int, Manifest]]) -> None:
 
 def proof_of(rows: int, number: int, leaf: bytes, path: bytes) -> BucketProof:
     """A bucket as it is stored, of an epoch that has so many rows by its statement."""
-    hashes = tuple([path[at : at + HASH_BYTES] for at in range(0, len(path), HASH_BYTES)])
-    return BucketProof(leaf[:-_LABEL_BYTES], leaf[-_LABEL_BYTES:], number, buckets_of(rows), hashes)
+    bucket, next_label = leaf[:-_LABEL_BYTES], leaf[-_LABEL_BYTES:]
+    return BucketProof(bucket, next_label, number, buckets_of(rows), _cut(len(path))(path))
+
+
+@lru_cache(maxsize=64)
+def _cut(length: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """What cuts a path of so many bytes into its hashes; bytes that are left over make one more,
+    which no proof has."""
+    hashes, rest = divmod(length, HASH_BYTES)
+    return struct.Struct(f"{HASH_BYTES}s" * hashes + f"{rest}s" * bool(rest)).unpack
 
 
 def stored_proofs(month: int, epoch_no: int, rows: int) -> Iterator[tuple[bytes, BucketProof]]:

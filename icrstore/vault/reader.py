@@ -171,13 +171,12 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         "after": [one.after for one in wanted],
     }
     found = _few(values) if len(wanted) <= FEW else stream(_ROWS, values, _AT_ONCE)
-    for one, (body, *buckets) in zip(wanted, found, strict=True):
-        rows = one.epoch.rows
-        yield body, _proof(rows, *buckets[:3]), _proof(rows, *buckets[3:])
+    for (epoch, _, _), (body, *of_label, after, leaf, path) in zip(wanted, found, strict=True):
+        yield body, _proof(epoch, *of_label), _proof(epoch, after, leaf, path)
 
 
-def _proof(rows: int, number: int | None, leaf: bytes, path: bytes) -> BucketProof | None:
-    return None if number is None else proof_of(rows, number, leaf, path)
+def _proof(epoch: HeldEpoch, number: int | None, leaf: bytes, path: bytes) -> BucketProof | None:
+    return None if number is None else proof_of(epoch.rows, number, leaf, path)
 
 
 def _few(values: Mapping[str, Any]) -> Iterable[Any]:
