@@ -7,6 +7,7 @@ store of them is append-only, and this module needs nothing else of it. A hash i
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from icrstore.tlog.errors import ProofError
 
@@ -119,23 +120,33 @@ def verify_inclusion(
     _check_hashes(leaf, root, *proof)
     if not 0 <= index < size:
         raise ProofError("malformed")
-    position, last = index, size - 1
+    sides = _sides(index, size)
+    if len(proof) != len(sides):
+        raise ProofError("proof-length")
     current, sha256 = leaf, hashlib.sha256
-    for sibling in proof:
-        if last == 0:
-            raise ProofError("proof-length")
-        # `node_hash`, written out: an engine verifies thousands of proofs for one answer.
-        if position & 1 or position == last:
+    # `node_hash`, written out: an engine verifies thousands of proofs for one answer.
+    for sibling, is_left in zip(proof, sides, strict=True):
+        if is_left:
             current = sha256(b"\x01" + sibling + current).digest()
-            while not position & 1 and position:  # Levels where the right edge has no sibling.
-                position, last = position >> 1, last >> 1
         else:
             current = sha256(b"\x01" + current + sibling).digest()
-        position, last = position >> 1, last >> 1
-    if last:
-        raise ProofError("proof-length")
     if current != root:
         raise ProofError("wrong-root")
+
+
+@lru_cache(maxsize=1 << 12)
+def _sides(index: int, size: int) -> tuple[bool, ...]:
+    """Of each hash of a leaf's audit path, from the leaf up, whether it stands left."""
+    made = []
+    position, last = index, size - 1
+    while last:
+        is_left = bool(position & 1) or position == last
+        made.append(is_left)
+        if is_left:
+            while not position & 1 and position:  # Levels where the right edge has no sibling.
+                position, last = position >> 1, last >> 1
+        position, last = position >> 1, last >> 1
+    return tuple(made)
 
 
 def verify_consistency(
