@@ -27,6 +27,9 @@ Numbers = npt.NDArray[Any]
 
 CODEC = 1
 _HEADER = struct.Struct("<BBHH")
+# Of each unit, by its number: how many an hour has, and how long it is.
+_MOST = np.array(list(map(units_per_hour, UNITS)))
+_NANOSECONDS = np.array([NANOSECONDS[unit] for unit in UNITS])
 _ADDRESSES, _SERVICES, _ROWS = range(3)
 FORM = Form((
     Column("address", 16, of=_ADDRESSES, part=0),
@@ -70,13 +73,11 @@ class AccountRows:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         heads = [_head(segment) for segment in segments]
-        counts = [
-            (*head[1:], segment.records) for head, segment in zip(heads, segments, strict=True)
-        ]
         content = [segment.columns[_HEADER.size :] for segment in segments]
-        self._planes = Unpacked(FORM, list(zip(content, counts, strict=True)))
-        self._units = [UNITS[unit] for unit, _, _ in heads]
-        self._addresses, self._services, self.records = np.array(counts, np.int64).T
+        units, *counts = zip(*heads, strict=True)
+        self._planes = Unpacked(FORM, list(zip(content, zip(*counts, strict=True), strict=True)))
+        self._units = np.array(units)
+        self._addresses, self._services, self.records = np.array(counts, np.int64)
 
     @cached_property
     def addresses(self) -> Numbers:
@@ -105,10 +106,10 @@ class AccountRows:
         # No sum within a segment leaves 64 bits, and those of segments before it cancel out.
         time = np.cumsum(step)
         before = time[starts] - step[starts]
-        most = np.array([units_per_hour(unit) for unit in self._units])
+        most = _MOST[self._units]
         if step.min() < 0 or step.max() >= most.max() or (time[ends - 1] - before >= most).any():
             raise RowError("corrupted or tampered with")
-        scale = np.array([NANOSECONDS[unit] for unit in self._units])
+        scale = _NANOSECONDS[self._units]
         time *= scale[0] if (scale == scale[0]).all() else np.repeat(scale, self.records)
         time += np.repeat(hours - before * scale, self.records)
         return time
@@ -200,8 +201,8 @@ def check(segment: Segment) -> None:
     _ = rows.nanoseconds, rows.service, rows.source
 
 
-def _head(segment: Segment) -> tuple[int, int, int]:
-    """The unit, and how many addresses and services there are."""
+def _head(segment: Segment) -> tuple[int, int, int, int]:
+    """The unit, and how many addresses, services and rows there are."""
     if len(segment.columns) < _HEADER.size:
         raise RowError("corrupted or tampered with")
     codec, unit, addresses, services = _HEADER.unpack_from(segment.columns)
@@ -210,7 +211,7 @@ def _head(segment: Segment) -> tuple[int, int, int]:
     # Of each row three addresses and one service.
     if addresses > 3 * segment.records or services > segment.records:
         raise RowError("corrupted or tampered with")
-    return unit, addresses, services
+    return unit, addresses, services, segment.records
 
 
 def chunk_starts(selector: Numbers) -> Numbers:

@@ -116,7 +116,7 @@ def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> 
     except ProofError as error:
         raise BucketError("the bucket does not belong to the epoch") from error
 
-    if label >= next_label or label < proof.begins:
+    if label >= next_label or (index and label < bucket[:_LABEL_BYTES]):
         raise BucketError("the bucket does not answer for this label")
 
     found = _entries(bucket, label)

@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 # Not frozen: thousands are made for an answer, and a frozen one takes twice as long.
-@dataclass(slots=True)
+@dataclass
 class Segment:
     """One chunk of one selector: its number, the last chunk's number, its records, its columns."""
 

@@ -4,10 +4,10 @@ Columns are made when they are looked at, of all segments at once: a segment of 
 costs some slices of bytes, and not twenty calls of numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import mul
-from typing import Any, NamedTuple
+from operator import getitem
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from icrstore.seal.rows import RowError
 Numbers = npt.NDArray[Any]
 
 _BITMAPS = 2 * BITMAP_BYTES
+_part = cast("Callable[[bytes, slice], bytes]", getitem)
 # What every reader should take (RFC 8878, section 3.1.1.1.2), and more than any segment needs.
 _LARGEST_WINDOW_BYTES = 8 << 20
 
@@ -28,8 +29,8 @@ class _Layout(NamedTuple):
     many of each kind. What is packed comes behind what is plain, what is left out behind that."""
 
     places: Numbers
-    plain: tuple[int, ...]
-    packed: tuple[int, ...]
+    plain: Numbers
+    packed: Numbers
     is_there: Numbers
 
 
@@ -44,20 +45,19 @@ class Unpacked:
     ) -> None:
         self._columns = {column.name: (column, numbers) for column, numbers in form.numbered()}
         self._inflate = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES).decompress
+        self._counts = np.array([counts for _, counts in segments], np.int64)
+        frames, sizes = self._lay_out([_layout(form, planes[:_BITMAPS]) for planes, _ in segments])
         # What stands behind each segment's planes.
         self.rests: list[bytes] = []
         self._planes: list[bytes] = []
-        layouts = [
-            self._unpack(form, planes, counts, most_rest_bytes) for planes, counts in segments
-        ]
-        self._counts = np.array([counts for _, counts in segments], np.int64)
-        # Segments that were sealed together have one layout, so there are few.
-        distinct = {id(layout): layout for layout in layouts}
-        of = np.array([id(layout) for layout in layouts])
-        self._starts = np.empty((len(layouts), len(layouts[0].is_there)), np.int64)
-        for name, layout in distinct.items():
-            self._starts[of == name] = _BITMAPS + self._counts[of == name] @ layout.places.T
-        self._is_there = np.logical_or.reduce([each.is_there for each in distinct.values()])
+        places = zip(frames, sizes, self._counts.max(axis=1).tolist(), strict=True)
+        for (planes, _), (frame_at, size, most) in zip(segments, places, strict=True):
+            if len(planes) < frame_at:
+                raise RowError("corrupted or tampered with")
+            inflated = self._inflated(planes[frame_at:], size, size + most_rest_bytes)
+            self.rests.append(inflated[size:])
+            # A plane that is left out is taken from the zeros.
+            self._planes.append(planes[:frame_at] + inflated[:size] + bytes(most))
 
     def column(self, name: str) -> Numbers:
         """A column as unsigned numbers, or (rows, 16) bytes."""
@@ -67,21 +67,26 @@ class Unpacked:
         for at, number in enumerate(numbers):
             if self._is_there[number]:
                 starts = self._starts[:, number]
-                spans = zip(self._planes, starts.tolist(), (starts + counts).tolist(), strict=True)
-                plane = b"".join([planes[start:end] for planes, start, end in spans])
+                spans = map(slice, starts.tolist(), (starts + counts).tolist())
+                plane = b"".join(map(_part, self._planes, spans))
                 made[:, at] = np.frombuffer(plane, np.uint8)
         return made if column.width == 16 else made.view(f"<u{column.width}").reshape(len(made))
 
-    def _unpack(self, form: Form, planes: bytes, counts: Sequence[int], most_rest: int) -> _Layout:
-        layout = _layout(form, planes[:_BITMAPS])
-        frame_at = _BITMAPS + sum(map(mul, layout.plain, counts))
-        size = sum(map(mul, layout.packed, counts))
-        if len(planes) < frame_at:
-            raise RowError("corrupted or tampered with")
-        inflated = self._inflated(planes[frame_at:], size, size + most_rest)
-        self.rests.append(inflated[size:])
-        self._planes.append(planes[:frame_at] + inflated[:size] + bytes(max(counts)))
-        return layout
+    def _lay_out(self, layouts: Sequence[_Layout]) -> tuple[list[int], list[int]]:
+        """Where all planes begin; where each segment's frame does, and what it holds of planes."""
+        # Segments that were sealed together have one layout, so there are few.
+        distinct = {id(layout): layout for layout in layouts}
+        of = np.array([id(layout) for layout in layouts])
+        self._is_there = np.logical_or.reduce([each.is_there for each in distinct.values()])
+        self._starts = np.empty((len(layouts), len(self._is_there)), np.int64)
+        frames, sizes = np.empty((2, len(layouts)), np.int64)
+        for name, layout in distinct.items():
+            here = of == name
+            counts = self._counts[here]
+            self._starts[here] = _BITMAPS + counts @ layout.places.T
+            frames[here] = _BITMAPS + counts @ layout.plain
+            sizes[here] = counts @ layout.packed
+        return frames.tolist(), sizes.tolist()
 
     def _inflated(self, frame: bytes, least: int, most: int) -> bytes:
         if not frame and not least:
@@ -141,4 +146,4 @@ def _layout(form: Form, bitmaps: bytes) -> _Layout:
                       all_plain + np.cumsum(in_packed, axis=0) - in_packed)  # fmt: skip
     is_there = masks[0] | masks[1]
     places[~is_there] = all_plain + all_packed
-    return _Layout(places, tuple(all_plain.tolist()), tuple(all_packed.tolist()), is_there)
+    return _Layout(places, all_plain, all_packed, is_there)
