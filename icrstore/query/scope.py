@@ -52,7 +52,8 @@ class Scope:
     def shares_of(self, lending: Lending) -> list[tuple[bytes, ...]]:
         """Of what was lent the shares of these hours alone, without their names, which whoever has
         the scope knows."""
-        return [lending[role][name] for role in ROLES for name in self._names]
+        names = self._names
+        return [lending[role][name] for role in ROLES for name in names]
 
     def lending_of(self, shares: Sequence[tuple[bytes, ...]]) -> Lending:
         """What `shares_of` was made of."""

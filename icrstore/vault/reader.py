@@ -55,11 +55,14 @@ _BUCKET = f"""
 
 # Of each label the body and the bucket that answers for it, and the bucket that answers for the
 # label after it: each by one probe of a primary key, which LIMIT keeps the planner from doing in
-# any other way. For no label there is no bucket.
+# any other way. What is asked for comes in three long values, since a list psycopg would write out
+# one by one, in Python: a text of the numbers, and 16 bytes of each label.
 _ROWS = f"""
 SELECT s.body, b.*, a.*
-FROM unnest(%(epochs)b::bigint[], %(labels)b::bytea[], %(after)b::bytea[]) WITH ORDINALITY
-    AS w(epoch_no, label, after, n)
+FROM (
+    SELECT epoch_no, n, substr(%(labels)b, 16 * n::int - 15, 16) AS label,
+        substr(%(after)b, 16 * n::int - 15, 16) AS after
+    FROM unnest(%(epochs)t::bigint[]) WITH ORDINALITY AS e(epoch_no, n)) AS w
 LEFT JOIN LATERAL (
     SELECT body FROM vault_segment
     WHERE month = %(month)b AND epoch_no = w.epoch_no AND label = w.label
@@ -164,19 +167,22 @@ def _epochs(
 
 def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
     """What is there of each, in their order; all of them of epochs of one month."""
+    epochs, labels, _ = zip(*wanted, strict=True)
     values = {
         "month": month,
-        "epochs": [one.epoch.number for one in wanted],
-        "labels": [one.label for one in wanted],
-        "after": [one.after for one in wanted],
+        "epochs": f"{{{','.join([str(epoch.number) for epoch in epochs])}}}",
+        "labels": b"".join(labels),
+        # Where none is wanted, of a busy account's chunk, its own bucket comes again.
+        "after": b"".join([one.after or one.label for one in wanted]),
     }
     found = _few(values) if len(wanted) <= FEW else stream(_ROWS, values, _AT_ONCE)
-    for (epoch, _, _), (body, *of_label, after, leaf, path) in zip(wanted, found, strict=True):
-        yield body, _proof(epoch, *of_label), _proof(epoch, after, leaf, path)
+    for epoch, (body, *of_label, after, leaf, path) in zip(epochs, found, strict=True):
+        rows = epoch.rows
+        yield body, _proof(rows, *of_label), _proof(rows, after, leaf, path)
 
 
-def _proof(epoch: HeldEpoch, number: int | None, leaf: bytes, path: bytes) -> BucketProof | None:
-    return None if number is None else proof_of(epoch.rows, number, leaf, path)
+def _proof(rows: int, number: int | None, leaf: bytes, path: bytes) -> BucketProof | None:
+    return None if number is None else proof_of(rows, number, leaf, path)
 
 
 def _few(values: Mapping[str, Any]) -> Iterable[Any]:

@@ -82,7 +82,7 @@ MUTATIONS = (
     Mutation(
         "row-padding",
         ROWS,
-        "if len(padded) < 4 or pad(padded[4 : 4 + length]) != padded:",
+        'if len(padded) < 4 or len(padded) != padme(end) or padded[end:].strip(b"\\0"):',
         "tests/seal/test_rows.py::test_unpad_refuses_every_other_padding",
         "if len(padded) < 4:",
     ),
