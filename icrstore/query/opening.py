@@ -11,14 +11,7 @@ from typing import NamedTuple
 
 from icrstore.seal import account_map, address_map
 from icrstore.seal.epoch import Kind
-from icrstore.seal.manifest import (
-    BUCKET,
-    ENTRY_BYTES,
-    BucketError,
-    BucketProof,
-    ManifestError,
-    check,
-)
+from icrstore.seal.manifest import BucketError, BucketProof, ManifestError, check, leaf_bytes
 from icrstore.seal.rows import RECORDS_PER_CHUNK, RowError, Segment, SelectorKeys
 from icrstore.vault.reader import Found, HeldEpoch, Wanted
 
@@ -201,6 +194,6 @@ def _prove(epoch: HeldEpoch, label: bytes, body: bytes | None, proof: BucketProo
         return
     if proof is None:
         raise BucketError("the bucket is missing")
-    if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, epoch.rows - BUCKET * proof.index):
+    if len(proof.leaf) != leaf_bytes(epoch.rows, proof.index):
         raise BucketError("the bucket has more or less rows than the statement says")
     check(proof, epoch.manifest_root, label, body)

@@ -38,19 +38,34 @@ def buckets_of(rows: int) -> int:
     return -(-rows // BUCKET)
 
 
-class BucketProof(NamedTuple):
-    """One bucket with its path: answers for every label from its first to the next bucket's."""
+def leaf_bytes(rows: int, index: int) -> int:
+    """How long the leaf of a bucket is, of an epoch of so many rows."""
+    return ENTRY_BYTES * min(BUCKET, rows - BUCKET * index) + _LABEL_BYTES
 
-    bucket: bytes
-    next_label: bytes
+
+class BucketProof(NamedTuple):
+    """One bucket with its path: answers for every label from its first to the next bucket's.
+
+    ``leaf``: both as they are hashed; nobody can cut it elsewhere.
+    """
+
+    leaf: bytes
     index: int  # type: ignore[assignment] # hides a method of tuples that nobody calls
     buckets: int
     path: tuple[bytes, ...]
 
     @property
+    def bucket(self) -> bytes:
+        return self.leaf[:-_LABEL_BYTES]
+
+    @property
+    def next_label(self) -> bytes:
+        return self.leaf[-_LABEL_BYTES:]
+
+    @property
     def begins(self) -> bytes:
         """The first label that it answers for: bucket 0 for all below its own first, too."""
-        return self.bucket[:_LABEL_BYTES] if self.index else bytes(_LABEL_BYTES)
+        return self.leaf[:_LABEL_BYTES] if self.index else bytes(_LABEL_BYTES)
 
 
 class Manifest:
@@ -74,9 +89,7 @@ class Manifest:
 
     @cached_property
     def _tree(self) -> merkle.Tree:
-        return merkle.Tree(
-            self._bucket(index) + self._next_label(index) for index in range(buckets_of(self.rows))
-        )
+        return merkle.Tree(map(self._leaf, range(buckets_of(self.rows))))
 
     @property
     def root(self) -> bytes:
@@ -87,15 +100,13 @@ class Manifest:
         """Every bucket in order; none of an epoch without rows, which needs no proof."""
         for index in range(self._tree.size):
             path = tuple(self._tree.inclusion_proof(index))
-            bucket, after = self._bucket(index), self._next_label(index)
-            yield BucketProof(bucket, after, index, self._tree.size, path)
+            yield BucketProof(self._leaf(index), index, self._tree.size, path)
 
-    def _bucket(self, index: int) -> bytes:
+    def _leaf(self, index: int) -> bytes:
         size = BUCKET * ENTRY_BYTES
-        return self.entries[index * size : (index + 1) * size]
-
-    def _next_label(self, index: int) -> bytes:
-        return self._bucket(index + 1)[:_LABEL_BYTES] or _END
+        after = (index + 1) * size
+        next_label = self.entries[after : after + _LABEL_BYTES] or _END
+        return self.entries[index * size : after] + next_label
 
 
 def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> None:
@@ -107,29 +118,27 @@ def check(proof: BucketProof, root: bytes, label: bytes, body: bytes | None) -> 
 
     Raises `ManifestError`; for the first two, `BucketError`.
     """
-    bucket, next_label, index, buckets, path = proof
-    # The leaf's two parts stand side by side: cut elsewhere, a row would hide in the next label.
-    if len(next_label) != _LABEL_BYTES:
-        raise BucketError("the bucket is cut at another place")
+    leaf, index, buckets, path = proof
     try:
-        merkle.verify_inclusion(merkle.leaf_hash(bucket + next_label), index, buckets, path, root)
+        merkle.verify_inclusion(merkle.leaf_hash(leaf), index, buckets, path, root)
     except ProofError as error:
         raise BucketError("the bucket does not belong to the epoch") from error
 
-    if label >= next_label or (index and label < bucket[:_LABEL_BYTES]):
+    if label >= leaf[-_LABEL_BYTES:] or (index and label < leaf[:_LABEL_BYTES]):
         raise BucketError("the bucket does not answer for this label")
 
-    found = _entries(bucket, label)
+    found = _entries(leaf, label)
     expected = [] if body is None else [entry(label, body)]
     if found != expected:
         raise ManifestError("the row differs from the manifest")
 
 
-def _entries(bucket: bytes, label: bytes) -> list[bytes]:
-    """The entries of a label: the bytes of another's digest may look like it."""
-    found, at = [], bucket.find(label)
+def _entries(leaf: bytes, label: bytes) -> list[bytes]:
+    """The entries of a label, which is not the next bucket's: the bytes of another's digest may
+    look like it."""
+    found, at = [], leaf.find(label)
     while at >= 0:
         if at % ENTRY_BYTES == 0:
-            found.append(bucket[at : at + ENTRY_BYTES])
-        at = bucket.find(label, at + 1)
+            found.append(leaf[at : at + ENTRY_BYTES])
+        at = leaf.find(label, at + 1)
     return found

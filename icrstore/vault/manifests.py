@@ -15,7 +15,6 @@ from icrstore.tlog.merkle import HASH_BYTES
 from icrstore.vault.binary import binary_cursor
 
 COLUMNS = "number, leaf, path"
-_LABEL_BYTES = 16
 
 
 def copy_manifests(epochs: Iterable[tuple[int, int, Manifest]]) -> None:
@@ -29,14 +28,13 @@ def copy_manifests(epochs: Iterable[tuple[int, int, Manifest]]) -> None:
         copy.set_types(["int4", "int8", "bytea", "int4", "bytea", "bytea"])
         for month, epoch_no, manifest in epochs:
             for proof in manifest.proofs():
-                leaf, path = proof.bucket + proof.next_label, b"".join(proof.path)
-                copy.write_row((month, epoch_no, proof.begins, proof.index, leaf, path))
+                path = b"".join(proof.path)
+                copy.write_row((month, epoch_no, proof.begins, proof.index, proof.leaf, path))
 
 
 def proof_of(rows: int, number: int, leaf: bytes, path: bytes) -> BucketProof:
     """A bucket as it is stored, of an epoch that has so many rows by its statement."""
-    bucket, next_label = leaf[:-_LABEL_BYTES], leaf[-_LABEL_BYTES:]
-    return BucketProof(bucket, next_label, number, buckets_of(rows), _cut(len(path))(path))
+    return BucketProof(leaf, number, buckets_of(rows), _cut(len(path))(path))
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ MANIFEST = Manifest.of(ROWS)
 
 
 def stored(proof: BucketProof, path: bytes) -> BucketProof:
-    return proof_of(len(ROWS), proof.index, proof.bucket + proof.next_label, path)
+    return proof_of(len(ROWS), proof.index, proof.leaf, path)
 
 
 def test_every_bucket_is_as_it_was() -> None:

@@ -17,9 +17,9 @@ MUTATIONS = (
     Mutation(
         "inclusion-index",
         MERKLE,
-        'if not 0 <= index < size:\n        raise ProofError("malformed")\n    position',
+        'if not 0 <= index < size:\n        raise ProofError("malformed")\n    sides',
         "tests/tlog/test_merkle.py::test_every_inclusion_proof_is_that_of_the_definition_and_no_forgery_passes",
-        "position",
+        "sides",
     ),
     Mutation(
         "consistency-old-root",

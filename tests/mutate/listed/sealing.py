@@ -105,12 +105,6 @@ MUTATIONS = (
         "tests/seal/test_manifest.py::test_every_row_is_proven_present_and_never_absent[1]",
     ),
     Mutation(
-        "manifest-cut",
-        MANIFEST,
-        'raise BucketError("the bucket is cut at another place")',
-        "tests/seal/test_manifest.py::test_a_leaf_cut_at_another_place_hides_no_row[1]",
-    ),
-    Mutation(
         "manifest-order",
         MANIFEST,
         'raise ManifestError("the manifest is not in label order")',

@@ -229,7 +229,7 @@ MUTATIONS = (
     Mutation(
         "opening-rows-as-stated",
         OPENING,
-        "if len(proof.bucket) != ENTRY_BYTES * min(BUCKET, epoch.rows - BUCKET * proof.index):",
+        "if len(proof.leaf) != leaf_bytes(epoch.rows, proof.index):",
         "tests/query/test_opening.py::test_a_bucket_has_as_many_rows_as_the_statement_says[12]",
         "if False:",
     ),
