@@ -121,7 +121,8 @@ class Wanted(NamedTuple):
     after: bytes | None
 
 
-# The body, the bucket that answers for its label, and the one that answers for the label after it.
+# The body, the bucket that answers for its label, and the one that answers for the label after it:
+# where none is wanted, any, which nobody looks at.
 Found = tuple[bytes | None, BucketProof | None, BucketProof | None]
 
 
@@ -172,7 +173,7 @@ def rows(month: int, wanted: Sequence[Wanted]) -> Iterator[Found]:
         "month": month,
         "epochs": f"{{{','.join([str(epoch.number) for epoch in epochs])}}}",
         "labels": b"".join(labels),
-        # Where none is wanted, of a busy account's chunk, its own bucket comes again.
+        # Each has its place; where none is wanted, of a busy account's chunk, its own comes again.
         "after": b"".join([one.after or one.label for one in wanted]),
     }
     found = _few(values) if len(wanted) <= FEW else stream(_ROWS, values, _AT_ONCE)

@@ -214,6 +214,13 @@ MUTATIONS = (
         "begun = hour_start(now)",
     ),
     Mutation(
+        "reader-each-its-place",
+        READER,
+        "one.after or one.label for",
+        "tests/query/test_reader.py::test_of_some_no_label_after_is_wanted_and_the_others_get_theirs[64]",
+        'one.after or b"" for',
+    ),
+    Mutation(
         "opening-proven",
         OPENING,
         "_prove(epoch, label, body, proof)",
