@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,19 +175,21 @@ def pieces(group: Group) -> Iterator[Piece]:
     """The columns of every account of a group, cut at `RECORDS_PER_CHUNK`, in account order."""
     starts = chunk_starts(group.account)
     columns, addresses, services = _columns(group, starts)
+    spans = [slices(ends) for ends in (addresses, services, starts[1:])]
     translated = Planes.of(FORM, columns)
     untranslated = translated.without({"public", "public_port"})
-    has_public = np.logical_or.reduceat(group.flags & HAS_PUBLIC_ADDRESS, starts[:-1]).tolist()
+    has_public = np.logical_or.reduceat(group.flags & HAS_PUBLIC_ADDRESS, starts[:-1])
+    is_translated = has_public.tolist()
+    contents = [
+        planes.segments([list(compress(span, those)) for span in spans], repeat(b"", sum(those)))
+        for planes, those in ((untranslated, (~has_public).tolist()), (translated, is_translated))
+    ]
 
     unit = UNITS.index(group.unit)
     names = [group.accounts[account] for account in group.account[starts[:-1]].tolist()]
-    for name, is_translated, rows, named, served in zip(
-        names, has_public, _slices(starts[1:]), _slices(addresses), _slices(services), strict=True
-    ):
+    for name, which, named, served, rows in zip(names, is_translated, *spans, strict=True):
         header = _HEADER.pack(CODEC, unit, named.stop - named.start, served.stop - served.start)
-        planes = translated if is_translated else untranslated
-        content = header + planes.segment((named, served, rows))
-        yield Piece(name, rows.stop - rows.start, content)
+        yield Piece(name, rows.stop - rows.start, header + next(contents[which]))
 
 
 def read(*segments: Segment) -> AccountRows:
@@ -223,9 +226,10 @@ def chunk_starts(selector: Numbers) -> Numbers:
     return np.append(first + number * RECORDS_PER_CHUNK, len(selector))
 
 
-def _slices(ends: Numbers) -> Iterator[slice]:
+def slices(ends: Numbers) -> list[slice]:
+    """Where each of several stands that come one after another, by where each ends."""
     until = ends.tolist()
-    return map(slice, [0, *until[:-1]], until)
+    return list(map(slice, [0, *until[:-1]], until))
 
 
 def _columns(group: Group, starts: Numbers) -> tuple[dict[str, Numbers], Numbers, Numbers]:

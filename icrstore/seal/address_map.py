@@ -14,14 +14,13 @@ length (u8) and UTF-8.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from icrstore.flow.schema import NANOSECONDS, UNITS
-from icrstore.seal.account_map import chunk_starts
+from icrstore.seal.account_map import chunk_starts, slices
 from icrstore.seal.bindings import BindingGroup
 from icrstore.seal.codes import Coded
 from icrstore.seal.group import Group, units_per_hour
@@ -80,16 +79,20 @@ def pieces(group: Group | BindingGroup, runs: Runs) -> Iterator[Piece]:
     names = [_listed(group.accounts[account]) for account in accounts.distinct.tolist()]
     planes = Planes.of(FORM, _columns(group, runs, starts[:-1], accounts.code))
 
+    spans, of_names = slices(starts[1:]), slices(accounts.ends)
+    listed = (b"".join(names[named]) for named in of_names)
+    contents = planes.segments([spans], listed)
+
     unit = UNITS.index(group.unit)
     heads = starts[:-1]
-    for network, block, (start, end), (named, until) in zip(
-        runs.network[heads].tolist(), runs.block[heads].tolist(), pairwise(starts.tolist()),
-        pairwise([0, *accounts.ends.tolist()]), strict=True,
+    for network, block, rows, named, content in zip(
+        runs.network[heads].tolist(), runs.block[heads].tolist(), spans, of_names, contents,
+        strict=True,
     ):  # fmt: skip
-        header = _HEADER.pack(CODEC, unit, until - named)
-        listed = b"".join(names[named:until])
-        columns = header + planes.segment((slice(start, end),), listed)
-        yield Piece(runs.networks.selector(network, block), end - start, columns)
+        header = _HEADER.pack(CODEC, unit, named.stop - named.start)
+        yield Piece(
+            runs.networks.selector(network, block), rows.stop - rows.start, header + content
+        )
 
 
 def read(segment: Segment) -> Bindings:

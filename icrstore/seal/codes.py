@@ -8,9 +8,6 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[Any]
 
-# Of the 64 bits that a row is sorted by: its place in its segment, below its value.
-_PLACE_BITS = 14
-
 
 def differs(values: Numbers) -> Numbers:
     """Where a value is another than the one before it; the first always is."""
@@ -18,6 +15,19 @@ def differs(values: Numbers) -> Numbers:
     made[:1] = True
     np.not_equal(values[1:], values[:-1], out=made[1:])
     return made
+
+
+def digits(values: Numbers) -> list[Numbers]:
+    """Non-negative integers as keys for `numpy.lexsort`, the least significant 16 bits first.
+
+    numpy sorts 16 bits by radix, five times as fast as whole numbers, and as fast on every
+    processor: what it has of AVX-512 for whole numbers takes four times as long as AVX2 on some.
+    """
+    most = int(values.max()) if len(values) else 0
+    return [
+        (values >> shift if shift else values).astype(np.uint16)
+        for shift in range(0, max(most.bit_length(), 1), 16)
+    ]
 
 
 @dataclass(frozen=True)
@@ -35,24 +45,17 @@ class Coded:
     def of(cls, values: Numbers, starts: Numbers) -> "Coded":
         """Of rows in segment order: ``starts`` says where each segment begins, and their number.
 
-        One sort of whole numbers, six times as fast as hashing them. Raises ValueError where
-        segment, value and place do not fit one.
+        Raises ValueError where a segment's rows, or segment and value, are more than have numbers.
         """
-        rows = np.diff(starts)
-        bits = _PLACE_BITS + int(values.max()).bit_length()
-        if int(rows.max()) >> _PLACE_BITS or bits + len(rows).bit_length() > 64:
+        rows, bits = np.diff(starts), int(values.max()).bit_length()
+        if int(rows.max()) >= 1 << 16 or bits + len(rows).bit_length() > 63:
             raise ValueError("too many segments, values or rows")
-        keys = np.repeat((np.arange(len(rows)) << bits) - starts[:-1], rows)
-        keys += np.arange(len(values))
-        keys += values.astype(np.int64) << _PLACE_BITS
-        # All 64 bits count, also the one of the sign.
-        keys.view(np.uint64).sort()
+        keys = np.repeat(np.arange(len(rows)) << bits, rows)
+        keys |= values
 
         # A segment's rows are among themselves, each value's together, the first before the others.
-        place = keys & ((1 << _PLACE_BITS) - 1)
-        place += np.repeat(starts[:-1], rows)
-        keys >>= _PLACE_BITS
-        heads = np.flatnonzero(differs(keys))
+        place = np.lexsort(digits(keys))
+        heads = np.flatnonzero(differs(keys.take(place)))
         first = place[heads]
         is_new = np.zeros(len(values), np.bool_)
         is_new[first] = True

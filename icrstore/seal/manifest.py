@@ -8,7 +8,7 @@ that covers a label therefore proves it present, with its body, or absent.
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import pairwise
+from operator import ge
 from typing import NamedTuple
 
 from icrstore.seal.rows import Row
@@ -76,7 +76,7 @@ class Manifest:
             raise ManifestError("the manifest is cut")
         self.entries = entries
         labels = [entries[at : at + 16] for at in range(0, len(entries), ENTRY_BYTES)]
-        if any(a >= b for a, b in pairwise(labels)):
+        if any(map(ge, labels, labels[1:])):
             raise ManifestError("the manifest is not in label order")
 
     @classmethod

@@ -11,7 +11,7 @@ there is no rest there is no frame.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby, repeat
 from typing import Any
 
 import numpy as np
@@ -73,10 +73,10 @@ class Planes:
         self._bitmaps = _bitmap(plain) + _bitmap(packed)
         self._plain = _contents(plain)
         self._packed = _contents(packed)
-        self._parts = [
-            _contents(plane for plane in packed if plane.column.part == part)
-            for part in sorted({plane.column.part for plane in packed})
-        ]
+        # A form's columns stand by part.
+        of_parts = groupby(plane.column.part for plane in packed)
+        ends = list(accumulate(len(list(planes)) for _, planes in of_parts))
+        self._parts = list(map(slice, [0, *ends], ends))
         # Level -1 finds what repeats, and leaves the rest uncoded.
         self._coding, self._uncoding = (
             zstandard.ZstdCompressor(level=level, write_content_size=False) for level in (1, -1)
@@ -97,24 +97,37 @@ class Planes:
         """For segments in which some columns are zero throughout."""
         return Planes(plane for plane in self._made if plane.column.name not in names)
 
-    def segment(self, spans: Sequence[slice], rest: bytes = b"") -> bytes:
-        """The planes of one segment: its rows of each kind, of which the last has most."""
-        made = [self._bitmaps]
-        made += [plane[spans[of]] for of, plane in self._plain]
-        rows = spans[-1].stop - spans[-1].start
-        if rows < _ROWS_FOR_BLOCKS:
-            packed = b"".join([plane[spans[of]] for of, plane in self._packed]) + rest
-            compressor = self._uncoding if rows < _ROWS_FOR_CODE else self._coding
-            if packed:
-                made.append(compressor.compress(packed))
-            return b"".join(made)
-        stream = self._coding.compressobj()
+    def segments(self, spans: Sequence[Sequence[slice]], rests: Iterable[bytes]) -> Iterator[bytes]:
+        """The planes of some segments, each with what follows them. ``spans``: of every kind, each
+        segment's rows; of the last kind it has most."""
+        several = zip(
+            spans[-1], _sliced(self._plain, spans), _sliced(self._packed, spans), rests, strict=True
+        )
+        for rows, plain, packed, rest in several:
+            count = rows.stop - rows.start
+            if not packed and not rest:
+                frame = b""
+            elif count >= _ROWS_FOR_BLOCKS:
+                frame = self._in_blocks(packed, rest)
+            else:
+                coding = self._uncoding if count < _ROWS_FOR_CODE else self._coding
+                frame = coding.compress(b"".join((*packed, rest)))
+            yield b"".join((self._bitmaps, *plain, frame))
+
+    def _in_blocks(self, planes: tuple[bytes, ...], rest: bytes) -> bytes:
+        stream, made = self._coding.compressobj(), []
         for part in self._parts:
-            made.append(stream.compress(b"".join([plane[spans[of]] for of, plane in part])))
-            made.append(stream.flush(_BLOCK))
-        if self._parts or rest:
-            made += [stream.compress(rest), stream.flush()]
-        return b"".join(made)
+            made += [stream.compress(b"".join(planes[part])), stream.flush(_BLOCK)]
+        return b"".join((*made, stream.compress(rest), stream.flush()))
+
+
+def _sliced(
+    planes: Sequence[tuple[int, bytes]], spans: Sequence[Sequence[slice]]
+) -> Iterator[tuple[bytes, ...]]:
+    """Of each segment its slice of every plane; no loop of Python's is over segments and planes."""
+    if not planes:
+        return repeat((), len(spans[-1]))
+    return zip(*(map(plane.__getitem__, spans[of]) for of, plane in planes), strict=True)
 
 
 def _cut(column: Numbers) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, get_args
 
 from cryptography.exceptions import InvalidTag
@@ -79,7 +80,7 @@ class SelectorKeys:
 
     def seal(self, segment: Segment) -> Row:
         """Seal one chunk. Its key seals once; GCM-SIV forgives a bug that would repeat it."""
-        label, key = self.label_and_key(segment.chunk)
+        label, key = self._make(segment.chunk, HMAC(self._secret, _SHA512))
         sealed = AESGCMSIV(key).encrypt(_NONCE, pad(segment.encode()), self._aad(label))
         return Row(label, _SUITE + sealed)
 
@@ -145,6 +146,7 @@ def unpad(padded: bytes) -> bytes:
     return padded[4:end]
 
 
+@lru_cache(maxsize=1 << 12)
 def padme(length: int) -> int:
     """The Padmé length for ``length`` bytes: only the top log2(log2) bits of it stay free."""
     if length < 2:
