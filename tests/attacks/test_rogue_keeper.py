@@ -169,7 +169,8 @@ WARRANT_PARTS: dict[str, tuple[Any, str]] = {
     "selectors": ([{"account": OTHER}], "bad-signature"),
     "targets": (_TARGETS, "does-not-fit-the-purpose"),
     "from": (time_text(last_hour() - 70 * HOUR), "bad-signature"),
-    "to": (time_text(last_hour() + 2 * HOUR), "bad-signature"),
+    # Not the true one even where another hour has begun since these were made.
+    "to": (time_text(last_hour() + 6 * HOUR), "bad-signature"),
     "valid_from": (time_text(utc_now() - timedelta(days=2)), "bad-signature"),
     "valid_to": (time_text(utc_now() + timedelta(days=2)), "bad-signature"),
     "max_requests": (10_000, "bad-signature"),
