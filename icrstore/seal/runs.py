@@ -15,12 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from icrstore.seal.codes import differs, digits
-from icrstore.seal.group import (
-    HAS_PUBLIC_ADDRESS,
-    HAS_PUBLIC_PORT,
-    HAS_SOURCE_PORT,
-    Group,
-)
+from icrstore.seal.group import HAS_PUBLIC_ADDRESS, HAS_PUBLIC_PORT, HAS_SOURCE_PORT, Group
 from icrstore.seal.pools import ALL_PORTS, Pool, Pools
 
 Numbers = npt.NDArray[Any]

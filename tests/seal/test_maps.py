@@ -14,6 +14,7 @@ from icrstore.seal import account_map, address_map
 from icrstore.seal.encode import text
 from icrstore.seal.epoch import Epoch, Kind, Role, new_atoms, share
 from icrstore.seal.group import Part, by_hour
+from icrstore.seal.planes import Form
 from icrstore.seal.pools import DEFAULT, Pool, Pools
 from icrstore.seal.rows import RowError, Segment, SelectorKeys
 from icrstore.seal.runs import MERGED
@@ -309,3 +310,10 @@ def test_a_block_of_one_account_costs_one_binding_and_what_has_no_port_keeps_its
         assert flags == 0
         kept[protocol, account] += count
     assert kept == Counter((r[1], r[-1]) for r in records if r[7] is None)
+
+
+@pytest.mark.parametrize("form", [account_map.FORM, address_map.FORM])
+def test_a_forms_columns_stand_by_part(form: Form) -> None:
+    """Planes of one part are packed together as they follow one another."""
+    parts = [column.part for column in form.columns]
+    assert parts == sorted(parts)
